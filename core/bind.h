@@ -1,0 +1,42 @@
+// What every binding shares: tensors as Lua userdata, argument checks that name both shapes, and the collector's view of
+// tensor memory. Only bind_*.c, module.c and main.c know Lua.
+#pragma once
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "tensor.h"
+
+#define TENSOR_TYPE "giemsa.tensor"
+
+// The tensor at an argument; raises when it is something else or was released.
+struct tensor *check_tensor(lua_State *L, int arg);
+// The same with a number of dimensions required: "conv2d: argument 1 needs 4 dimensions, got shape (3, 3)".
+struct tensor *check_tensor_dims(lua_State *L, int arg, int ndim);
+struct tensor *opt_tensor(lua_State *L, int arg); // NULL for nil or none
+
+// Pushes a new tensor with undefined contents; raises when there is no memory (after a full collection was tried).
+struct tensor *push_tensor(lua_State *L, int ndim, const int shape[]);
+struct tensor *push_tensor_like(lua_State *L, const struct tensor *t);
+struct tensor *push_zeros(lua_State *L, int ndim, const int shape[]);
+// Pushes a view of the tensor at `arg` (any shape of the right size, from element `offset`).
+struct tensor *push_view(lua_State *L, int arg, size_t offset, int ndim, const int shape[]);
+
+// Scratch that a raise cannot leak: a userdata left on the stack that frees itself when collected, or at once by
+// lua_pop + free_scratch. Raises when there is no memory.
+void *push_scratch(lua_State *L, size_t bytes);
+void free_scratch(lua_State *L, int index);
+
+// An integer argument within [low, high]; the message names the argument, the value and the range.
+int check_int(lua_State *L, int arg, int low, int high);
+// A shape given as a table {2, 3} or as integers from `arg` on. Returns ndim; dimensions must be >= 0.
+int check_shape(lua_State *L, int arg, int shape[TENSOR_MAX_DIMS]);
+
+// Raises "bad argument #arg to 'f' (expected shape (..), got (..))" unless t has the shape.
+void require_shape(lua_State *L, int arg, const struct tensor *t, int ndim, const int shape[]);
+int shape_mismatch(lua_State *L, int arg, const char *what, const struct tensor *a, const struct tensor *b);
+
+int fail_pair(lua_State *L);   // pushes nil and sys_error(): "the world failed"
+int raise_error(lua_State *L); // raises sys_error()
+
+// Each bind_*.c adds its functions to the flat table `giemsa.core`.
+extern const luaL_Reg tensor_functions[], sys_functions[], random_functions[];

@@ -1,0 +1,74 @@
+// The machine in Lua: time, threads, memory, Ctrl-C, files.
+#include "bind.h"
+#include "mem.h"
+#include "sys.h"
+#include "threads.h"
+
+static int now(lua_State *L) {
+    lua_pushnumber(L, sys_now());
+    return 1;
+}
+
+// core.threads([n]): sets the number when given, returns it.
+static int threads(lua_State *L) {
+    if (!lua_isnoneornil(L, 1)) threads_set(check_int(L, 1, 1, THREADS_MAX));
+    lua_pushinteger(L, threads_count());
+    return 1;
+}
+
+static int memory(lua_State *L) {
+    struct mem_stats stats = mem_stats();
+    lua_createtable(L, 0, 4);
+    lua_pushinteger(L, (lua_Integer)stats.in_use), lua_setfield(L, -2, "in_use");
+    lua_pushinteger(L, (lua_Integer)stats.kept), lua_setfield(L, -2, "kept");
+    lua_pushinteger(L, (lua_Integer)stats.peak), lua_setfield(L, -2, "peak");
+    lua_pushinteger(L, (lua_Integer)stats.system_calls), lua_setfield(L, -2, "system_calls");
+    return 1;
+}
+
+static int trim(lua_State *L) {
+    (void)L;
+    mem_trim();
+    return 0;
+}
+
+static int fail_after(lua_State *L) {
+    mem_fail_after((long)luaL_checkinteger(L, 1));
+    return 0;
+}
+
+static int interrupt_begin(lua_State *L) {
+    (void)L;
+    sys_interrupt_begin();
+    return 0;
+}
+
+static int interrupt_end(lua_State *L) {
+    (void)L;
+    sys_interrupt_end();
+    return 0;
+}
+
+static int interrupted(lua_State *L) {
+    lua_pushboolean(L, sys_interrupted());
+    return 1;
+}
+
+// core.write_file(path, bytes): true, or nil and why. The old file stays whole until the new one is.
+static int write_file(lua_State *L) {
+    size_t size;
+    const char *path = luaL_checkstring(L, 1), *bytes = luaL_checklstring(L, 2, &size);
+    if (sys_write_file(path, bytes, size) != 0) return fail_pair(L);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+// The instruction set this build of the core is for.
+static int isa(lua_State *L) {
+    lua_pushliteral(L, GIEMSA_ISA);
+    return 1;
+}
+
+const luaL_Reg sys_functions[] = {{"now", now}, {"threads", threads}, {"memory", memory}, {"trim", trim}, {"fail_after", fail_after},
+                                  {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end}, {"interrupted", interrupted},
+                                  {"write_file", write_file}, {"isa", isa}, {NULL, NULL}};

@@ -1,0 +1,13 @@
+// require "giemsa.core": one flat table of functions. A new binding adds its list here.
+#include "bind.h"
+
+void open_tensor(lua_State *L);
+
+static const luaL_Reg *const lists[] = {tensor_functions, sys_functions};
+
+__attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
+    lua_newtable(L);
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) luaL_setfuncs(L, lists[i], 0);
+    open_tensor(L);
+    return 1;
+}

@@ -1,0 +1,141 @@
+// The machine: error text, time, Ctrl-C, and safe file writing.
+#include "sys.h"
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Thread_local char message[1024] = "no error";
+
+const char *sys_error(void) { return message; }
+
+int sys_fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    return -1;
+}
+
+double sys_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// ---- Ctrl-C
+
+static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted_at; // seconds, to tell a second Ctrl-C from a new one
+static int interrupt_depth;
+static struct sigaction host_action;
+
+static void on_interrupt(int signal_number) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t); // async-signal-safe
+    if (interrupted && t.tv_sec - interrupted_at <= 2) {
+        signal(signal_number, SIG_DFL);
+        raise(signal_number);
+    }
+    interrupted = 1;
+    interrupted_at = (sig_atomic_t)t.tv_sec;
+}
+
+void sys_interrupt_begin(void) {
+    if (interrupt_depth++ > 0) return;
+    interrupted = 0;
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, &host_action);
+}
+
+void sys_interrupt_end(void) {
+    if (interrupt_depth == 0 || --interrupt_depth > 0) return;
+    sigaction(SIGINT, &host_action, NULL);
+}
+
+bool sys_interrupted(void) { return interrupted != 0; }
+void sys_interrupt_clear(void) { interrupted = 0; }
+
+// ---- files
+
+static int write_all(int fd, const char *bytes, size_t size) {
+    while (size > 0) {
+        ssize_t n = write(fd, bytes, size);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return -1;
+        bytes += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+// A rename is only durable once its folder is synced.
+static void sync_folder_of(const char *path) {
+    char folder[4096];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t)(slash - path) : 1;
+    if (length >= sizeof folder) return;
+    memcpy(folder, slash ? path : ".", length);
+    folder[length] = 0;
+    int fd = open(length ? folder : "/", O_RDONLY | O_DIRECTORY);
+    if (fd < 0) return;
+    fsync(fd);
+    close(fd);
+}
+
+int sys_write_file(const char *path, const void *bytes, size_t size) {
+    char beside[4096];
+    int length = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
+    if (length < 0 || (size_t)length >= sizeof beside) return sys_fail("%s: the path is too long", path);
+    int fd = mkstemp(beside);
+    if (fd < 0) return sys_fail("cannot write %s: %s", path, strerror(errno));
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(fd, 0666 & ~mask); // mkstemp makes private files; what we save is as public as any other file
+    bool ok = write_all(fd, bytes, size) == 0 && fsync(fd) == 0;
+    int error = errno;
+    if (close(fd) != 0 && ok) ok = false, error = errno;
+    if (ok && rename(beside, path) != 0) ok = false, error = errno;
+    if (!ok) {
+        unlink(beside);
+        return sys_fail("cannot write %s: %s%s", path, strerror(error),
+                        error == ENOSPC ? " (free some space; the old file, if any, is unchanged)" : "");
+    }
+    sync_folder_of(path);
+    return 0;
+}
+
+void *sys_read_file(const char *path, size_t *size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return sys_fail("cannot read %s: %s", path, strerror(errno)), NULL;
+    struct stat info;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        close(fd);
+        return sys_fail("cannot read %s: %s", path, S_ISDIR(info.st_mode) ? "it is a folder" : "not a regular file"), NULL;
+    }
+    char *bytes = mem_alloc((size_t)info.st_size + 1);
+    if (!bytes) {
+        close(fd);
+        return sys_fail("cannot read %s: out of memory (%lld bytes)", path, (long long)info.st_size), NULL;
+    }
+    size_t have = 0;
+    while (have < (size_t)info.st_size) {
+        ssize_t n = read(fd, bytes + have, (size_t)info.st_size - have);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) break;
+        have += (size_t)n;
+    }
+    close(fd);
+    bytes[have] = 0;
+    *size = have;
+    return bytes;
+}

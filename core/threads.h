@@ -1,0 +1,19 @@
+// The thread pool of the kernels. Work is a number of pieces that depends on shapes only, never on the thread count;
+// whoever is free takes the next piece. A result is therefore the same, bit for bit, on any number of threads as long
+// as a piece writes only what is its own and sums over pieces are taken afterwards in piece order.
+#pragma once
+#include <stddef.h>
+
+enum { THREADS_MAX = 64 };
+
+// job(arg, piece, thread) for piece 0..pieces-1; returns when all are done. thread is 0..threads_count()-1 and names
+// the scratch memory below. Not reentrant: a job must not call threads_run.
+typedef void threads_job(void *arg, int piece, int thread);
+void threads_run(threads_job *job, void *arg, int pieces);
+
+int threads_count(void);       // GIEMSA_THREADS, else the cores this process may use
+void threads_set(int count);   // 1..THREADS_MAX; takes effect at the next threads_run
+
+// At least `floats` floats of scratch for every thread. A binding calls reserve (it may fail: -1), kernels take.
+int threads_reserve(size_t floats);
+float *threads_scratch(int thread);

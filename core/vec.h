@@ -1,0 +1,28 @@
+// One vector type for every instruction set: VL floats, arithmetic by the compiler's vector extension (gcc and clang).
+#pragma once
+#if defined(__AVX512F__)
+enum { VL = 16 };
+#elif defined(__AVX2__)
+enum { VL = 8 };
+#else
+enum { VL = 4 }; // SSE2, NEON, or whatever the compiler makes of it
+#endif
+typedef float vec __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+typedef int veci __attribute__((vector_size(VL * 4), aligned(4), may_alias));
+
+#define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+INLINE vec load(const float *p) { return *(const vec *)p; }
+INLINE void store(float *p, vec v) { *(vec *)p = v; }
+INLINE vec splat(float x) { return x - (vec){0}; }
+INLINE vec select(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); } // mask lanes are 0 or -1
+INLINE float sum_lanes(vec v) { // in lane order: the same on every build with this width
+    float s = 0;
+    for (int i = 0; i < VL; i++) s += v[i];
+    return s;
+}

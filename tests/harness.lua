@@ -1,0 +1,120 @@
+--- A test file: t.test(name, f) runs at once; t.done() prints "FILE: N passed, N failed, N skipped" and sets the exit code.
+local harness = {}
+
+local passed, failed, skipped = 0, 0, 0
+local name_of_file = (arg and arg[0] or "tests"):match("([^/]+)%.lua$") or "tests"
+local SKIP = {}
+
+local shared = os.getenv("GIEMSA_SHARED") or "../shared"
+local function exists(path)
+  local f = io.open(path)
+  if f then f:close() end
+  return f ~= nil
+end
+--- Folder of the reference numbers, nil where there is none; `datasets` likewise.
+harness.fixtures = exists(shared .. "/fixtures/README.md") and shared .. "/fixtures" or nil
+harness.datasets = exists(shared .. "/datasets/README.md") and shared .. "/datasets" or nil
+
+local function report(mark, name, message)
+  io.write(("%s %s/%s%s\n"):format(mark, name_of_file, name, message and ": " .. message or ""))
+end
+
+--- Runs one test; a raise is a failure, harness.skip a skip.
+function harness.test(name, body)
+  local ok, problem = xpcall(body, function(e)
+    if type(e) == "table" and e[SKIP] then return e end
+    return debug.traceback(tostring(e), 2)
+  end)
+  if ok then
+    passed = passed + 1
+    if os.getenv("VERBOSE") then report("ok  ", name) end
+  elseif type(problem) == "table" and problem[SKIP] then
+    skipped = skipped + 1
+    report("skip", name, problem.reason)
+  else
+    failed = failed + 1
+    report("FAIL", name, problem)
+  end
+end
+
+--- Leaves the running test as skipped; the reason is printed.
+function harness.skip(reason) error({ [SKIP] = true, reason = reason }, 0) end
+
+--- The fixtures folder, or skips.
+function harness.need_fixtures() return harness.fixtures or harness.skip("no ../shared/fixtures here") end
+--- The folder of real data, or skips.
+function harness.need_datasets() return harness.datasets or harness.skip("no ../shared/datasets here") end
+
+local function show(value)
+  if type(value) == "string" then return ("%q"):format(value) end
+  if type(value) ~= "table" then return tostring(value) end
+  local parts = {}
+  for k, v in pairs(value) do parts[#parts + 1] = (type(k) == "number" and "" or tostring(k) .. "=") .. show(v) end
+  return "{" .. table.concat(parts, ", ") .. "}"
+end
+
+local function same(a, b)
+  if type(a) ~= "table" or type(b) ~= "table" then return a == b end
+  for k, v in pairs(a) do if not same(v, b[k]) then return false end end
+  for k in pairs(b) do if a[k] == nil then return false end end
+  return true
+end
+
+--- Deep equality of plain values and tables.
+function harness.equal(got, want, what)
+  if not same(got, want) then error(("%sexpected %s, got %s"):format(what and what .. ": " or "", show(want), show(got)), 2) end
+end
+
+function harness.ok(value, what) if not value then error(what or "expected a true value", 2) end end
+
+local function flat(value, out)
+  if type(value) == "number" then out[#out + 1] = value
+  elseif type(value) == "table" then for _, v in ipairs(value) do flat(v, out) end
+  else flat(value:reshape(-1):totable(), out) end
+  return out
+end
+
+--- |got - want| <= abs + rel * |want| for every number of two numbers, nested tables or tensors.
+---@return number worst the largest |got - want|
+function harness.close(got, want, abs, rel, what)
+  local g, w = flat(got, {}), flat(want, {})
+  local prefix = what and what .. ": " or ""
+  if #g ~= #w then error(("%sexpected %d numbers, got %d"):format(prefix, #w, #g), 2) end
+  local worst = 0
+  for i = 1, #w do
+    local d = math.abs(g[i] - w[i])
+    if not (d <= (abs or 0) + (rel or 0) * math.abs(w[i])) and g[i] ~= w[i] then
+      error(("%selement %d: expected %.9g, got %.9g"):format(prefix, i, w[i], g[i]), 2)
+    end
+    worst = math.max(worst, d)
+  end
+  return worst
+end
+
+--- The call must raise a message that matches the pattern; returns the message.
+function harness.raises(call, pattern, ...)
+  local ok, message = pcall(call, ...)
+  if ok then error(("expected an error matching %q, but the call succeeded"):format(pattern), 2) end
+  message = tostring(message)
+  if not message:find(pattern) then error(("expected an error matching %q, got: %s"):format(pattern, message), 2) end
+  return message
+end
+
+local scratch
+--- A folder of this run's own, removed at the end.
+function harness.tmpdir()
+  if not scratch then
+    local pipe <close> = assert(io.popen("mktemp -d"))
+    scratch = pipe:read("l")
+  end
+  return scratch
+end
+
+--- Prints the count and ends the process.
+function harness.done()
+  if scratch then os.execute(("rm -rf '%s'"):format(scratch)) end
+  io.write(("%s: %d passed, %d failed, %d skipped\n"):format(name_of_file, passed, failed, skipped))
+  os.exit(failed == 0, true)
+end
+
+return harness

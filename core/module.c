@@ -3,7 +3,7 @@
 
 void open_tensor(lua_State *L);
 
-static const luaL_Reg *const lists[] = {tensor_functions, sys_functions};
+static const luaL_Reg *const lists[] = {tensor_functions, sys_functions, process_functions, dtype_functions};
 
 __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
     lua_newtable(L);

@@ -39,4 +39,4 @@ int fail_pair(lua_State *L);   // pushes nil and sys_error(): "the world failed"
 int raise_error(lua_State *L); // raises sys_error()
 
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
-extern const luaL_Reg tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[];
+extern const luaL_Reg tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[];

@@ -1,0 +1,191 @@
+// Decoding of PNG, JPEG and BMP bytes with stb_image. stb trusts its input more than a school's disk deserves, so around it
+// stand: a check of the size in the header before anything is allocated, a walk over the file that finds truncated and
+// altered ones (stb shows them half grey), and a limit on every block it asks for. Invariant: a picture that is
+// returned was whole in the file.
+#include "image.h"
+#include "mem.h"
+#include "sys.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+// ---- memory for stb: from the pool, with a limit while a file is decoded (a small file can inflate to gigabytes)
+
+static _Thread_local size_t block_limit;
+static _Thread_local bool limit_hit, memory_ended;
+
+static void *stb_resize(void *block, size_t size) {
+    if (size > block_limit) return limit_hit = true, NULL;
+    block = mem_resize(block, size);
+    if (!block) memory_ended = true;
+    return block;
+}
+
+#define STBI_MALLOC(size) stb_resize(NULL, size)
+#define STBI_REALLOC(block, size) stb_resize(block, size)
+#define STBI_FREE(block) mem_free(block)
+#define STBI_ONLY_PNG
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_BMP
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_FAILURE_USERMSG
+#define STBI_ASSERT(x) ((void)0)
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+#pragma GCC diagnostic ignored "-Wunused-function" // reported at the end of the file
+
+int image_create(struct image *im, int height, int width, int channels) {
+    *im = (struct image){.height = height, .width = width, .channels = channels};
+    im->pixels = mem_alloc((size_t)height * (size_t)width * (size_t)channels);
+    if (im->pixels) return 0;
+    *im = (struct image){0};
+    return sys_fail("out of memory: a picture of %d x %d pixels", width, height);
+}
+
+void image_free(struct image *im) {
+    mem_free(im->pixels);
+    *im = (struct image){0};
+}
+
+// ---- is the file whole?
+
+static uint32_t big_endian(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
+static uint32_t little_endian(const unsigned char *p) { return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0]; }
+
+// CRC-32 as PNG and zlib define it, four bytes a step; table[k][b] carries byte b over k more zero bytes.
+static uint32_t crc_table[4][256];
+
+__attribute__((constructor)) static void fill_crc_table(void) {
+    for (uint32_t b = 0; b < 256; b++) {
+        uint32_t c = b;
+        for (int bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320u ^ c >> 1 : c >> 1;
+        crc_table[0][b] = c;
+    }
+    for (int k = 1; k < 4; k++)
+        for (int b = 0; b < 256; b++) crc_table[k][b] = crc_table[k - 1][b] >> 8 ^ crc_table[0][crc_table[k - 1][b] & 255];
+}
+
+uint32_t image_crc32(const unsigned char *bytes, size_t size) {
+    uint32_t c = ~0u;
+    for (; size >= 4; bytes += 4, size -= 4) {
+        c ^= little_endian(bytes);
+        c = crc_table[3][c & 255] ^ crc_table[2][c >> 8 & 255] ^ crc_table[1][c >> 16 & 255] ^ crc_table[0][c >> 24];
+    }
+    for (; size > 0; bytes++, size--) c = c >> 8 ^ crc_table[0][(c ^ *bytes) & 255];
+    return ~c;
+}
+
+enum { PNG_SIGNATURE = 8, PNG_AROUND_CHUNK = 12 }; // length, type, data, checksum
+
+// A PNG is a row of chunks up to IEND; those that matter (capital first letter) must have the right checksum.
+static int check_png(const unsigned char *bytes, size_t size, const char *name) {
+    size_t at = PNG_SIGNATURE;
+    while (size - at >= PNG_AROUND_CHUNK) {
+        const unsigned char *chunk = bytes + at, *type = chunk + 4;
+        size_t length = big_endian(chunk);
+        if (length > size - at - PNG_AROUND_CHUNK) break;
+        bool matters = !(type[0] & 32);
+        if (matters && image_crc32(type, length + 4) != big_endian(type + 4 + length))
+            return sys_fail("%s: the PNG file is damaged (wrong checksum); fetch it again", name);
+        if (memcmp(type, "IEND", 4) == 0) return 0;
+        at += length + PNG_AROUND_CHUNK;
+    }
+    return sys_fail("%s: the PNG file is truncated (%zu bytes and no end); fetch it again", name, size);
+}
+
+// stb reads zeros behind the end of a BMP: the rows must be there.
+static int check_bmp(const unsigned char *bytes, size_t size, const char *name, int width, int height) {
+    size_t offset = size >= 30 ? little_endian(bytes + 10) : 0;
+    size_t bits = size >= 30 ? (bytes[14] == 12 ? bytes[24] : bytes[28]) : 0; // 12: the OS/2 header
+    size_t row = ((size_t)width * bits + 31) / 32 * 4, last_row = ((size_t)width * bits + 7) / 8;
+    if (offset && bits && offset + row * (size_t)(height - 1) + last_row <= size) return 0;
+    return sys_fail("%s: the BMP file is truncated (%zu bytes); fetch it again", name, size);
+}
+
+enum format { UNKNOWN, PNG, JPEG, BMP };
+
+static enum format format_of(const unsigned char *bytes, size_t size) {
+    if (size >= 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0) return PNG;
+    if (size >= 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) return JPEG;
+    if (size >= 2 && memcmp(bytes, "BM", 2) == 0) return BMP;
+    return UNKNOWN;
+}
+
+// Looks for the last marker only; stb itself refuses a JPEG without an end.
+static bool jpeg_has_end(const unsigned char *bytes, size_t size) {
+    for (size_t i = size; i >= 2; i--)
+        if (bytes[i - 2] == 0xff && bytes[i - 1] == 0xd9) return true;
+    return false;
+}
+
+// ---- decoding
+
+// Why stb gave up, in our words.
+static int decode_failure(const unsigned char *bytes, size_t size, const char *name, enum format format) {
+    static const char *const names[] = {"", "PNG", "JPEG", "BMP"};
+    const char *reason = stbi_failure_reason();
+    if (memory_ended) return sys_fail("%s: out of memory while decoding", name);
+    if (format == JPEG && !jpeg_has_end(bytes, size))
+        return sys_fail("%s: the JPEG file is truncated (%zu bytes and no end); fetch it again", name, size);
+    if (limit_hit) return sys_fail("%s: the %s file is damaged (it asks for far more memory than its size)", name, names[format]);
+    return sys_fail("%s: the %s file is damaged or of a rare kind (%s)", name, names[format], reason ? reason : "unknown");
+}
+
+// Grey as Pillow's convert("L"), in place.
+static void to_grey(unsigned char *pixels, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const unsigned char *p = pixels + 3 * i;
+        pixels[i] = (unsigned char)((p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 0x8000) >> 16);
+    }
+}
+
+static int check_size(const char *name, int width, int height) {
+    if (width > 0 && height > 0 && width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
+        (long long)width * height <= IMAGE_MAX_PIXELS)
+        return 0;
+    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)", name, width, height, IMAGE_MAX_SIDE,
+                    IMAGE_MAX_PIXELS >> 20);
+}
+
+int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels, const char *name) {
+    *im = (struct image){0};
+    if (size == 0) return sys_fail("%s: the file is empty (0 bytes)", name);
+    enum format format = format_of(bytes, size);
+    if (format == UNKNOWN) return sys_fail("%s: not a picture (PNG, JPEG and BMP are read)", name);
+    if (size > INT_MAX) return sys_fail("%s: the file is too large (%zu bytes)", name, size);
+    int width, height, have;
+    block_limit = SIZE_MAX;
+    limit_hit = memory_ended = false;
+    if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &have)) return decode_failure(bytes, size, name, format);
+    if (check_size(name, width, height) != 0) return -1;
+    if (format == PNG && check_png(bytes, size, name) != 0) return -1;
+    if (format == BMP && check_bmp(bytes, size, name, width, height) != 0) return -1;
+    block_limit = 32 * ((size_t)width * (size_t)height + 65536) + 2 * size;
+    int wanted = channels == 1 && have >= 3 ? 3 : channels; // stb's own grey is not Pillow's
+    im->pixels = stbi_load_from_memory(bytes, (int)size, &width, &height, &have, wanted);
+    if (!im->pixels) return decode_failure(bytes, size, name, format);
+    if (channels == 1 && wanted == 3) to_grey(im->pixels, (size_t)width * (size_t)height);
+    im->height = height;
+    im->width = width;
+    im->channels = channels ? channels : have;
+    return 0;
+}
+
+int image_read(struct image *im, const char *path, int channels) {
+    *im = (struct image){0};
+    size_t size;
+    unsigned char *bytes = sys_read_file(path, &size);
+    if (!bytes) return -1;
+    int result = image_decode(im, bytes, size, channels, path);
+    mem_free(bytes);
+    return result;
+}

@@ -1,6 +1,7 @@
 --- A test file: t.test(name, f) runs at once; t.done() prints "FILE: N passed, N failed, N skipped" and sets the exit code.
 local harness = {}
 
+io.stdout:setvbuf("line")
 local passed, failed, skipped = 0, 0, 0
 local name_of_file = (arg and arg[0] or "tests"):match("([^/]+)%.lua$") or "tests"
 local SKIP = {}
@@ -14,6 +15,11 @@ end
 --- Folder of the reference numbers, nil where there is none; `datasets` likewise.
 harness.fixtures = exists(shared .. "/fixtures/README.md") and shared .. "/fixtures" or nil
 harness.datasets = exists(shared .. "/datasets/README.md") and shared .. "/datasets" or nil
+--- Where the program was built, and the program.
+harness.build = os.getenv("GIEMSA_BUILD") or "build"
+harness.program = harness.build .. "/bin/giemsa"
+--- True under a sanitizer, valgrind or an emulator: tests may take smaller sizes then.
+harness.is_slow = os.getenv("GIEMSA_SLOW") ~= nil
 
 local function report(mark, name, message)
   io.write(("%s %s/%s%s\n"):format(mark, name_of_file, name, message and ": " .. message or ""))
@@ -83,10 +89,11 @@ function harness.close(got, want, abs, rel, what)
   local worst = 0
   for i = 1, #w do
     local d = math.abs(g[i] - w[i])
-    if not (d <= (abs or 0) + (rel or 0) * math.abs(w[i])) and g[i] ~= w[i] then
+    local both_nan = g[i] ~= g[i] and w[i] ~= w[i]
+    if not (d <= (abs or 0) + (rel or 0) * math.abs(w[i]) or g[i] == w[i] or both_nan) then
       error(("%selement %d: expected %.9g, got %.9g"):format(prefix, i, w[i], g[i]), 2)
     end
-    worst = math.max(worst, d)
+    if d > worst then worst = d end
   end
   return worst
 end
@@ -108,6 +115,27 @@ function harness.tmpdir()
     scratch = pipe:read("l")
   end
   return scratch
+end
+
+--- Writes a file (into the scratch folder, say) and returns its path.
+function harness.write(path, text)
+  local f <close> = assert(io.open(path, "wb"))
+  assert(f:write(text))
+  return path
+end
+
+--- A word for the shell.
+function harness.quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
+
+--- Runs a shell command; what it printed (errors too) and its exit code.
+---@param command string
+---@return string output
+---@return integer code 128 + the signal when a signal ended it
+function harness.shell(command)
+  local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1"))
+  local output = pipe:read("a")
+  local _, how, code = pipe:close()
+  return output, how == "signal" and 128 + code or code
 end
 
 --- Prints the count and ends the process.

@@ -1,0 +1,173 @@
+--- The program: like lua5.4 on the command line, and its prompt in a (pseudo) terminal.
+local t = require "tests.harness"
+
+local giemsa = t.program
+local folder = t.tmpdir()
+local function file(name, text) return t.write(folder .. "/" .. name, text) end
+
+local script = file("script.lua", [[print(#arg, arg[0] and "script", ...) return 7]])
+local failing = file("failing.lua", "local function f() error('broken') end\nf()")
+local object = file("object.lua", "error(setmetatable({}, {__tostring = function() return 'an object' end}))")
+file("module.lua", "return {name = ...}")
+
+-- Each must print the same, and end with the same code, as under lua5.4.
+local COMMANDS = {
+  "-e 'print(1 + 1)'", "-e 'x = 5' -e 'print(x)'", "-e'print(3)'", "-e 'error(\"no\")'", "-e 'x ='", "-e 'error({})'",
+  "-e 'error(nil)'", "-e 'os.exit(3)'", "-e 'os.exit(true, true)'", "-e 'warn(\"@on\") warn(\"hm\")'", "-W -e 'warn(\"hm\")'",
+  "-v", "-v -e 'print(2)'", "-l module -e 'print(module.name)'", "-l m=module -e 'print(m.name)'", "-l nowhere 2>&1 | head -2",
+  script, script .. " a 'b c' d", "-- " .. script .. " x", "-e 'y = 1' " .. script .. " -e z", "- a b < " .. script, "- < /dev/null",
+  failing, object, folder .. "/missing.lua", "< " .. script, "-i -e 'print(9)' < /dev/null",
+  "-e 'print(...)' -", "-e 'for i = -2, 3 do print(arg[i]) end' | tail -5",
+  "-e 'print(coroutine.wrap(function(...) return select(\"#\", ...), coroutine.isyieldable() end)(1, 2))'",
+  "-e 'coroutine.wrap(function() error(\"inside\") end)()' 2>&1 | head -1", "-e 'coroutine.resume(1)' 2>&1 | head -1",
+  "-e 'print(pcall(coroutine.wrap(function() local x <close> = setmetatable({}, {__close = print}) error({}) end)))' | cut -c1-5",
+  "-e 'f = coroutine.wrap(function() coroutine.yield(1, nil) end) print(f()) print(f()) print(pcall(f))'",
+  "-e 'print(coroutine.close(coroutine.create(print)), coroutine.resume(coroutine.create(print), 1, 2))'",
+  "-e 'print(collectgarbage(\"incremental\"))'",
+}
+
+-- The command line under one of the programs, with that program's name and addresses taken out of what it prints.
+local function behaviour(program, command)
+  local output, code = t.shell(("cd %s && LUA_PATH='./?.lua' %s %s"):format(folder, program, command))
+  output = output:gsub(program:gsub("%p", "%%%0"), "PROGRAM"):gsub("0x%x+", "ADDRESS")
+  return output, code
+end
+
+local has_lua = select(2, t.shell("command -v lua5.4")) == 0
+local absolute = giemsa:sub(1, 1) == "/" and giemsa or (t.shell("pwd"):gsub("\n", "")) .. "/" .. giemsa
+for _, command in ipairs(COMMANDS) do
+  t.test("as lua5.4: " .. command:gsub(folder, "."), function()
+    if not has_lua then t.skip("no lua5.4 here") end
+    local want, want_code = behaviour("lua5.4", command)
+    local got, code = behaviour(absolute, command)
+    t.equal(got, want)
+    t.equal(code, want_code)
+  end)
+end
+
+t.test("LUA_INIT", function()
+  t.equal(t.shell("LUA_INIT='print(1)' LUA_INIT_5_4='print(2)' " .. giemsa .. " -e 'print(3)'"), "2\n3\n")
+  t.equal(t.shell("LUA_INIT='@" .. script .. "' " .. giemsa .. " -e 'print(3)'"), "2\tscript\n3\n")
+  t.equal(t.shell("LUA_INIT='print(1)' " .. giemsa .. " -E -e 'print(3)'"), "3\n")
+  local output, code = t.shell("LUA_INIT='error(\"early\")' " .. giemsa .. " -e 'print(3)'")
+  t.ok(output:find("LUA_INIT:1: early") and code == 1, output)
+end)
+
+t.test("bad options", function()
+  for option, message in pairs { ["-x"] = "unrecognized option '-x'", ["-vv"] = "unrecognized option '-vv'",
+    ["-e"] = "'-e' needs argument", ["--nothing"] = "unrecognized option '--nothing'" } do
+    local output, code = t.shell(giemsa .. " " .. option)
+    t.ok(output:find(message, 1, true) and output:find("usage:") and code == 1, output)
+  end
+end)
+
+t.test("--help and --version", function()
+  local help, code = t.shell(giemsa .. " --help")
+  t.ok(help:find("^usage: ") and help:find("%-%-version") and code == 0, help)
+  local version
+  version, code = t.shell(giemsa .. " --version")
+  t.ok(version:find("^giemsa %d+%.%d+%.%d+\nLua 5%.4") and code == 0, version)
+end)
+
+t.test("modules are found from anywhere, and through a link", function()
+  local link = folder .. "/link"
+  t.shell(("ln -s %s %s"):format(absolute, link))
+  t.equal(t.shell(("cd / && env -u LUA_PATH -u LUA_CPATH %s -E -e 'print(#require(\"giemsa.core\").isa() > 0)'"):format(link)), "true\n")
+end)
+
+t.test("GIEMSA_ISA", function()
+  t.equal(t.shell("GIEMSA_ISA=base " .. giemsa .. " -e 'print(require(\"giemsa.core\").isa())'"), "base\n")
+  local output, code = t.shell("GIEMSA_ISA=v9 " .. giemsa .. " -e 'require \"giemsa.core\"'")
+  t.ok(code == 1 and output:find("no core for GIEMSA_ISA=v9.*base"), output)
+end)
+
+t.test("Ctrl-C ends an endless loop, and one in a coroutine", function()
+  for _, loop in ipairs { "while true do end", "coroutine.wrap(function() while true do end end)()",
+    "f = coroutine.create(function() coroutine.wrap(function() while true do end end)() end) error((select(2, coroutine.resume(f))))" } do
+    local output, code = t.shell(("timeout --foreground -s INT 0.3 %s -e %s"):format(giemsa, t.quote(loop)))
+    t.ok(output:find("interrupted!"), output)
+    t.equal(code, 124) -- timeout's own way to say that it sent the signal
+  end
+end)
+
+-- ---- the prompt. `script` gives the program a terminal; what is typed goes in by a pipe, what is shown to a file.
+
+local function read(path)
+  local f <close> = io.open(path, "rb")
+  return f and f:read("a") or ""
+end
+
+-- Types each entry after its "wait for" text has been shown since the last one. Returns all that was shown.
+local function type_at_prompt(entries, setting)
+  local shown = folder .. "/shown"
+  os.remove(shown)
+  local inner = ("%s %s"):format(setting or "", giemsa)
+  local typing = assert(io.popen(("TERM=xterm GIEMSA_HISTORY=%s/history timeout 20 script -qefc %s %s >/dev/null"):format(folder,
+    t.quote(inner), shown), "w"))
+  local seen = 1
+  for _, entry in ipairs(entries) do
+    local text
+    for _ = 1, 500 do
+      text = read(shown)
+      if text:find(entry.after, seen, true) then break end
+      t.shell("sleep 0.02")
+    end
+    local _, stop = text:find(entry.after, seen, true)
+    if not stop then break end
+    seen = stop + 1
+    if entry.pause then t.shell("sleep " .. entry.pause) end
+    typing:write(entry.type)
+    typing:flush()
+  end
+  local _, _, code = typing:close()
+  return read(shown), code
+end
+
+local function need_terminal()
+  if select(2, t.shell("command -v script")) ~= 0 then t.skip("no `script` (util-linux) here") end
+end
+
+t.test("the prompt: expressions, several lines, errors, the end", function()
+  need_terminal()
+  local shown, code = type_at_prompt {
+    { after = "> ", type = "1 + 1\r" }, { after = "2\r\n", type = "for i = 1, 2 do\r" }, { after = ">> ", type = "print(i * 10)\r" },
+    { after = ">> ", type = "end\r" }, { after = "20\r\n", type = "error 'oops'\r" }, { after = "traceback", type = "= 'äö' .. 7\r" },
+    { after = "äö7\r\n", type = "x = = 1\r" }, { after = "unexpected symbol", type = "#giemsa._VERSION > 0\r" },
+    { after = "true\r\n", type = "\4" },
+  }
+  t.ok(shown:find("stdin:1: oops") and not shown:find("repl.lua"), shown)
+  t.equal(code, 0)
+end)
+
+t.test("the prompt: history of the last time, and of whole chunks", function()
+  need_terminal()
+  local shown = type_at_prompt {
+    { after = "> ", type = "\27[A\27[A\27[A\27[A\27[A\r" }, { after = "20\r\n", type = "\4" },
+  }
+  t.ok(shown:find("20\r\n", 1, true), shown)
+  local _, entries = read(folder .. "/history"):gsub("print%(i", "")
+  t.equal(entries, 2) -- once a run: an entry is written once
+end)
+
+t.test("the prompt: Ctrl-C gives up a line, a chunk, a loop; the process and its variables live on", function()
+  need_terminal()
+  local shown = type_at_prompt {
+    { after = "> ", type = "kept = 42\r" }, { after = "> ", type = "garbage(" }, { after = "garbage(", type = "\3" },
+    { after = "> ", type = "while true do\r" }, { after = ">> ", type = "\3" }, { after = "> ", type = "while true do end\r" },
+    { after = "end\r\n", pause = 0.2, type = "\3" }, { after = "interrupted!", type = "" },
+    { after = "> ", type = "coroutine.wrap(function() while true do end end)()\r" },
+    { after = ")()\r\n", pause = 0.2, type = "\3" }, { after = "interrupted!", type = "kept + 1\r" }, { after = "43\r\n", type = "\4" },
+  }
+  t.ok(shown:find("43\r\n", 1, true), shown)
+end)
+
+t.test("the prompt: a bracketed paste is one chunk", function()
+  need_terminal()
+  local shown = type_at_prompt {
+    { after = "> ", type = "\27[200~local a = 20\nlocal b = 3\nprint(a + b)\27[201~" }, { after = "print", pause = 0.1, type = "\r" },
+    { after = "23\r\n", type = "\4" },
+  }
+  t.ok(shown:find("23\r\n", 1, true) and shown:find("\27[?2004h", 1, true), shown)
+end)
+
+t.done()

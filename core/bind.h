@@ -24,10 +24,13 @@ struct tensor *push_view(lua_State *L, int arg, size_t offset, int ndim, const i
 // Scratch that a raise cannot leak: a userdata left on the stack that frees itself when collected, or at once by
 // lua_pop + free_scratch. Raises when there is no memory.
 void *push_scratch(lua_State *L, size_t bytes);
+// The same for a block that is yet to come: set *owner to what mem_alloc (or sys_read_file) returned.
+void **push_owner(lua_State *L);
 void free_scratch(lua_State *L, int index);
 
 // An integer argument within [low, high]; the message names the argument, the value and the range.
 int check_int(lua_State *L, int arg, int low, int high);
+int check_axis(lua_State *L, int arg, int ndim); // 1..ndim or -ndim..-1, as 0..ndim-1
 // A shape given as a table {2, 3} or as integers from `arg` on. Returns ndim; dimensions must be >= 0.
 int check_shape(lua_State *L, int arg, int shape[TENSOR_MAX_DIMS]);
 
@@ -39,4 +42,5 @@ int fail_pair(lua_State *L);   // pushes nil and sys_error(): "the world failed"
 int raise_error(lua_State *L); // raises sys_error()
 
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
-extern const luaL_Reg tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[];
+extern const luaL_Reg file_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
+extern const luaL_Reg math_functions[], reduce_functions[], move_functions[], npy_functions[];

@@ -141,7 +141,7 @@ static int scratch_gc(lua_State *L) {
     return 0;
 }
 
-void *push_scratch(lua_State *L, size_t bytes) {
+void **push_owner(lua_State *L) {
     void **block = lua_newuserdatauv(L, sizeof *block, 0);
     *block = NULL;
     if (luaL_newmetatable(L, SCRATCH_TYPE)) {
@@ -149,6 +149,11 @@ void *push_scratch(lua_State *L, size_t bytes) {
         lua_setfield(L, -2, "__gc");
     }
     lua_setmetatable(L, -2);
+    return block;
+}
+
+void *push_scratch(lua_State *L, size_t bytes) {
+    void **block = push_owner(L);
     *block = mem_alloc(bytes);
     if (!*block) luaL_error(L, "out of memory: %f bytes of scratch", (lua_Number)bytes);
     return *block;

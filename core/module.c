@@ -2,14 +2,24 @@
 #include "bind.h"
 
 void open_tensor(lua_State *L);
+void open_loader(lua_State *L);
 void open_smear(lua_State *L);
 
-static const luaL_Reg *const lists[] = {tensor_functions, sys_functions, process_functions, dtype_functions, smear_functions};
+static const luaL_Reg *const lists[] = {
+    tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
+    sys_functions,
+    file_functions,
+    process_functions,
+    dtype_functions,
+    smear_functions,
+    loader_functions,
+};
 
 __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
     lua_newtable(L);
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) luaL_setfuncs(L, lists[i], 0);
     open_tensor(L);
+    open_loader(L);
     open_smear(L);
     return 1;
 }

@@ -1,7 +1,9 @@
 // Random numbers: Philox4x32-10 streams, and MT19937 as Python and NumPy use it.
 #include "rng.h"
+#include "threads.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 // ---- Philox4x32-10
@@ -62,6 +64,63 @@ void rng_shuffle(struct rng *r, uint32_t *items, size_t n) {
     }
 }
 
+// ---- whole arrays
+
+enum { PIECE = 1 << 13 }; // numbers a thread takes at a time, a multiple of 4
+
+struct fill_job {
+    float *x;
+    size_t n;
+    struct rng stream;
+    double base, scale;
+    float below; // the largest uniform number
+    bool normal;
+};
+
+// Two numbers by Box-Muller from two words; the first is never 0, so the logarithm is finite.
+static void normal_pair(double out[2], const uint32_t words[2]) {
+    double radius = sqrt(-2 * log((words[0] + 1.0) / 4294967296.0)), angle = words[1] * (2 * 3.14159265358979323846 / 4294967296.0);
+    out[0] = radius * cos(angle);
+    out[1] = radius * sin(angle);
+}
+
+static void four_numbers(double out[4], const uint32_t words[4], bool normal) {
+    if (normal) {
+        normal_pair(out, words);
+        normal_pair(out + 2, words + 2);
+    } else {
+        for (int k = 0; k < 4; k++) out[k] = (words[k] >> 8) / 16777216.0;
+    }
+}
+
+static void fill_piece(void *arg, int piece, int thread) {
+    const struct fill_job *job = arg;
+    const struct rng *s = &job->stream;
+    size_t begin = (size_t)piece * PIECE, end = begin + PIECE < job->n ? begin + PIECE : job->n;
+    (void)thread;
+    for (size_t i = begin; i < end; i += 4) {
+        uint32_t words[4], counter[4] = {s->block + (uint32_t)(i / 4), s->stream[0], s->stream[1], s->stream[2]};
+        double numbers[4];
+        philox(words, counter, s->seed);
+        four_numbers(numbers, words, job->normal);
+        for (size_t k = 0; k < 4 && i + k < end; k++) {
+            float x = (float)(job->base + job->scale * numbers[k]);
+            job->x[i + k] = !job->normal && x > job->below ? job->below : x;
+        }
+    }
+}
+
+static void fill(struct fill_job job) { threads_run(fill_piece, &job, (int)((job.n + PIECE - 1) / PIECE)); }
+
+void rng_fill_uniform(float *x, size_t n, const struct rng *stream, double low, double high) {
+    float below = low < high ? nextafterf((float)high, (float)low) : (float)low;
+    fill((struct fill_job){.x = x, .n = n, .stream = *stream, .base = low, .scale = high - low, .below = below});
+}
+
+void rng_fill_normal(float *x, size_t n, const struct rng *stream, double mean, double deviation) {
+    fill((struct fill_job){.x = x, .n = n, .stream = *stream, .base = mean, .scale = deviation, .normal = true});
+}
+
 // ---- MT19937 (Matsumoto and Nishimura 1998)
 
 void mt_seed_numpy(struct mt19937 *m, uint32_t seed) {
@@ -119,6 +178,22 @@ uint32_t mt_python_below(struct mt19937 *m, uint32_t n) {
 void mt_python_shuffle(struct mt19937 *m, uint32_t *items, size_t n) {
     for (size_t i = n; i-- > 1;) {
         uint32_t j = mt_python_below(m, (uint32_t)(i + 1)), item = items[i];
+        items[i] = items[j];
+        items[j] = item;
+    }
+}
+
+uint32_t mt_numpy_below(struct mt19937 *m, uint32_t n) {
+    uint32_t mask = n > 1 ? UINT32_MAX >> __builtin_clz(n - 1) : 0, x = 0;
+    if (n < 2) return 0; // draws nothing
+    do x = mt_u32(m) & mask;
+    while (x >= n);
+    return x;
+}
+
+void mt_numpy_shuffle(struct mt19937 *m, uint32_t *items, size_t n) {
+    for (size_t i = n; i-- > 1;) {
+        uint32_t j = mt_numpy_below(m, (uint32_t)(i + 1)), item = items[i];
         items[i] = items[j];
         items[j] = item;
     }

@@ -20,6 +20,11 @@ double rng_normal(struct rng *r);                  // mean 0, deviation 1 (Box-M
 uint32_t rng_below(struct rng *r, uint32_t n);     // 0..n-1, unbiased; n > 0
 void rng_shuffle(struct rng *r, uint32_t *items, size_t n); // Fisher-Yates from the end
 
+// x[i] = low + (high - low) u or mean + deviation z, from word i of the stream's counter (4 words a block): parallel,
+// and the same for any thread count. Uniform numbers have 24 random bits and stay below high (when low < high).
+void rng_fill_uniform(float *x, size_t n, const struct rng *stream, double low, double high);
+void rng_fill_normal(float *x, size_t n, const struct rng *stream, double mean, double deviation);
+
 // Python's random.Random(seed) for a seed below 2^32, and numpy.random.RandomState(seed).
 struct mt19937 { uint32_t state[624]; int position; };
 void mt_seed_numpy(struct mt19937 *m, uint32_t seed);            // init_genrand
@@ -27,4 +32,6 @@ void mt_seed_python(struct mt19937 *m, uint32_t seed);           // init_by_arra
 uint32_t mt_u32(struct mt19937 *m);
 double mt_uniform(struct mt19937 *m);                            // random() and random_sample(): 53 bits
 uint32_t mt_python_below(struct mt19937 *m, uint32_t n);         // _randbelow: getrandbits(bit_length(n)), redrawn
+uint32_t mt_numpy_below(struct mt19937 *m, uint32_t n);         // legacy random_interval: masked bits, redrawn; n > 0
+void mt_numpy_shuffle(struct mt19937 *m, uint32_t *items, size_t n);
 void mt_python_shuffle(struct mt19937 *m, uint32_t *items, size_t n);

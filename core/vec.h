@@ -13,8 +13,10 @@ typedef int veci __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #define INLINE static inline __attribute__((always_inline))
 #ifdef __clang__
 #define UNROLL _Pragma("clang loop unroll(full)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)") // no step of the next loop needs another's result
 #else
 #define UNROLL _Pragma("GCC unroll 32")
+#define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
 INLINE vec load(const float *p) { return *(const vec *)p; }

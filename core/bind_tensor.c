@@ -283,6 +283,12 @@ static int tensor_release_memory(lua_State *L) {
     return 0;
 }
 
+static int tensor_is_released(lua_State *L) {
+    struct tensor *t = luaL_checkudata(L, 1, TENSOR_TYPE);
+    lua_pushboolean(L, t->storage == NULL);
+    return 1;
+}
+
 // ---- views
 
 // t:reshape(...): one dimension may be -1 and is worked out.
@@ -431,7 +437,7 @@ static int is_tensor(lua_State *L) {
 
 static const luaL_Reg methods[] = {
     {"totable", tensor_totable}, {"item", tensor_item}, {"fill", tensor_fill}, {"copy", tensor_copy}, {"copy_from", tensor_copy_from},
-    {"reshape", tensor_reshape}, {"rows", tensor_rows}, {"release", tensor_release_memory}, {NULL, NULL}};
+    {"reshape", tensor_reshape}, {"rows", tensor_rows}, {"release", tensor_release_memory}, {"is_released", tensor_is_released}, {NULL, NULL}};
 
 static const luaL_Reg metamethods[] = {{"__newindex", tensor_newindex}, {"__len", tensor_length}, {"__eq", tensor_equal},
                                        {"__gc", tensor_release_memory}, {"__close", tensor_release_memory}, {NULL, NULL}};

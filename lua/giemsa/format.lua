@@ -1,0 +1,138 @@
+--- A tensor as text, laid out as NumPy does: columns aligned, as many digits as tell the float32 values apart (at most
+--- eight), exponents when the sizes differ much, and only three values at each end of a dimension when there are many.
+local core = require "giemsa.core"
+
+local format = {}
+
+local THRESHOLD, EDGE, WIDTH, DIGITS = 1000, 3, 75, 8
+
+local function is_finite(x) return x == x and x ~= math.huge and x ~= -math.huge end
+local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
+
+-- ---- one number
+
+-- "%.{n}{kind}" with the fewest n <= 8 that still reads back as the same float32, without trailing zeros.
+local function shortest(x, kind)
+  for digits = 0, DIGITS do
+    local text = ("%." .. digits .. kind):format(x)
+    if digits == DIGITS or float32(tonumber(text)) == x then return text end
+  end
+end
+
+-- The parts of a number: whole "-12", fraction "5" (perhaps empty), exponent "e+10" (perhaps empty).
+local function parts_of(x, exponents)
+  local text = shortest(x, exponents and "e" or "f")
+  local whole, fraction, exponent = text:match("^(-?%d+)%.?(%d*)(e?[-+]?%d*)$")
+  return whole, (fraction:gsub("0+$", "")), exponent
+end
+
+local function needs_exponents(numbers)
+  local largest, smallest = 0, math.huge
+  for _, x in ipairs(numbers) do
+    local size = math.abs(x)
+    if size > 0 and is_finite(x) then largest, smallest = math.max(largest, size), math.min(smallest, size) end
+  end
+  return largest >= 1e8 or largest > 0 and (smallest < 1e-4 or largest / smallest > 1000)
+end
+
+-- A function that writes every one of the numbers in the same width.
+local function writer(numbers)
+  local exponents, left, right, tail = needs_exponents(numbers), 0, 0, 0
+  for _, x in ipairs(numbers) do
+    if is_finite(x) then
+      local whole, fraction, exponent = parts_of(x, exponents)
+      left, right, tail = math.max(left, #whole), math.max(right, #fraction), math.max(tail, #exponent)
+    end
+  end
+  local width = left + 1 + right + tail
+  for _, x in ipairs(numbers) do
+    if not is_finite(x) then width = math.max(width, x == -math.huge and 4 or 3) end
+  end
+  return function(x)
+    if not is_finite(x) then return (" "):rep(width - (x == -math.huge and 4 or 3)) .. (x ~= x and "nan" or x < 0 and "-inf" or "inf") end
+    local whole, fraction, exponent = parts_of(x, exponents)
+    fraction = fraction .. (exponents and "0" or " "):rep(right - #fraction)
+    local text = whole .. "." .. fraction .. exponent
+    return (" "):rep(width - #text) .. text
+  end
+end
+
+-- ---- many numbers
+
+-- The row numbers to show of n, with false standing for "...".
+local function shown(n, summarise)
+  local rows = {}
+  for i = 1, n do
+    if not summarise or n <= 2 * EDGE or i <= EDGE or i > n - EDGE then rows[#rows + 1] = i
+    elseif i == EDGE + 1 then rows[#rows + 1] = false end
+    if summarise and n > 2 * EDGE and i == EDGE + 1 then break end
+  end
+  if summarise and n > 2 * EDGE then
+    for i = n - EDGE + 1, n do rows[#rows + 1] = i end
+  end
+  return rows
+end
+
+local function collect(t, summarise, into)
+  if t.ndim == 0 then into[1] = t:item() return into end
+  for _, i in ipairs(shown(t.shape[1], summarise)) do
+    if i then
+      if t.ndim == 1 then into[#into + 1] = t[i] else collect(t[i], summarise, into) end
+    end
+  end
+  return into
+end
+
+-- The innermost brackets: values with a space between, wrapped at WIDTH with `indent` in front of each line.
+local function write_row(t, write, summarise, indent, room)
+  local lines, line = {}, indent
+  for _, i in ipairs(shown(t.shape[1], summarise)) do
+    local word = i and write(t[i]) or "..."
+    if #line + #word > room and #line > #indent then
+      lines[#lines + 1] = line:gsub("%s+$", "")
+      line = indent
+    end
+    line = line .. word .. " "
+  end
+  lines[#lines + 1] = line:sub(1, -2)
+  return "[" .. table.concat(lines, "\n"):sub(#indent + 1) .. "]"
+end
+
+local function write_block(t, write, summarise, indent, room)
+  if t.ndim == 1 then return write_row(t, write, summarise, indent, room - 1) end
+  local blocks = {}
+  for _, i in ipairs(shown(t.shape[1], summarise)) do
+    blocks[#blocks + 1] = indent .. (i and write_block(t[i], write, summarise, indent .. " ", room - 1) or "...")
+  end
+  return "[" .. table.concat(blocks, ("\n"):rep(t.ndim - 1)):sub(#indent + 1) .. "]"
+end
+
+--- The values alone, as NumPy's str().
+---@param t tensor
+---@return string
+function format.values(t)
+  if t.size == 0 then return "[]" end
+  local summarise = t.size > THRESHOLD
+  local write = writer(collect(t, summarise, {}))
+  if t.ndim == 0 then return (write(t:item()):gsub("^ +", "")) end
+  return write_block(t, write, summarise, " ", WIDTH)
+end
+
+--- "(2, 3)" as in error messages.
+---@param shape integer[]
+---@return string
+function format.shape(shape) return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")") end
+
+--- Shape and values: what print(t) shows.
+---@param t tensor
+---@return string
+function format.tensor(t)
+  local ok, shape = pcall(function() return format.shape(t.shape) end)
+  if not ok or t:is_released() then return "tensor (released)" end
+  local values = format.values(t)
+  return ("tensor %s%s%s"):format(shape, values:find("\n", 1, true) and "\n" or " ", values)
+end
+
+core.tensor_metatable.__tostring = format.tensor
+
+return format

@@ -1,0 +1,163 @@
+// Losses, one function a kind: it returns the loss of a row, and writes scale * gradient when it is given where.
+// Everything inside a row is done in double.
+#include "loss.h"
+#include "threads.h"
+
+#include <math.h>
+
+enum { PIECE = 2048 }; // numbers a thread takes at a time: each costs a logarithm or two
+
+static double clipped(double p) { return p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p; } // NaN stays NaN
+
+static double log_clipped(double log_p) {
+    const double low = -16.11809565095832, high = -1.0000000500000034e-7; // log 1e-7, log(1 - 1e-7)
+    return log_p < low ? low : log_p > high ? high : log_p;
+}
+
+struct softmax { double largest, sum; int place; }; // p_i = exp(a_i - largest) / sum
+
+static struct softmax softmax_of(const float *a, int n) {
+    struct softmax s = {.largest = a[0]};
+    for (int i = 1; i < n; i++)
+        if (a[i] > s.largest) s.largest = a[i], s.place = i;
+    for (int i = 0; i < n; i++) s.sum += exp(a[i] - s.largest);
+    return s;
+}
+
+static double softmax_categorical(float *da, const float *a, const float *y, int n, double scale) {
+    struct softmax s = softmax_of(a, n);
+    double loss = 0, total = 0, log_sum = log(s.sum);
+    for (int i = 0; i < n; i++) {
+        total += y[i];
+        if (y[i] != 0) loss -= y[i] * log_clipped(a[i] - s.largest - log_sum);
+    }
+    for (int i = 0; da && i < n; i++) da[i] = (float)(scale * (exp(a[i] - s.largest) / s.sum * total - y[i]));
+    return loss;
+}
+
+// 1 - p of the class `i`, from the other classes: exact also when p is nearly 1.
+static double others(const float *a, int n, int i, const struct softmax *s) {
+    double sum = 0;
+    for (int j = 0; j < n; j++)
+        if (j != i) sum += exp(a[j] - s->largest);
+    return fmax(sum / s->sum, 1e-300);
+}
+
+// With u_j = p_j dL/dp_j = (p_j (1 - y_j) / (1 - p_j) - y_j) / n:   da_k = (p_k - y_k) / n - p_k * sum of u_j over j != k.
+// Only the largest p can be near 1 and its u large, so that one is kept apart and nothing cancels.
+static double softmax_binary(float *da, const float *a, const float *y, int n, double scale) {
+    struct softmax s = softmax_of(a, n);
+    double loss = 0, rest = 0, u_largest = 0;
+    for (int j = 0; j < n; j++) {
+        double p = exp(a[j] - s.largest) / s.sum, q = j == s.place ? others(a, n, j, &s) : 1 - p;
+        double u = (p * (1 - y[j]) / q - y[j]) / n;
+        loss -= y[j] * log(clipped(p)) + (1 - y[j]) * log(clipped(q));
+        if (j == s.place) u_largest = u;
+        else rest += u;
+    }
+    for (int k = 0; da && k < n; k++) {
+        double p = exp(a[k] - s.largest) / s.sum;
+        double sum = k == s.place ? rest : rest - (p * (1 - y[k]) / (1 - p) - y[k]) / n + u_largest;
+        da[k] = (float)(scale * ((p - y[k]) / n - p * sum));
+    }
+    return loss / n;
+}
+
+static double softplus(double z) { return fmax(z, 0) + log1p(exp(-fabs(z))); } // log(1 + exp z)
+
+static double sigmoid_binary(float *da, const float *a, const float *y, int n, double scale) {
+    double loss = 0;
+    for (int i = 0; i < n; i++) {
+        loss -= y[i] * log_clipped(-softplus(-a[i])) + (1 - y[i]) * log_clipped(-softplus(a[i]));
+        if (da) da[i] = (float)(scale / n * (1 / (1 + exp(-a[i])) - y[i]));
+    }
+    return loss / n;
+}
+
+static double categorical(float *da, const float *a, const float *y, int n, double scale) {
+    double loss = 0, total = 0, sum = 0;
+    for (int i = 0; i < n; i++) sum += a[i], total += y[i];
+    for (int i = 0; i < n; i++) {
+        double p = clipped(a[i] / sum);
+        if (y[i] != 0) loss -= y[i] * log(p);
+        if (da) da[i] = (float)(scale * (total - y[i] / p) / sum);
+    }
+    return loss;
+}
+
+static double binary(float *da, const float *a, const float *y, int n, double scale) {
+    double loss = 0;
+    for (int i = 0; i < n; i++) {
+        double p = clipped(a[i]);
+        loss -= y[i] * log(p) + (1 - y[i]) * log(1 - p);
+        if (da) da[i] = (float)(scale / n * ((1 - y[i]) / (1 - p) - y[i] / p));
+    }
+    return loss / n;
+}
+
+static double squared(float *da, const float *a, const float *y, int n, double scale) {
+    double loss = 0;
+    for (int i = 0; i < n; i++) {
+        double d = (double)a[i] - y[i];
+        loss += d * d;
+        if (da) da[i] = (float)(scale / n * 2 * d);
+    }
+    return loss / n;
+}
+
+static double (*const row_loss[])(float *, const float *, const float *, int, double) = {
+    [LOSS_SOFTMAX_CATEGORICAL] = softmax_categorical, [LOSS_SOFTMAX_BINARY] = softmax_binary,
+    [LOSS_SIGMOID_BINARY] = sigmoid_binary, [LOSS_CATEGORICAL] = categorical, [LOSS_BINARY] = binary,
+    [LOSS_SQUARED] = squared};
+
+// ---- all rows, in pieces of whole rows
+
+struct job {
+    enum loss_kind kind;
+    const float *a, *y;
+    float *da;
+    double *sums; // (pieces)
+    size_t rows, piece_rows, n;
+    double scale;
+};
+
+static size_t rows_of_piece(int n) { return n < PIECE ? (size_t)(PIECE / (n + 1) + 1) : 1; }
+static size_t pieces_of(size_t rows, int n) { return (rows + rows_of_piece(n) - 1) / rows_of_piece(n); }
+
+static void rows_piece(void *arg, int piece, int thread) {
+    const struct job *job = arg;
+    size_t begin = (size_t)piece * job->piece_rows, end = begin + job->piece_rows;
+    double sum = 0;
+    (void)thread;
+    for (size_t r = begin; r < end && r < job->rows; r++) {
+        size_t at = r * job->n;
+        sum += row_loss[job->kind](job->da ? job->da + at : NULL, job->a + at, job->y + at, (int)job->n, job->scale);
+    }
+    if (job->sums) job->sums[piece] = sum;
+}
+
+size_t loss_scratch(size_t rows, int n) { return pieces_of(rows, n); }
+
+double loss_value(enum loss_kind kind, const float *a, const float *y, size_t rows, int n, double *scratch) {
+    struct job job = {kind, a, y, NULL, scratch, rows, rows_of_piece(n), (size_t)n, 0};
+    int pieces = (int)pieces_of(rows, n);
+    double sum = 0;
+    threads_run(rows_piece, &job, pieces);
+    for (int p = 0; p < pieces; p++) sum += scratch[p];
+    return sum / (double)rows;
+}
+
+void loss_da(enum loss_kind kind, float *da, const float *a, const float *y, size_t rows, int n, double scale) {
+    struct job job = {kind, a, y, da, NULL, rows, rows_of_piece(n), (size_t)n, scale / (double)rows};
+    threads_run(rows_piece, &job, (int)pieces_of(rows, n));
+}
+
+double loss_sum_squares(const float *w, size_t n) {
+    double sums[16] = {0}, sum = 0; // side by side, so that the additions do not wait for one another
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++) sums[j] += (double)w[i + (size_t)j] * w[i + (size_t)j];
+    for (; i < n; i++) sum += (double)w[i] * w[i];
+    for (int j = 0; j < 16; j++) sum += sums[j];
+    return sum;
+}

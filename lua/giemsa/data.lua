@@ -1,0 +1,59 @@
+--- Data for training: pictures from folders, with random variations, in batches; tensors in batches; and which patient a
+--- picture is of. Rows and classes count from 1.
+local core = require "giemsa.core"
+local options = require "giemsa.options"
+local Source = require "giemsa.data.source"
+
+local data = {}
+
+data.ImageDataGenerator = require "giemsa.data.generator"
+
+---@class giemsa.ArraySource : giemsa.Source
+local ArraySource = Source.extend()
+
+function ArraySource:reader() return Source.gather(self.x, self.y) end
+
+--- A source of rows of tensors as they are.
+---@param x giemsa.Tensor (n, ...)
+---@param y giemsa.Tensor? (n, ...)
+---@param given? {batch_size?: integer, shuffle?: boolean, seed?: integer} 32, true
+---@return giemsa.ArraySource
+function data.array(x, y, given)
+  local o = options.check("array", given, { batch_size = "integer", shuffle = "boolean", seed = "integer" })
+  if not core.is_tensor(x) or x.ndim == 0 then error("array: expected a tensor with a row a sample", 2) end
+  if y ~= nil and (not core.is_tensor(y) or y.ndim == 0) then error("array: y must be a tensor with a row a sample", 2) end
+  if y and #y ~= #x then error(("array: x has %d rows, y has %d"):format(#x, #y), 2) end
+  if (o.batch_size or 1) < 1 then error(("array: batch_size must be at least 1, got %d"):format(o.batch_size), 2) end
+  local source = { n = #x, samples = #x, x = x, y = y, batch_size = math.tointeger(o.batch_size or 32), shuffle = o.shuffle ~= false, seed = o.seed }
+  return setmetatable(Source.init(source), ArraySource)
+end
+
+--- The patient a cell picture is of: "C116" for ".../C116P77ThinF_IMG_20150930_171809_cell_83.png"; nil when the name does not
+--- tell.
+---@param filename string
+---@return string?
+function data.patient_of(filename) return filename:match("([^/]*)$"):match("^C%d+") end
+
+local function patients(source)
+  local seen = {}
+  for _, name in ipairs(source.filenames or source) do
+    local patient = data.patient_of(name)
+    if patient then seen[patient] = true end
+  end
+  return seen
+end
+
+--- The patients with pictures on both sides. A network that knows a patient's cells from training is tested too kindly.
+---@param a giemsa.DirectoryIterator|string[] a source of files, or a list of file names
+---@param b giemsa.DirectoryIterator|string[]
+---@return string[] patients in order of their numbers; empty when nothing leaks
+function data.leakage(a, b)
+  local there, both = patients(b), {}
+  for patient in pairs(patients(a)) do
+    if there[patient] then both[#both + 1] = patient end
+  end
+  table.sort(both, function(p, q) return tonumber(p:sub(2)) < tonumber(q:sub(2)) end)
+  return both
+end
+
+return data

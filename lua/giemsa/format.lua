@@ -4,7 +4,7 @@ local core = require "giemsa.core"
 
 local format = {}
 
-local THRESHOLD, EDGE, WIDTH, DIGITS = 1000, 3, 75, 8
+local THRESHOLD, WIDTH, DIGITS = 1000, 75, 8
 
 local function is_finite(x) return x == x and x ~= math.huge and x ~= -math.huge end
 local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
@@ -20,9 +20,12 @@ local function shortest(x, kind)
 end
 
 -- The parts of a number: whole "-12", fraction "5" (perhaps empty), exponent "e+10" (perhaps empty).
+local function split(text)
+  return text:match("^(-?%d+)%.?(%d*)(e?[-+]?%d*)$")
+end
+
 local function parts_of(x, exponents)
-  local text = shortest(x, exponents and "e" or "f")
-  local whole, fraction, exponent = text:match("^(-?%d+)%.?(%d*)(e?[-+]?%d*)$")
+  local whole, fraction, exponent = split(shortest(x, exponents and "e" or "f"))
   return whole, (fraction:gsub("0+$", "")), exponent
 end
 
@@ -51,8 +54,8 @@ local function writer(numbers)
   return function(x)
     if not is_finite(x) then return (" "):rep(width - (x == -math.huge and 4 or 3)) .. (x ~= x and "nan" or x < 0 and "-inf" or "inf") end
     local whole, fraction, exponent = parts_of(x, exponents)
-    fraction = fraction .. (exponents and "0" or " "):rep(right - #fraction)
-    local text = whole .. "." .. fraction .. exponent
+    if exponents then whole, fraction, exponent = split(("%." .. right .. "e"):format(x)) end -- all digits, no padding
+    local text = whole .. "." .. fraction .. (" "):rep(exponents and 0 or right - #fraction) .. exponent
     return (" "):rep(width - #text) .. text
   end
 end
@@ -61,20 +64,13 @@ end
 
 -- The row numbers to show of n, with false standing for "...".
 local function shown(n, summarise)
+  if summarise and n > 6 then return { 1, 2, 3, false, n - 2, n - 1, n } end
   local rows = {}
-  for i = 1, n do
-    if not summarise or n <= 2 * EDGE or i <= EDGE or i > n - EDGE then rows[#rows + 1] = i
-    elseif i == EDGE + 1 then rows[#rows + 1] = false end
-    if summarise and n > 2 * EDGE and i == EDGE + 1 then break end
-  end
-  if summarise and n > 2 * EDGE then
-    for i = n - EDGE + 1, n do rows[#rows + 1] = i end
-  end
+  for i = 1, n do rows[i] = i end
   return rows
 end
 
 local function collect(t, summarise, into)
-  if t.ndim == 0 then into[1] = t:item() return into end
   for _, i in ipairs(shown(t.shape[1], summarise)) do
     if i then
       if t.ndim == 1 then into[#into + 1] = t[i] else collect(t[i], summarise, into) end
@@ -107,14 +103,25 @@ local function write_block(t, write, summarise, indent, room)
   return "[" .. table.concat(blocks, ("\n"):rep(t.ndim - 1)):sub(#indent + 1) .. "]"
 end
 
+-- One number by itself: "3.0", "1e-05", "nan".
+local function write_single(x)
+  if not is_finite(x) then return x ~= x and "nan" or x < 0 and "-inf" or "inf" end
+  local whole, fraction, exponent = parts_of(x, true)
+  local power, digits = tonumber(exponent:sub(2)), whole:gsub("-", "") .. fraction
+  if x ~= 0 and (power < -4 or power >= 16) then return whole .. (#fraction > 0 and "." or "") .. fraction .. exponent end
+  if power < 0 then digits, power = ("0"):rep(-power) .. digits, 0 end
+  digits = digits .. ("0"):rep(power + 2 - #digits)
+  return whole:match("^-?"):sub(1, 1) .. digits:sub(1, power + 1) .. "." .. digits:sub(power + 2)
+end
+
 --- The values alone, as NumPy's str().
 ---@param t tensor
 ---@return string
 function format.values(t)
   if t.size == 0 then return "[]" end
+  if t.ndim == 0 then return write_single(t:item()) end
   local summarise = t.size > THRESHOLD
   local write = writer(collect(t, summarise, {}))
-  if t.ndim == 0 then return (write(t:item()):gsub("^ +", "")) end
   return write_block(t, write, summarise, " ", WIDTH)
 end
 

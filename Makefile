@@ -1,4 +1,4 @@
-# giemsa. The targets are listed by `make help`; everything built is under $(BUILD).
+# giemsa. `make help` lists the targets; everything built is under $(BUILD).
 #
 # core/*.c is compiled once for each instruction set into lib/giemsa/core-<isa>.so; core.so only picks one when loaded.
 # Libraries that not everybody has are bound in a module each (zip.so, ...), built where their headers are.
@@ -7,6 +7,7 @@ BUILD   ?= build
 PREFIX  ?= /usr/local
 CFLAGS  ?= -O3 -g
 PKG_CONFIG ?= pkg-config
+WERROR  ?= $(if $(CI),yes)
 LUA     := lua5.4
 ifeq ($(origin CC),default)
 CC := gcc
@@ -27,10 +28,12 @@ FLAGS_v3 = -march=x86-64-v3
 # Positions in a picture are equal to the reference's to the bit only without fused multiply-add.
 FLAGS_FILE_resize = -ffp-contract=off
 FLAGS_FILE_affine = -ffp-contract=off
+FLAGS_FILE_image = -fno-sanitize=shift # stb_image shifts too far on damaged JPEGs, and does not use the result
 
 LUA_CFLAGS := $(call flags,--cflags $(LUA))
 CORE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) -ffp-contract=fast -fno-math-errno -fno-trapping-math -fPIC \
-  -fvisibility=hidden -pthread -Wall -Wextra $(if $(WERROR),-Werror) $(LUA_CFLAGS)
+  -fvisibility=hidden -pthread -Wall -Wextra $(if $(WERROR),-Werror) \
+  $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(LUA_CFLAGS)
 
 # module -> the pkg-config package it needs; the rest of core/ needs OpenBLAS and is the core
 PACKAGE_zip = libzip
@@ -46,6 +49,7 @@ TARGETS := $(BUILD)/bin/giemsa $(LIB)/core.so $(ISAS:%=$(LIB)/core-%.so) $(MODUL
 
 say = $(if $(V),,@echo '  $@';) # V=1 shows the commands instead
 
+##: make [V=1]               build build/bin/giemsa and build/lib/giemsa/*.so
 all: $(TARGETS)
 help:
 	@sed -n 's/^##: //p' Makefile
@@ -77,12 +81,55 @@ $(BUILD)/obj/%.o: core/%.c $(BUILD)/flags
 	$(say)$(CC) $(CORE_CFLAGS) $(call flags,--cflags $(PACKAGE_$*)) -DGIEMSA_ISAS='"$(ISAS)"' -MMD -MP -c -o $@ $<
 
 # Everything is compiled again when the compiler or its flags change, and only then.
+ALL_FLAGS = $(CC) $(CORE_CFLAGS) $(foreach v,$(sort $(filter FLAGS_%,$(.VARIABLES))),$(v)=$($(v)))
 $(BUILD)/flags: FORCE
-	@mkdir -p $(@D); echo '$(CC) $(CORE_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(CORE_CFLAGS)' > $@
+	@mkdir -p $(@D); echo '$(ALL_FLAGS)' | cmp -s - $@ || echo '$(ALL_FLAGS)' > $@
 -include $(wildcard $(BUILD)/*/*.d)
 
+# ---- the two commands of the README, and the rest
+
+export GIEMSA_BUILD := $(BUILD)
+MAKE_IT = +@$(if $(filter no,$(DEPS)),,FULL=$(FULL) .ci/deps &&) $(MAKE) --no-print-directory all
+PROGRAM = $(BUILD)/bin/giemsa
+
+##: make run [DATA=path]     train, evaluate and validate, on synthetic blood smears or a folder or zip of images
+export GIEMSA_DATA := $(DATA)
+LESSONS = notebooks/05_train.lua notebooks/06_evaluate_and_plot.lua notebooks/07_save_load_validate.lua
+run:
+	$(MAKE_IT)
+	@for lesson in $(LESSONS); do $(PROGRAM) $$lesson || exit; done
+	@echo; echo 'Made:'; ls -1 out/*
+##: make test [T=names]     all tests of a student's machine; FULL=yes: with sanitizers, valgrind, arm64
+test:
+	$(MAKE_IT)
+	@$(PROGRAM) tests/run.lua $(if $(FULL),--full) $(T)
+##: make bench [T=names]    time the parts
+bench: all
+	@$(PROGRAM) tests/bench.lua $(T)
+
+##: make asan, make tsan    the tests under the sanitizers; T=names as above
+# Built for one instruction set, since that is slow enough.
+asan tsan:
+	@$(MAKE) --no-print-directory sanitized BUILD=build-$@ SANITIZE=$(SANITIZE_$@) CFLAGS='-O1 -g' \
+	  ISAS=$(firstword $(filter v3 base,$(ISAS)))
+SANITIZE_asan = address,undefined
+SANITIZE_tsan = thread
+sanitized: all
+	@$(PROGRAM) tests/run.lua -s sanitized $(T)
+
+##: make install, uninstall PREFIX=/usr/local DESTDIR=
+SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
+MODULES_TO = $(DESTDIR)$(PREFIX)/lib/lua/5.4/giemsa
+install: all
+	cd lua && find giemsa -name '*.lua' -exec install -D -m 644 {} $(abspath $(SHARE))/{} ';'
+	install -D -t $(MODULES_TO) $(wordlist 2,99,$(TARGETS))
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(PROGRAM)
+uninstall:
+	rm -rf $(SHARE)/giemsa $(MODULES_TO) $(DESTDIR)$(PREFIX)/bin/giemsa
+
+##: make clean              remove what was built
 clean:
 	rm -rf build build-*
 
-.PHONY: all help clean FORCE
+.PHONY: all help run test bench asan tsan sanitized install uninstall clean FORCE
 .DELETE_ON_ERROR:

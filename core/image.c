@@ -23,7 +23,13 @@ static void *stb_resize(void *block, size_t size) {
     return block;
 }
 
-#define STBI_MALLOC(size) stb_resize(NULL, size)
+// Zeroed: with a damaged file stb uses tables and pixels that it never set.
+static void *stb_alloc(size_t size) {
+    void *block = stb_resize(NULL, size);
+    return block ? memset(block, 0, size) : NULL;
+}
+
+#define STBI_MALLOC(size) stb_alloc(size)
 #define STBI_REALLOC(block, size) stb_resize(block, size)
 #define STBI_FREE(block) mem_free(block)
 #define STBI_ONLY_PNG
@@ -102,6 +108,53 @@ static int check_png(const unsigned char *bytes, size_t size, const char *name) 
     return sys_fail("%s: the PNG file is truncated (%zu bytes and no end); fetch it again", name, size);
 }
 
+static int check_size(const char *name, int width, int height) {
+    if (width < 1 || height < 1) return sys_fail("%s: the picture is empty (%d x %d pixels)", name, width, height);
+    if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE && (long long)width * height <= IMAGE_MAX_PIXELS) return 0;
+    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)", name, width, height, IMAGE_MAX_SIDE,
+                    IMAGE_MAX_PIXELS >> 20);
+}
+
+// A Huffman table of a JPEG has at most 256 codes; stb writes past its arrays when the file says more.
+static bool huffman_tables_fit(const unsigned char *p, size_t length) {
+    while (length >= 17) {
+        size_t codes = 0;
+        for (int i = 1; i <= 16; i++) codes += p[i];
+        if (codes > 256 || length < 17 + codes) return false;
+        p += 17 + codes;
+        length -= 17 + codes;
+    }
+    return length == 0;
+}
+
+// The marker that ends a scan: 0xff before something other than stuffing (0), filling (0xff) and restarts (0xd0..7).
+static size_t after_scan(const unsigned char *bytes, size_t size, size_t at) {
+    while (at + 1 < size && !(bytes[at] == 0xff && bytes[at + 1] != 0 && bytes[at + 1] != 0xff && (bytes[at + 1] & 0xf8) != 0xd0)) at++;
+    return at;
+}
+
+// A JPEG is a row of segments (0xff, marker, length, data; scan data follows a start of scan) up to the end marker.
+static int check_jpeg(const unsigned char *bytes, size_t size, const char *name) {
+    enum { TABLES = 0xc4, END = 0xd9, SCAN = 0xda };
+    for (size_t at = 2; at < size;) {
+        if (bytes[at] != 0xff || (at + 1 < size && bytes[at + 1] == 0xff)) { // padding
+            at++;
+            continue;
+        }
+        int marker = at + 1 < size ? bytes[at + 1] : 0;
+        if (marker == END) return 0;
+        size_t length = at + 4 <= size ? (size_t)bytes[at + 2] << 8 | bytes[at + 3] : size;
+        const unsigned char *data = bytes + at + 4;
+        if (length < 2 || length > size - at - 2) break;
+        if (marker == TABLES && !huffman_tables_fit(data, length - 2)) return sys_fail("%s: the JPEG file is damaged (wrong tables)", name);
+        bool frame = marker >= 0xc0 && marker <= 0xc2 && length >= 7;
+        if (frame && check_size(name, data[3] << 8 | data[4], data[1] << 8 | data[2]) != 0) return -1;
+        at += 2 + length;
+        if (marker == SCAN) at = after_scan(bytes, size, at);
+    }
+    return sys_fail("%s: the JPEG file is truncated (%zu bytes and no end); fetch it again", name, size);
+}
+
 // stb reads zeros behind the end of a BMP: the rows must be there.
 static int check_bmp(const unsigned char *bytes, size_t size, const char *name, int width, int height) {
     size_t offset = size >= 30 ? little_endian(bytes + 10) : 0;
@@ -120,22 +173,13 @@ static enum format format_of(const unsigned char *bytes, size_t size) {
     return UNKNOWN;
 }
 
-// Looks for the last marker only; stb itself refuses a JPEG without an end.
-static bool jpeg_has_end(const unsigned char *bytes, size_t size) {
-    for (size_t i = size; i >= 2; i--)
-        if (bytes[i - 2] == 0xff && bytes[i - 1] == 0xd9) return true;
-    return false;
-}
-
 // ---- decoding
 
 // Why stb gave up, in our words.
-static int decode_failure(const unsigned char *bytes, size_t size, const char *name, enum format format) {
+static int decode_failure(const char *name, enum format format) {
     static const char *const names[] = {"", "PNG", "JPEG", "BMP"};
     const char *reason = stbi_failure_reason();
     if (memory_ended) return sys_fail("%s: out of memory while decoding", name);
-    if (format == JPEG && !jpeg_has_end(bytes, size))
-        return sys_fail("%s: the JPEG file is truncated (%zu bytes and no end); fetch it again", name, size);
     if (limit_hit) return sys_fail("%s: the %s file is damaged (it asks for far more memory than its size)", name, names[format]);
     return sys_fail("%s: the %s file is damaged or of a rare kind (%s)", name, names[format], reason ? reason : "unknown");
 }
@@ -148,31 +192,25 @@ static void to_grey(unsigned char *pixels, size_t count) {
     }
 }
 
-static int check_size(const char *name, int width, int height) {
-    if (width > 0 && height > 0 && width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
-        (long long)width * height <= IMAGE_MAX_PIXELS)
-        return 0;
-    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)", name, width, height, IMAGE_MAX_SIDE,
-                    IMAGE_MAX_PIXELS >> 20);
-}
-
 int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels, const char *name) {
     *im = (struct image){0};
     if (size == 0) return sys_fail("%s: the file is empty (0 bytes)", name);
     enum format format = format_of(bytes, size);
     if (format == UNKNOWN) return sys_fail("%s: not a picture (PNG, JPEG and BMP are read)", name);
     if (size > INT_MAX) return sys_fail("%s: the file is too large (%zu bytes)", name, size);
+    if (format == JPEG && check_jpeg(bytes, size, name) != 0) return -1;
     int width, height, have;
     block_limit = SIZE_MAX;
     limit_hit = memory_ended = false;
-    if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &have)) return decode_failure(bytes, size, name, format);
+    if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &have)) return decode_failure(name, format);
+    if (height < 0) height = height == INT_MIN ? INT_MAX : -height; // a BMP from the top down
     if (check_size(name, width, height) != 0) return -1;
     if (format == PNG && check_png(bytes, size, name) != 0) return -1;
     if (format == BMP && check_bmp(bytes, size, name, width, height) != 0) return -1;
     block_limit = 32 * ((size_t)width * (size_t)height + 65536) + 2 * size;
     int wanted = channels == 1 && have >= 3 ? 3 : channels; // stb's own grey is not Pillow's
     im->pixels = stbi_load_from_memory(bytes, (int)size, &width, &height, &have, wanted);
-    if (!im->pixels) return decode_failure(bytes, size, name, format);
+    if (!im->pixels) return decode_failure(name, format);
     if (channels == 1 && wanted == 3) to_grey(im->pixels, (size_t)width * (size_t)height);
     im->height = height;
     im->width = width;

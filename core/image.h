@@ -2,6 +2,7 @@
 // of decoded cells is a quarter of the size.
 #pragma once
 #include <stddef.h>
+#include <stdint.h>
 
 struct image {
     int height, width, channels;
@@ -23,3 +24,5 @@ int image_read(struct image *im, const char *path, int channels);
 // PNG bytes of a picture (mem_alloc'ed, *size set) or NULL; and straight to a file (beside, synced, renamed).
 unsigned char *image_encode_png(const struct image *im, size_t *size);
 int image_write_png(const struct image *im, const char *path);
+
+uint32_t image_crc32(const unsigned char *bytes, size_t size); // as PNG and zip define it

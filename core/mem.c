@@ -35,7 +35,12 @@ static int class_of(size_t size) {
 
 static struct block *header_of(void *bytes) { return (struct block *)((char *)bytes - HEADER); }
 
-static bool failure_is_due(void) { return fail_after > 0 && --fail_after == 0; }
+static bool failure_is_due(void) {
+    if (fail_after > 0) return --fail_after == 0;
+    if (fail_after < -1) fail_after++;
+    else return fail_after == -1;
+    return false;
+}
 
 static struct block *from_system(int class) {
     size_t capacity = class_capacity(class), total = HEADER + capacity + MEM_SLACK;

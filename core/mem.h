@@ -19,5 +19,5 @@ struct mem_stats {
 };
 struct mem_stats mem_stats(void);
 
-// For tests: the n-th allocation from now fails (once); 0 turns it off.
+// For tests: the n-th allocation from now fails (once), or for -n the n-th and all after it; 0 turns it off.
 void mem_fail_after(long n);

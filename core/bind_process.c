@@ -39,6 +39,7 @@ static char **push_argv(lua_State *L, int arg) {
 
 // core.run_program({"gnuplot", "-d"} [, input [, seconds]]): exit code, output, errors; or nil and why.
 static int run_program(lua_State *L) {
+    lua_settop(L, 3);
     char **argv = push_argv(L, 1);
     size_t size = 0;
     const char *input = luaL_optlstring(L, 2, "", &size);

@@ -54,11 +54,36 @@ static int interrupted(lua_State *L) {
     return 1;
 }
 
-// core.write_file(path, bytes): true, or nil and why. The old file stays whole until the new one is.
+// The bytes of the string or tensor on the top of the stack, which a table keeps alive; pops it.
+static struct sys_piece piece_of(lua_State *L) {
+    struct sys_piece piece;
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        piece.bytes = lua_tolstring(L, -1, &piece.size);
+    } else {
+        struct tensor *t = check_tensor(L, lua_gettop(L));
+        piece = (struct sys_piece){t->data, t->size * sizeof(float)};
+    }
+    lua_pop(L, 1);
+    return piece;
+}
+
+// core.write_file(path, bytes) or (path, {strings and tensors}): true, or nil and why. The old file stays whole until the
+// new one is. Nothing is copied: a big model is written from where it is.
 static int write_file(lua_State *L) {
-    size_t size;
-    const char *path = luaL_checkstring(L, 1), *bytes = luaL_checklstring(L, 2, &size);
-    if (sys_write_file(path, bytes, size) != 0) return fail_pair(L);
+    const char *path = luaL_checkstring(L, 1);
+    if (!lua_istable(L, 2)) {
+        size_t size;
+        const char *bytes = luaL_checklstring(L, 2, &size);
+        if (sys_write_file(path, bytes, size) != 0) return fail_pair(L);
+    } else {
+        size_t count = lua_rawlen(L, 2);
+        struct sys_piece *pieces = lua_newuserdatauv(L, count * sizeof *pieces, 0);
+        for (size_t i = 0; i < count; i++) {
+            lua_rawgeti(L, 2, (lua_Integer)i + 1);
+            pieces[i] = piece_of(L);
+        }
+        if (sys_write_pieces(path, pieces, count) != 0) return fail_pair(L);
+    }
     lua_pushboolean(L, 1);
     return 1;
 }

@@ -92,7 +92,17 @@ static void sync_folder_of(const char *path) {
     close(fd);
 }
 
+static int write_pieces(int fd, const struct sys_piece pieces[], size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (write_all(fd, pieces[i].bytes, pieces[i].size) != 0) return -1;
+    return 0;
+}
+
 int sys_write_file(const char *path, const void *bytes, size_t size) {
+    return sys_write_pieces(path, &(struct sys_piece){bytes, size}, 1);
+}
+
+int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t count) {
     char beside[4096];
     int length = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
     if (length < 0 || (size_t)length >= sizeof beside) return sys_fail("%s: the path is too long", path);
@@ -101,7 +111,7 @@ int sys_write_file(const char *path, const void *bytes, size_t size) {
     mode_t mask = umask(0);
     umask(mask);
     fchmod(fd, 0666 & ~mask); // mkstemp makes private files; what we save is as public as any other file
-    bool ok = write_all(fd, bytes, size) == 0 && fsync(fd) == 0;
+    bool ok = write_pieces(fd, pieces, count) == 0 && fsync(fd) == 0;
     int error = errno;
     if (close(fd) != 0 && ok) ok = false, error = errno;
     if (ok && rename(beside, path) != 0) ok = false, error = errno;

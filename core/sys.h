@@ -16,7 +16,13 @@ void sys_interrupt_end(void);
 bool sys_interrupted(void);       // true after SIGINT since the outermost interrupt_begin
 void sys_interrupt_clear(void);
 
-// Writes the bytes to a file beside path, syncs it and renames it over path: the old file or the new one, never a half.
+// Writes the pieces, one after the other, to a file beside path, syncs it and renames it over path: the old file or the
+// new one, never a half.
+struct sys_piece {
+    const void *bytes;
+    size_t size;
+};
+int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t count);
 int sys_write_file(const char *path, const void *bytes, size_t size);
 // Reads a whole file into mem_alloc'ed memory (with a 0 byte after the end); the caller frees it with mem_free.
 void *sys_read_file(const char *path, size_t *size);

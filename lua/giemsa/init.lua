@@ -2,12 +2,12 @@
 -- `giemsa.nn`, `giemsa.data`, ... are loaded when first named, so a script pays only for what it uses.
 
 ---@class giemsa
-local giemsa = { _VERSION = "giemsa 0.1.0" }
+local giemsa = { _VERSION = "giemsa " .. require "giemsa.version" }
 
 local parts = {
   tensor = true, random = true, grad = true, ops = true, loss = true, nn = true, optim = true,
   image = true, data = true, train = true, callbacks = true, metrics = true, save = true, plot = true,
-  montage = true, progress = true, options = true, core = true,
+  montage = true, show = true, progress = true, options = true, args = true, core = true,
 }
 
 return setmetatable(giemsa, {

@@ -1,0 +1,76 @@
+--- JSON that comes back as it was: the same value gives the same text (keys sorted), and numbers survive exactly.
+-- A table is an array when its metatable says __jsontype = "array", or untagged when it has an element 1.
+local dkjson = require "dkjson"
+
+local json = {}
+
+local encode
+
+-- The shortest of 15, 16 or 17 digits that reads back as the same number; a float stays a float.
+local function number_text(x)
+  if math.type(x) == "integer" then return ("%d"):format(x) end
+  if x ~= x or x == math.huge or x == -math.huge then error("JSON has no " .. tostring(x), 0) end
+  local text
+  for digits = 15, 17 do
+    text = ("%%.%dg"):format(digits):format(x):gsub(",", ".")
+    if tonumber(text) == x then break end
+  end
+  return text:find("[.eE]") and text or text .. ".0"
+end
+
+local function is_array(t)
+  local kind = (getmetatable(t) or {}).__jsontype
+  if kind then return kind == "array" end
+  return t[1] ~= nil
+end
+
+local function array_text(t, depth)
+  local parts = {}
+  for i = 1, #t do parts[i] = encode(t[i], depth) end
+  return "[" .. table.concat(parts, ",") .. "]"
+end
+
+local function object_text(t, depth)
+  local keys, parts = {}, {}
+  for key in pairs(t) do
+    if type(key) ~= "string" then error("a JSON object has only strings as keys, got " .. tostring(key), 0) end
+    keys[#keys + 1] = key
+  end
+  table.sort(keys)
+  for i, key in ipairs(keys) do parts[i] = dkjson.quotestring(key) .. ":" .. encode(t[key], depth) end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+function encode(value, depth)
+  local kind = type(value)
+  if kind == "table" then
+    if depth > 100 then error("tables are nested deeper than 100, or in a circle", 0) end
+    return (is_array(value) and array_text or object_text)(value, depth + 1)
+  end
+  if kind == "number" then return number_text(value) end
+  if kind == "string" then return dkjson.quotestring(value) end
+  if kind == "boolean" then return tostring(value) end
+  if value == nil or value == dkjson.null then return "null" end
+  error("JSON cannot hold a " .. kind, 0)
+end
+
+--- The JSON text of a value. Raises (level 0) for functions, NaN, infinities and circles.
+---@param value any
+---@return string
+function json.encode(value) return encode(value, 0) end
+
+--- The value of a JSON text; null becomes nil (or what is given for it). Plain tables, without metatables.
+---@param text string
+---@param null any?
+---@return any value, string? message nil and why when the text is not JSON
+function json.decode(text, null)
+  local ok, value, stop, problem = pcall(dkjson.decode, text, 1, null, nil, nil)
+  if not ok then return nil, "it is not JSON: nested too deeply" end
+  if problem then return nil, "it is not JSON: " .. tostring(problem) end
+  if text:find("%S", stop) then return nil, ("it is not JSON: something follows at character %d"):format(stop) end
+  return value
+end
+
+json.null = dkjson.null
+
+return json

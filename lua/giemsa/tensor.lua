@@ -100,7 +100,7 @@ function tensor.arange(start, stop, step)
   step = step or 1
   need_numbers("arange", start, stop, step)
   if step == 0 then error("arange: the step is 0", 2) end
-  return progression("arange", start, step, math.max(0, math.ceil((stop - start) / step)))
+  return (progression("arange", start, step, math.max(0, math.ceil((stop - start) / step))))
 end
 
 --- n numbers evenly from start to stop, both included.

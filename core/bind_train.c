@@ -82,14 +82,13 @@ static int adam_step(lua_State *L) {
     return 0;
 }
 
-// core.rmsprop_step(w, g, v, m, lr, rho, momentum, epsilon, l2); m may be nil when momentum is 0
+// core.rmsprop_step(w, g, v, lr, rho, epsilon, l2)
 static int rmsprop_step(lua_State *L) {
     struct tensor *w = check_tensor(L, 1);
-    float *g = check_like(L, 2, w), *v = check_like(L, 3, w), *m = opt_like(L, 4, w);
-    struct rmsprop k = {.lr = (float)luaL_checknumber(L, 5), .rho = opt_float(L, 6, 0.9), .momentum = opt_float(L, 7, 0),
-                        .epsilon = opt_float(L, 8, 1e-7), .l2 = opt_float(L, 9, 0)};
-    luaL_argcheck(L, m || k.momentum == 0, 4, "momentum needs a tensor");
-    optim_rmsprop(w->data, g, v, m, w->size, k);
+    float *g = check_like(L, 2, w), *v = check_like(L, 3, w);
+    struct rmsprop k = {.lr = (float)luaL_checknumber(L, 4), .rho = opt_float(L, 5, 0.9),
+                        .epsilon = opt_float(L, 6, 1e-7), .l2 = opt_float(L, 7, 0)};
+    optim_rmsprop(w->data, g, v, w->size, k);
     return 0;
 }
 

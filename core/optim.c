@@ -78,25 +78,16 @@ static void rmsprop_piece(void *arg, int piece, int thread) {
     struct range r = range_of(job, piece);
     const struct rmsprop k = job->rmsprop;
     const float *g = job->g, decay = 2 * k.l2;
-    float *w = job->w, *m = job->m, *v = job->v;
+    float *w = job->w, *v = job->v;
     (void)thread;
-    if (m) {
-        INDEPENDENT for (size_t i = r.begin; i < r.end; i++) {
-            float d = g[i] + decay * w[i];
-            v[i] = k.rho * v[i] + (1 - k.rho) * d * d;
-            m[i] = k.momentum * m[i] + k.lr * d / (sqrtf(v[i]) + k.epsilon);
-            w[i] -= m[i];
-        }
-    } else {
-        INDEPENDENT for (size_t i = r.begin; i < r.end; i++) {
-            float d = g[i] + decay * w[i];
-            v[i] = k.rho * v[i] + (1 - k.rho) * d * d;
-            w[i] -= k.lr * d / (sqrtf(v[i]) + k.epsilon);
-        }
+    INDEPENDENT for (size_t i = r.begin; i < r.end; i++) {
+        float d = g[i] + decay * w[i];
+        v[i] = k.rho * v[i] + (1 - k.rho) * d * d;
+        w[i] -= k.lr * d / (sqrtf(v[i]) + k.epsilon);
     }
 }
 
-void optim_rmsprop(float *w, const float *g, float *v, float *m, size_t n, struct rmsprop k) {
-    struct job job = {.w = w, .g = g, .m = m, .v = v, .n = n, .rmsprop = k};
+void optim_rmsprop(float *w, const float *g, float *v, size_t n, struct rmsprop k) {
+    struct job job = {.w = w, .g = g, .v = v, .n = n, .rmsprop = k};
     run(rmsprop_piece, &job);
 }

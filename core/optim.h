@@ -13,6 +13,6 @@ void optim_sgd(float *w, const float *g, float *v, size_t n, struct sgd k);
 struct adam { float lr, beta1, beta2, epsilon, l2; };
 void optim_adam(float *w, const float *g, float *m, float *v, size_t n, struct adam k);
 
-// v = rho v + (1 - rho) g'^2,  step = lr g' / (sqrt v + epsilon);  w -= step, or with m: m = momentum m + step, w -= m.
-struct rmsprop { float lr, rho, momentum, epsilon, l2; };
-void optim_rmsprop(float *w, const float *g, float *v, float *m, size_t n, struct rmsprop k);
+// v = rho v + (1 - rho) g'^2,  w -= lr g' / (sqrt v + epsilon).
+struct rmsprop { float lr, rho, epsilon, l2; };
+void optim_rmsprop(float *w, const float *g, float *v, size_t n, struct rmsprop k);

@@ -1,0 +1,202 @@
+--- Differentiable ops on pictures, (batch, height, width, channels): convolution, pooling, upsampling, padding.
+-- "same" padding is TensorFlow's: output = ceil(size / stride), and what is missing is padded with zeros, the smaller half
+-- before; so a 3x3 window with stride 2 over an even size pads nothing before and 1 after.
+local core = require "giemsa.core"
+local grad = require "giemsa.grad"
+local options = require "giemsa.options"
+local arithmetic = require "giemsa.ops.arithmetic"
+local base = require "giemsa.ops.base"
+
+local ops = {}
+
+local accumulate, record, target = grad.accumulate, grad.op, grad.target
+local result, check, pair = base.result, base.check, base.pair
+
+-- Padding before and after, along one direction.
+local function same(size, window, stride)
+  local outputs = (size + stride - 1) // stride
+  local missing = math.max((outputs - 1) * stride + window - size, 0)
+  return missing // 2, missing - missing // 2
+end
+
+-- top, bottom, left, right; h and w are the extents of the window (of a dilated kernel as a whole).
+local function padding_of(who, padding, shape, h, w, sh, sw)
+  if padding == "valid" or padding == nil then return 0, 0, 0, 0 end
+  if padding == "same" then
+    local top, bottom = same(shape[2], h, sh)
+    return top, bottom, same(shape[3], w, sw)
+  end
+  if type(padding) == "table" and #padding == 4 then return table.unpack(padding) end
+  options.one_of(who, "padding", padding, { "same", "valid", "{top, bottom, left, right}" }, 4)
+end
+
+local function need_picture(who, x, name)
+  if core.is_tensor(x) and x.ndim == 4 then return x.shape end
+  local got = core.is_tensor(x) and "shape (" .. table.concat(x.shape, ", ") .. ")" or type(x)
+  error(("%s: %s must be (batch, height, width, channels), got %s"):format(who, name or "x", got), 3)
+end
+
+-- ---- convolution -------------------------------------------------------------------------------------------
+
+local conv_options = base.options { strides = "integer|table", padding = "string|table", dilation = "integer|table" }
+
+--- Convolution (cross-correlation, as everywhere in deep learning).
+---@param x tensor (n, h, w, in)
+---@param w tensor (kernel_h, kernel_w, in, out)
+---@param b tensor? (out)
+---@param opts {strides: integer|integer[]?, padding: "same"|"valid"|integer[]?, dilation: integer|integer[]?}? default
+---  strides 1, padding "valid", dilation 1; padding may be {top, bottom, left, right}
+---@return tensor y (n, out_h, out_w, out)
+function ops.conv2d(x, w, b, opts)
+  opts = check("conv2d", opts, conv_options)
+  local sh, sw = pair("conv2d", "strides", opts.strides, 1)
+  local dh, dw = pair("conv2d", "dilation", opts.dilation, 1)
+  local shape, kernel = need_picture("conv2d", x), need_picture("conv2d", w, "w")
+  local kh, kw = kernel[1], kernel[2]
+  local top, bottom, left, right =
+    padding_of("conv2d", opts.padding, shape, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw)
+  local y = result("conv2d", pcall(core.conv2d, x, w, sh, sw, top, bottom, left, right, dh, dw, b))
+  local to_x, to_w, to_b = target(x), target(w), target(b)
+  local for_x, for_w = to_x and w, to_w and x -- each gradient reads the other operand
+  return record(y, { to_x, to_w, to_b }, function(dy)
+    if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
+    if to_w then
+      accumulate(to_w, core.conv2d_dw(dy, for_w, kh, kw, sh, sw, top, bottom, left, right, dh, dw))
+    end
+    if to_x then
+      accumulate(to_x, core.conv2d_dx(dy, for_x, shape[2], shape[3], sh, sw, top, bottom, left, right, dh, dw))
+    end
+  end, "conv2d")
+end
+
+local transpose_options = base.options { strides = "integer|table", padding = "string" }
+
+--- Transposed convolution: the gradient of conv2d as a forward op; strides make the picture larger.
+---@param x tensor (n, h, w, in)
+---@param w tensor (kernel_h, kernel_w, out, in): the kernel of the convolution that leads from y to x
+---@param b tensor? (out)
+---@param opts {strides: integer|integer[]?, padding: "same"|"valid"?}? default strides 1, padding "valid"
+---@return tensor y (n, h * stride, w * stride, out) with "same"; with "valid" max(kernel - stride, 0) more
+function ops.conv2d_transpose(x, w, b, opts)
+  opts = check("conv2d_transpose", opts, transpose_options)
+  local sh, sw = pair("conv2d_transpose", "strides", opts.strides, 1)
+  local shape, kernel = need_picture("conv2d_transpose", x), need_picture("conv2d_transpose", w, "w")
+  local kh, kw = kernel[1], kernel[2]
+  local height, width = shape[2] * sh, shape[3] * sw
+  if opts.padding ~= "same" then height, width = height + math.max(kh - sh, 0), width + math.max(kw - sw, 0) end
+  local top, bottom, left, right =
+    padding_of("conv2d_transpose", opts.padding, { 0, height, width }, kh, kw, sh, sw)
+  local y = result("conv2d_transpose", pcall(core.conv2d_dx, x, w, height, width, sh, sw, top, bottom, left, right))
+  if b then result("conv2d_transpose", pcall(core.add_, y, b)) end
+  local to_x, to_w, to_b = target(x), target(w), target(b)
+  local for_x, for_w = to_x and w, to_w and x
+  return record(y, { to_x, to_w, to_b }, function(dy)
+    if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
+    if to_w then accumulate(to_w, core.conv2d_dw(for_w, dy, kh, kw, sh, sw, top, bottom, left, right)) end
+    if to_x then accumulate(to_x, core.conv2d(dy, for_x, sh, sw, top, bottom, left, right)) end
+  end, "conv2d_transpose")
+end
+
+-- ---- pooling -----------------------------------------------------------------------------------------------
+
+local pool_options = base.options { pool = "integer|table", strides = "integer|table", padding = "string|table" }
+
+-- The nine numbers of a window that the core takes, and whether padding counts as zeros (when it is given in numbers).
+local function window_of(who, shape, opts)
+  local h, w = pair(who, "pool", opts.pool, 2)
+  local sh, sw = pair(who, "strides", opts.strides, h, w)
+  local top, bottom, left, right = padding_of(who, opts.padding, shape, h, w, sh, sw)
+  return { h, w, sh, sw, top, bottom, left, right, type(opts.padding) == "table" }
+end
+
+--- The largest value of each window. Padding of "same" is left out; padding given as {top, bottom, left, right} counts
+--- as zeros (as zero_pad2d before it would). Of equal values the first in row-major order gets the gradient.
+---@param x tensor (n, h, w, c)
+---@param opts {pool: integer|integer[]?, strides: integer|integer[]?, padding: "same"|"valid"|integer[]?}? default pool 2,
+---  strides = pool, padding "valid"
+---@return tensor y (n, out_h, out_w, c)
+function ops.max_pool2d(x, opts)
+  opts = check("max_pool2d", opts, pool_options)
+  local shape = need_picture("max_pool2d", x)
+  local window, to_x = window_of("max_pool2d", shape, opts), target(x)
+  local y, taps = result("max_pool2d", pcall(core.max_pool2d, x, table.unpack(window)))
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.max_pool2d_dx(dy, taps, shape[2], shape[3], table.unpack(window)))
+  end, "max_pool2d")
+end
+
+--- The mean of each window; padding of "same" is not counted. Options as for max_pool2d.
+---@param x tensor (n, h, w, c)
+---@param opts {pool: integer|integer[]?, strides: integer|integer[]?, padding: "same"|"valid"|integer[]?}?
+---@return tensor y (n, out_h, out_w, c)
+function ops.avg_pool2d(x, opts)
+  opts = check("avg_pool2d", opts, pool_options)
+  local shape = need_picture("avg_pool2d", x)
+  local window, to_x = window_of("avg_pool2d", shape, opts), target(x)
+  local y = result("avg_pool2d", pcall(core.avg_pool2d, x, table.unpack(window)))
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.avg_pool2d_dx(dy, shape[2], shape[3], table.unpack(window)))
+  end, "avg_pool2d")
+end
+
+-- One window as large as the picture, and (n, 1, 1, c) -> (n, c).
+local function global(who, pool)
+  return function(x)
+    local shape = need_picture(who, x)
+    if shape[2] * shape[3] == 0 then error(who .. ": the picture is empty", 2) end
+    return arithmetic.reshape(pool(x, { pool = { shape[2], shape[3] } }), shape[1], shape[4])
+  end
+end
+
+--- The largest value of each channel: (n, h, w, c) -> (n, c).
+---@type fun(x: tensor): tensor
+ops.global_max_pool2d = global("global_max_pool2d", ops.max_pool2d)
+
+--- The mean of each channel: (n, h, w, c) -> (n, c).
+---@type fun(x: tensor): tensor
+ops.global_avg_pool2d = global("global_avg_pool2d", ops.avg_pool2d)
+
+-- ---- size --------------------------------------------------------------------------------------------------
+
+local upsample_options = base.options { interpolation = "string" }
+
+--- Larger by whole factors. "nearest" repeats pixels; "bilinear" goes straight from one pixel centre to the next and
+--- repeats the edge (half-pixel centres, as tf.image.resize).
+---@param x tensor (n, h, w, c)
+---@param size integer|integer[]? {rows, columns}, default 2
+---@param opts {interpolation: "nearest"|"bilinear"?}?
+---@return tensor y (n, h * rows, w * columns, c)
+function ops.upsample(x, size, opts)
+  opts = check("upsample", opts, upsample_options)
+  need_picture("upsample", x)
+  local fy, fx = pair("upsample", "size", size, 2)
+  local how = opts.interpolation or "nearest"
+  options.one_of("upsample", "interpolation", how, { "nearest", "bilinear" })
+  local y, to_x = result("upsample", pcall(core.upsample, x, fy, fx, how == "bilinear")), target(x)
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.upsample_dx(dy, fy, fx, how == "bilinear"))
+  end, "upsample")
+end
+
+--- Zeros around each picture.
+---@param x tensor (n, h, w, c)
+---@param padding integer|integer[]|integer[][]? n, {rows, columns}, or {{top, bottom}, {left, right}}; default 1
+---@return tensor
+function ops.zero_pad2d(x, padding)
+  need_picture("zero_pad2d", x)
+  local sides = type(padding) == "table" and padding or { padding or 1, padding or 1 }
+  local pads = { { 0, 0 } }
+  for i = 1, 2 do
+    local side = sides[i]
+    pads[i + 1] = type(side) == "table" and side or { side, side }
+    for j = 1, 2 do
+      if math.type(pads[i + 1][j]) ~= "integer" or pads[i + 1][j] < 0 then
+        error("zero_pad2d: padding must be n, {rows, columns} or {{top, bottom}, {left, right}}, of whole numbers", 2)
+      end
+    end
+  end
+  pads[4] = { 0, 0 }
+  return (arithmetic.pad(x, pads))
+end
+
+return ops

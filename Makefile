@@ -14,7 +14,7 @@ CC := gcc
 endif
 
 # One job a core, unless the caller said how many.
-ifeq ($(findstring -j,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(shell nproc)
 endif
 
@@ -89,6 +89,7 @@ $(BUILD)/flags: FORCE
 # ---- the two commands of the README, and the rest
 
 export GIEMSA_BUILD := $(BUILD)
+export GIEMSA_SANITIZE := $(SANITIZE)
 MAKE_IT = +@$(if $(filter no,$(DEPS)),,FULL=$(FULL) .ci/deps &&) $(MAKE) --no-print-directory all
 PROGRAM = $(BUILD)/bin/giemsa
 

@@ -20,6 +20,8 @@ harness.build = os.getenv("GIEMSA_BUILD") or "build"
 harness.program = harness.build .. "/bin/giemsa"
 --- True under a sanitizer, valgrind or an emulator: tests may take smaller sizes then.
 harness.is_slow = os.getenv("GIEMSA_SLOW") ~= nil
+--- What the program was built with: "address,undefined", "thread" or "".
+harness.sanitizer = os.getenv("GIEMSA_SANITIZE") or ""
 
 local function report(mark, name, message)
   io.write(("%s %s/%s%s\n"):format(mark, name_of_file, name, message and ": " .. message or ""))

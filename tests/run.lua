@@ -70,15 +70,15 @@ local function run(suite, names)
   return total
 end
 
-local LUA54 = ("LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4"):format(BUILD)
+local LUA54 = ("env LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4"):format(BUILD)
 local PROGRAM = BUILD .. "/bin/giemsa"
 local suites = {
   default = { command = PROGRAM },
   lua54 = { label = "lua5.4", command = LUA54 },
-  base = { label = "base", command = "GIEMSA_ISA=base " .. PROGRAM },
-  v3 = { label = "v3", command = "GIEMSA_ISA=v3 " .. PROGRAM },
-  threads1 = { label = "1 thread", command = "GIEMSA_THREADS=1 " .. PROGRAM },
-  sanitized = { label = BUILD, command = "GIEMSA_SLOW=1 " .. PROGRAM },
+  base = { label = "base", command = "env GIEMSA_ISA=base " .. PROGRAM },
+  v3 = { label = "v3", command = "env GIEMSA_ISA=v3 " .. PROGRAM },
+  threads1 = { label = "1 thread", command = "env GIEMSA_THREADS=1 " .. PROGRAM },
+  sanitized = { label = BUILD, command = "env GIEMSA_SLOW=1 " .. PROGRAM },
 }
 
 local suite, names = suites.default, {}

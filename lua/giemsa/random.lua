@@ -133,6 +133,7 @@ end
 ---@class giemsa.twister
 local twister = {}
 
+-- Called in brackets: a tail call would leave the error level short of one.
 local function new_twister(who, make, seed, below, order)
   seed = need("integer", who, seed, 3)
   if seed < 0 or seed > 0xffffffff then error(("%s: the seed must be in 0..2^32-1, got %d"):format(who, seed), 3) end
@@ -164,14 +165,14 @@ function twister:shuffle(list) return reorder(need_list("shuffle", list), self:p
 ---@param seed integer 0..2^32-1
 ---@return giemsa.twister
 function random.python(seed)
-  return new_twister("python", core.twister_python, seed, core.twister_python_below, core.twister_python_order)
+  return (new_twister("python", core.twister_python, seed, core.twister_python_below, core.twister_python_order))
 end
 
 --- numpy.random.RandomState(seed): random_sample(), uniform(low, high), permutation(n) (from 1; NumPy's is from 0), shuffle(list).
 ---@param seed integer 0..2^32-1
 ---@return giemsa.twister
 function random.numpy(seed)
-  return new_twister("numpy", core.twister_numpy, seed, core.twister_numpy_below, core.twister_numpy_order)
+  return (new_twister("numpy", core.twister_numpy, seed, core.twister_numpy_below, core.twister_numpy_order))
 end
 
 --- The order that Python's `random.seed(seed); random.shuffle(list)` puts n things in, from 1.

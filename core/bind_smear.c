@@ -190,7 +190,21 @@ static int develop(lua_State *L) {
     return 3;
 }
 
-const luaL_Reg smear_functions[] = {{"draws", draws}, {"smear", smear}, {NULL, NULL}};
+// core.encode_png(bytes, width, height, channels): a PNG file's bytes.
+static int encode_png(lua_State *L) {
+    size_t size, png_size;
+    unsigned char *pixels = (unsigned char *)luaL_checklstring(L, 1, &size);
+    int width = check_int(L, 2, 1, IMAGE_MAX_SIDE), height = check_int(L, 3, 1, IMAGE_MAX_SIDE), channels = check_int(L, 4, 1, 4);
+    luaL_argcheck(L, size == (size_t)width * (size_t)height * (size_t)channels, 1, "not width x height x channels bytes");
+    struct image picture = {.width = width, .height = height, .channels = channels, .pixels = pixels};
+    unsigned char *png = image_encode_png(&picture, &png_size);
+    if (!png) return raise_error(L);
+    lua_pushlstring(L, (const char *)png, png_size);
+    mem_free(png);
+    return 1;
+}
+
+const luaL_Reg smear_functions[] = {{"draws", draws}, {"smear", smear}, {"encode_png", encode_png}, {NULL, NULL}};
 
 static const luaL_Reg draws_methods[] = {{"uniform", draws_uniform}, {"normal", draws_normal}, {"integer", draws_integer},
                                          {"chance", draws_chance}, {NULL, NULL}};

@@ -1,0 +1,52 @@
+--- The command line of a script: `--name value`, `--name=value`, `--flag` and plain words.
+local options = require "giemsa.options"
+
+local args = {}
+
+local function stop(message, usage, status)
+  io.stderr:write(message, status == 0 and "" or "\n\n" .. usage)
+  os.exit(status, true)
+end
+
+local function convert(name, text, default)
+  if type(default) ~= "number" then return text end
+  local value = math.type(default) == "integer" and math.tointeger(text) or tonumber(text)
+  return value or nil, ("--%s needs a %s, got '%s'"):format(name, math.type(default) == "integer" and "whole number" or "number", text)
+end
+
+--- Reads the command line. `--help` prints the usage and ends the script; a mistake names itself and ends it with status 2.
+---
+--- The defaults give the types: a number wants a number, `false` is a flag, a string (perhaps empty) takes any text.
+---@param usage string printed by --help; its first line is the synopsis
+---@param defaults table<string, number|string|boolean> option -> value when absent
+---@param words integer? how many plain words are required
+---@param line string[]? the words; the script's own (`arg`) when absent
+---@return table<string|integer, any> values the options, and the plain words at 1, 2, ...
+function args.parse(usage, defaults, words, line)
+  line = line or arg
+  local values = setmetatable({}, { __index = defaults })
+  local i = 1
+  while i <= #line do
+    local word = line[i]
+    local name, text = word:match("^%-%-([%w_-]+)=(.*)$")
+    name = (name or word:match("^%-%-([%w_-]+)$") or ""):gsub("-", "_")
+    if word == "--help" or word == "-h" then stop(usage .. "\n", usage, 0) end
+    if name == "" then
+      values[#values + 1] = word
+    elseif defaults[name] == nil then
+      local near = options.nearest(name, defaults)
+      stop(("unknown option %s%s"):format(word, near and " (did you mean --" .. near .. "?)" or ""), usage, 2)
+    elseif defaults[name] == false then
+      values[name] = true
+    else
+      if not text then i, text = i + 1, line[i + 1] or stop(word .. " needs a value", usage, 2) end
+      local value, problem = convert(name, text, defaults[name])
+      values[name] = value == nil and stop(problem, usage, 2) or value
+    end
+    i = i + 1
+  end
+  if #values < (words or 0) then stop(("%d more argument(s) needed"):format(words - #values), usage, 2) end
+  return values
+end
+
+return args

@@ -56,7 +56,7 @@ local function python_shuffles(parity, cases)
     local order = from_zero(random.python_shuffle(n, 42))
     parity:close(("shuffle %d first"):format(n), { table.unpack(order, 1, #case.permutation_first) }, case.permutation_first, 0)
     parity:close(("shuffle %d last"):format(n), { table.unpack(order, n - #case.permutation_last + 1) }, case.permutation_last, 0)
-    local split = giemsa.data.split_sizes(n)
+    local split = require("datasets.split").sizes(n, 0.8, 0.1)
     parity:close(("split of %d"):format(n), { split.training, split.validation, split.testing }, { case.train, case.validation, case.test }, 0)
   end
 end

@@ -43,6 +43,7 @@ end
 
 function encode(value, depth)
   local kind = type(value)
+  if value == nil or value == dkjson.null then return "null" end
   if kind == "table" then
     if depth > 100 then error("tables are nested deeper than 100, or in a circle", 0) end
     return (is_array(value) and array_text or object_text)(value, depth + 1)
@@ -50,7 +51,6 @@ function encode(value, depth)
   if kind == "number" then return number_text(value) end
   if kind == "string" then return dkjson.quotestring(value) end
   if kind == "boolean" then return tostring(value) end
-  if value == nil or value == dkjson.null then return "null" end
   error("JSON cannot hold a " .. kind, 0)
 end
 

@@ -117,10 +117,10 @@ end
 local function read_header(file, size)
   local start = file:read(8)
   if not start then error(size == 0 and "the file is empty" or "it cannot be read (is it a folder?)", 0) end
-  local kind = foreign_kind(start)
-  if kind then error("it is not a safetensors file but " .. kind, 0) end
   if #start < 8 then error(("it is not a safetensors file: it has only %d bytes"):format(size), 0) end
   local length = string.unpack("<i8", start)
+  local kind = (length < 2 or length > size - 8) and foreign_kind(start)
+  if kind then error("it is not a safetensors file but " .. kind, 0) end
   if length < 2 or length > HEADER_MAX then
     error("it is not a safetensors file (or its first bytes were altered): no header of that size can be", 0)
   end

@@ -87,11 +87,16 @@ local function sum_of_tensors(entries)
   return sum:hex()
 end
 
--- Over all other entries, so that no letter of the metadata changes unnoticed.
-local function sum_of_metadata(metadata)
+local function shape_text(shape) return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")") end
+
+-- Over the other metadata and the tensors' names and shapes, so that nothing of the header changes unnoticed.
+local function sum_of_header(metadata, entries)
   local sum = sha256()
   for _, key in ipairs(sorted_keys(metadata)) do
-    if key ~= "metadata_sha256" then sum:update(("%d:%s=%d:%s;"):format(#key, key, #metadata[key], metadata[key])) end
+    if key ~= "header_sha256" then sum:update(("%d:%s=%d:%s;"):format(#key, key, #metadata[key], metadata[key])) end
+  end
+  for _, entry in ipairs(entries) do
+    sum:update(("%d:%s %s;"):format(#entry.name, entry.name, shape_text(entry.shape or entry.tensor.shape)))
   end
   return sum:hex()
 end
@@ -117,7 +122,7 @@ end
 local function write(path, entries, metadata)
   metadata.format, metadata.format_version, metadata.giemsa_version = "giemsa", FORMAT_VERSION, require "giemsa.version"
   metadata.tensors_sha256 = sum_of_tensors(entries)
-  metadata.metadata_sha256 = sum_of_metadata(metadata)
+  metadata.header_sha256 = sum_of_header(metadata, entries)
   local ok, message = safetensors.write(path, entries, metadata)
   if not ok then error(message, 0) end
 end
@@ -166,8 +171,8 @@ local function read(path)
   if not reader then error(message, 0) end
   local reader_to_close <close> = reader
   local metadata, tensors, sum = reader.metadata, {}, sha256()
-  if metadata.metadata_sha256 and metadata.metadata_sha256 ~= sum_of_metadata(metadata) then
-    error("its metadata was altered (the SHA-256 sum does not fit); take another copy of the file", 0)
+  if metadata.header_sha256 and metadata.header_sha256 ~= sum_of_header(metadata, reader.entries) then
+    error("its header was altered (the SHA-256 sum does not fit); take another copy of the file", 0)
   end
   for _, entry in ipairs(reader.entries) do
     local tensor, bytes = reader:tensor(entry)
@@ -200,8 +205,6 @@ local function json_field(metadata, key)
   if problem then error(("its %s is damaged: %s"):format(key, problem), 0) end
   return value
 end
-
-local function shape_text(shape) return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")") end
 
 -- Every weight of the model must be there in its shape; nothing is changed unless all are.
 local function check_weights(model, tensors, strict)

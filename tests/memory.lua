@@ -30,7 +30,7 @@ t.test("a loop that makes garbage stays flat over ten times the rounds", functio
   local x = tensor.uniform { 256, 256, seed = 1 }
   local rounds = t.is_slow and 150 or 300 -- 256 KB a result: the first rounds already make more garbage than is waited for
   stays_flat(function() return x + 1 end, rounds)
-  stays_flat(function() return core.sum(core.exp(core.matmul(x, x)), 1) end, rounds // 2)
+  stays_flat(function() return core.sum(core.sqrt(core.abs(x)), 1) end, rounds // 2)
   stays_flat(function() return x:reshape(-1):rows(1, 10):copy(), x[3], core.transpose(x) end, rounds)
   stays_flat(function() return tensor.uniform { 100, 100 }, core.concat({ x, x }, 1), core.var(x, 1) end, rounds // 2)
   stays_flat(function() pcall(core.add, x, tensor { 1, 2 }) pcall(core.take, x, { 1, 999 }) pcall(core.one_hot, { 0 }, 5) end, rounds)

@@ -1,9 +1,12 @@
 --- Tensors: float32 numbers in at most 4 dimensions, contiguous, the last dimension fastest. Pictures are
 --- (batch, height, width, channels). Rows and axes count from 1; axis -1 is the last.
 local core = require "giemsa.core"
+local ops = require "giemsa.ops" -- makes arithmetic record its gradients
 local options = require "giemsa.options"
 local random = require "giemsa.random"
-require "giemsa.methods"
+
+-- Makes a complaint of the core that of our caller. Always called in brackets: a tail call has no level to count.
+local checked = require("giemsa.ops.base").result
 
 ---@class tensor : userdata
 ---@field shape integer[] a fresh table
@@ -23,14 +26,6 @@ require "giemsa.methods"
 ---@class giemsa.tensor
 ---@overload fun(values: table|number|tensor): tensor
 local tensor = {}
-
--- A core function's complaint becomes the caller's: the message without the place inside this file. Callers put the
--- call in brackets: a tail call would leave no level of its own to count.
-local function checked(who, ok, result)
-  if ok then return result end
-  local message = tostring(result):gsub("^bad argument #%d+ to '[^']*' %((.*)%)$", "%1")
-  error(message:find(who .. ": ", 1, true) == 1 and message or who .. ": " .. message, 3)
-end
 
 --- A tensor of the numbers in a nested table, of one number, or a copy of a tensor.
 ---@param values table|number|tensor {{1, 2}, {3, 4}}: every row as long as the first, at most 4 levels
@@ -170,28 +165,26 @@ function tensor.stack(list, axis)
     table.insert(shape, place, 1)
     widened[i] = checked("stack", pcall(t.reshape, t, shape))
   end
-  return (checked("stack", pcall(tensor.concat, widened, axis)))
+  return (checked("stack", pcall(ops.concat, widened, axis)))
 end
 
 --- Joins tensors along an axis; their other dimensions must agree.
 ---@param list tensor[]
 ---@param axis integer
 ---@return tensor
-function tensor.concat(list, axis) return (checked("concat", pcall(core.concat, list, axis))) end
+tensor.concat = ops.concat
 
 --- Takes a where the condition is not 0, else b. All three broadcast.
 ---@param condition tensor|number
 ---@param a tensor|number
 ---@param b tensor|number
 ---@return tensor
-function tensor.where(condition, a, b) return (checked("where", pcall(core.where, condition, a, b))) end
+tensor.where = ops.where
 
 --- Rows of 0 with a 1 at each class number.
 ---@param numbers integer[]|tensor class numbers 1..classes
 ---@param classes integer
 ---@return tensor # (n, classes)
 function tensor.one_hot(numbers, classes) return (checked("one_hot", pcall(core.one_hot, numbers, classes))) end
-
-if package.searchpath("giemsa.ops", package.path) then require "giemsa.ops" end -- arithmetic records its gradients from here on
 
 return setmetatable(tensor, { __call = function(_, values) return tensor.from(values) end })

@@ -3,7 +3,9 @@
 
 #include <math.h>
 
-static double between(const struct draw *draw, double low, double high) { return low + (high - low) * draw->uniform(draw->state); }
+static double between(const struct draw *draw, double low, double high) {
+    return low + (high - low) * draw->uniform(draw->state);
+}
 
 static double draw_shift(const struct shift_range *shift, int side, const struct draw *draw) {
     if (shift->kind == SHIFT_NONE) return 0;
@@ -19,7 +21,8 @@ static double draw_shift(const struct shift_range *shift, int side, const struct
     return shift->range < 1 ? moved * side : moved;
 }
 
-void augment_draw(struct transform *t, const struct augment *a, int height, int width, const struct draw *draw) {
+void augment_draw(struct transform *t, const struct augment *a, int height, int width,
+                  const struct draw *draw) {
     *t = (struct transform){.zx = 1, .zy = 1, .brightness = 1};
     if (a->rotation != 0) t->theta = between(draw, -a->rotation, a->rotation);
     t->tx = draw_shift(&a->height_shift, height, draw);
@@ -34,23 +37,26 @@ void augment_draw(struct transform *t, const struct augment *a, int height, int 
     t->flip_horizontal = heads && a->flip_horizontal;
     heads = draw->uniform(draw->state) < 0.5;
     t->flip_vertical = heads && a->flip_vertical;
-    if (a->channel_shift != 0) t->channel_shift = between(draw, -a->channel_shift, a->channel_shift);
+    if (a->channel_shift != 0)
+        t->channel_shift = between(draw, -a->channel_shift, a->channel_shift);
     if (a->has_brightness) t->brightness = between(draw, a->brightness_low, a->brightness_high);
 }
 
 bool augment_is_neutral(const struct augment *a) {
-    return a->rotation == 0 && a->height_shift.kind == SHIFT_NONE && a->width_shift.kind == SHIFT_NONE && a->shear == 0 &&
-           a->zoom_low == 1 && a->zoom_high == 1 && !a->flip_horizontal && !a->flip_vertical && a->channel_shift == 0 &&
+    return a->rotation == 0 && a->height_shift.kind == SHIFT_NONE &&
+           a->width_shift.kind == SHIFT_NONE && a->shear == 0 && a->zoom_low == 1 &&
+           a->zoom_high == 1 && !a->flip_horizontal && !a->flip_vertical && a->channel_shift == 0 &&
            !a->has_brightness;
 }
 
-// Sums in double and in order: a picture has thousands of pixels, and the result must not depend on who adds.
+// Sums in double: a picture has thousands of pixels.
 static void standardise_sample(float *x, bool center, bool scale, int size) {
     double sum = 0, squares = 0;
     for (int i = 0; i < size; i++) sum += x[i];
     double mean = sum / size;
     for (int i = 0; i < size; i++) squares += (x[i] - mean) * (x[i] - mean);
-    float shift = center ? (float)mean : 0, divisor = scale ? (float)(sqrt(squares / size) + 1e-6) : 1;
+    float shift = center ? (float)mean : 0;
+    float divisor = scale ? (float)(sqrt(squares / size) + 1e-6) : 1;
     for (int i = 0; i < size; i++) x[i] = (x[i] - shift) / divisor;
 }
 
@@ -67,11 +73,13 @@ void standardise(float *x, const struct standardisation *s, int pixels, int chan
     int size = pixels * channels;
     if (s->rescale != 1)
         for (int i = 0; i < size; i++) x[i] *= s->rescale;
-    if (s->sample_center || s->sample_scale) standardise_sample(x, s->sample_center, s->sample_scale, size);
+    if (s->sample_center || s->sample_scale)
+        standardise_sample(x, s->sample_center, s->sample_scale, size);
     if (s->feature_center || s->feature_scale) standardise_features(x, s, pixels);
 }
 
-void channel_moments(double *means, double *deviations, const float *x, size_t pixels, int channels) {
+void channel_moments(double *means, double *deviations, const float *x, size_t pixels,
+                     int channels) {
     for (int c = 0; c < channels; c++) {
         double sum = 0, squares = 0;
         for (size_t i = 0; i < pixels; i++) sum += x[i * (size_t)channels + (size_t)c];

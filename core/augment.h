@@ -1,5 +1,6 @@
-// Augmentation of one picture: what may be drawn (the ranges of an ImageDataGenerator), the draw itself, and the arithmetic
-// that follows it. The order of draws is keras-preprocessing 1.1.2's, so NumPy's legacy stream gives Keras's own parameters.
+// Augmentation of one picture: what may be drawn (the ranges of an ImageDataGenerator), the draw
+// itself, and the arithmetic that follows it. The order of draws is keras-preprocessing 1.1.2's, so
+// NumPy's legacy stream gives Keras's own parameters.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -8,8 +9,8 @@
 
 enum { AUGMENT_CHOICES = 64, AUGMENT_CHANNELS = 64 };
 
-// A shift: a number r drawn from [-r, r); a whole number n from 0..n-1, or one of a list, then a random sign.
-// A range below 1 is a fraction of the side, otherwise pixels.
+// A shift: a number r drawn from [-r, r); a whole number n from 0..n-1, or one of a list, then a
+// random sign. A range below 1 is a fraction of the side, otherwise pixels.
 struct shift_range {
     enum { SHIFT_NONE, SHIFT_UNIFORM, SHIFT_WHOLE, SHIFT_CHOICES } kind;
     double range; // the largest of `choices` for SHIFT_CHOICES
@@ -17,8 +18,9 @@ struct shift_range {
     double choices[AUGMENT_CHOICES];
 };
 
-// x = rescale * x; then each picture minus its mean and over its deviation; then minus the set's means, over its deviations.
-// A deviation gets 1e-6 added. means and deviations have one number a channel.
+// x = rescale * x; then each picture minus its mean and over its deviation; then minus the set's
+// means, over its deviations. A deviation gets 1e-6 added. means and deviations have one number a
+// channel.
 struct standardisation {
     float rescale; // 1: none
     bool sample_center, sample_scale, feature_center, feature_scale;
@@ -48,11 +50,14 @@ struct draw {
     unsigned (*below)(void *state, unsigned n);
 };
 
-void augment_draw(struct transform *t, const struct augment *a, int height, int width, const struct draw *draw);
-bool augment_is_neutral(const struct augment *a); // nothing is ever drawn: every transform is the identity
+void augment_draw(struct transform *t, const struct augment *a, int height, int width,
+                  const struct draw *draw);
+// Whether nothing is ever drawn: every transform is the identity.
+bool augment_is_neutral(const struct augment *a);
 
 // x: pixels x channels, in place: one picture.
 void standardise(float *x, const struct standardisation *s, int pixels, int channels);
 
 // Means and deviations (population) of each channel of x: pixels x channels.
-void channel_moments(double *means, double *deviations, const float *x, size_t pixels, int channels);
+void channel_moments(double *means, double *deviations, const float *x, size_t pixels,
+                     int channels);

@@ -1,5 +1,5 @@
-// Data loading in Lua: folders, augmentation, sets of picture files, and the loader. Sample numbers count from 1 here and from
-// 0 in the core.
+// Data loading in Lua: folders, augmentation, sets of picture files, and the loader. Sample numbers
+// count from 1 here and from 0 in the core.
 #include "augment.h"
 #include "bind.h"
 #include "folder.h"
@@ -22,13 +22,15 @@ static int folder_gc(lua_State *L) {
     return 0;
 }
 
-// core.list_folder(path): {{name, "file" | "folder" | "linked folder"}, ...} in code-point order, or nil and why.
+// core.list_folder(path): {{name, "file" | "folder" | "linked folder"}, ...} in code-point order,
+// or nil and why.
 static int list_folder(lua_State *L) {
     static const char *const kinds[] = {"file", "folder", "linked folder"};
     const char *path = luaL_checkstring(L, 1);
     struct folder *f = lua_newuserdatauv(L, sizeof *f, 0);
     *f = (struct folder){0};
-    if (luaL_newmetatable(L, "giemsa.folder")) lua_pushcfunction(L, folder_gc), lua_setfield(L, -2, "__gc");
+    if (luaL_newmetatable(L, "giemsa.folder"))
+        lua_pushcfunction(L, folder_gc), lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
     if (folder_list(f, path) != 0) return fail_pair(L);
     lua_createtable(L, f->count, 0);
@@ -85,7 +87,8 @@ static void shift_field(lua_State *L, int table, const char *key, struct shift_r
     *shift = (struct shift_range){.kind = SHIFT_NONE};
     if (lua_getfield(L, table, key) == LUA_TTABLE) {
         shift->count = (int)lua_rawlen(L, -1);
-        if (shift->count > AUGMENT_CHOICES) luaL_error(L, "%s: at most %d values, got %d", key, AUGMENT_CHOICES, shift->count);
+        if (shift->count > AUGMENT_CHOICES)
+            luaL_error(L, "%s: at most %d values, got %d", key, AUGMENT_CHOICES, shift->count);
         for (int i = 0; i < shift->count; i++) {
             lua_rawgeti(L, -1, i + 1);
             shift->choices[i] = luaL_checknumber(L, -1);
@@ -104,7 +107,8 @@ static int float_list(lua_State *L, int table, const char *key, float out[AUGMEN
     int count = 0;
     if (lua_getfield(L, table, key) == LUA_TTABLE) {
         count = (int)lua_rawlen(L, -1);
-        if (count > AUGMENT_CHANNELS) luaL_error(L, "%s: at most %d channels, got %d", key, AUGMENT_CHANNELS, count);
+        if (count > AUGMENT_CHANNELS)
+            luaL_error(L, "%s: at most %d channels, got %d", key, AUGMENT_CHANNELS, count);
         for (int i = 0; i < count; i++) {
             lua_rawgeti(L, -1, i + 1);
             out[i] = (float)luaL_checknumber(L, -1);
@@ -119,17 +123,20 @@ static void read_standard(lua_State *L, int table, struct standardisation *s) {
     s->rescale = (float)number_field(L, table, "rescale", 1);
     s->sample_center = flag_field(L, table, "samplewise_center");
     s->sample_scale = flag_field(L, table, "samplewise_std_normalization");
-    int means = float_list(L, table, "mean", s->means), deviations = float_list(L, table, "std", s->deviations);
+    int means = float_list(L, table, "mean", s->means);
+    int deviations = float_list(L, table, "std", s->deviations);
     s->feature_center = means > 0;
     s->feature_scale = deviations > 0;
     s->channels = means > deviations ? means : deviations;
-    if (means && deviations && means != deviations) luaL_error(L, "mean has %d channels, std has %d", means, deviations);
+    if (means && deviations && means != deviations)
+        luaL_error(L, "mean has %d channels, std has %d", means, deviations);
 }
 
-// core.augment{rotation_range=, ...}: the options of an ImageDataGenerator; `mean` and `std` (a number a channel) ask for
-// featurewise normalisation.
+// core.augment{rotation_range=, ...}: the options of an ImageDataGenerator; `mean` and `std` (a
+// number a channel) ask for featurewise normalisation.
 static int new_augment(lua_State *L) {
-    static const char *const fills[] = {"nearest", "constant", "reflect", "wrap", NULL}; // enum fill_mode
+    // In the order of enum fill_mode.
+    static const char *const fills[] = {"nearest", "constant", "reflect", "wrap", NULL};
     luaL_checktype(L, 1, LUA_TTABLE);
     struct augment a = {.zoom_low = 1, .zoom_high = 1};
     a.rotation = number_field(L, 1, "rotation_range", 0);
@@ -165,19 +172,21 @@ static void push_transform(lua_State *L, const struct transform *t, const struct
     lua_pushnumber(L, t->zy), lua_setfield(L, -2, "zy");
     lua_pushboolean(L, t->flip_horizontal), lua_setfield(L, -2, "flip_horizontal");
     lua_pushboolean(L, t->flip_vertical), lua_setfield(L, -2, "flip_vertical");
-    if (a->channel_shift != 0) lua_pushnumber(L, t->channel_shift), lua_setfield(L, -2, "channel_shift_intensity");
+    if (a->channel_shift != 0)
+        lua_pushnumber(L, t->channel_shift), lua_setfield(L, -2, "channel_shift_intensity");
     if (a->has_brightness) lua_pushnumber(L, t->brightness), lua_setfield(L, -2, "brightness");
 }
 
-// core.draw_transform(augment, height, width, twister): from NumPy's stream; or (..., seed, epoch, sample): what the loader
-// draws.
+// core.draw_transform(augment, height, width, twister): from NumPy's stream; or (..., seed, epoch,
+// sample): what the loader draws.
 static int draw_transform(lua_State *L) {
     const struct augment *a = luaL_checkudata(L, 1, AUGMENT_TYPE);
     int height = check_int(L, 2, 1, 1 << 20), width = check_int(L, 3, 1, 1 << 20);
     struct rng stream;
     struct draw draw = {luaL_testudata(L, 4, TWISTER_TYPE), twister_uniform, twister_below};
     if (!draw.state) {
-        loader_stream(&stream, (uint64_t)luaL_checkinteger(L, 4), (uint32_t)luaL_checkinteger(L, 5), (uint32_t)luaL_checkinteger(L, 6) - 1);
+        loader_stream(&stream, (uint64_t)luaL_checkinteger(L, 4), (uint32_t)luaL_checkinteger(L, 5),
+                      (uint32_t)luaL_checkinteger(L, 6) - 1);
         draw = (struct draw){&stream, stream_uniform, stream_below};
     }
     struct transform t;
@@ -188,32 +197,40 @@ static int draw_transform(lua_State *L) {
 
 static struct transform check_transform(lua_State *L, int arg) {
     luaL_checktype(L, arg, LUA_TTABLE);
-    return (struct transform){.theta = number_field(L, arg, "theta", 0), .tx = number_field(L, arg, "tx", 0),
-        .ty = number_field(L, arg, "ty", 0), .shear = number_field(L, arg, "shear", 0), .zx = number_field(L, arg, "zx", 1),
-        .zy = number_field(L, arg, "zy", 1), .flip_horizontal = flag_field(L, arg, "flip_horizontal"),
-        .flip_vertical = flag_field(L, arg, "flip_vertical"), .channel_shift = number_field(L, arg, "channel_shift_intensity", 0),
-        .brightness = number_field(L, arg, "brightness", 1)};
+    return (struct transform){.theta = number_field(L, arg, "theta", 0),
+                              .tx = number_field(L, arg, "tx", 0),
+                              .ty = number_field(L, arg, "ty", 0),
+                              .shear = number_field(L, arg, "shear", 0),
+                              .zx = number_field(L, arg, "zx", 1),
+                              .zy = number_field(L, arg, "zy", 1),
+                              .flip_horizontal = flag_field(L, arg, "flip_horizontal"),
+                              .flip_vertical = flag_field(L, arg, "flip_vertical"),
+                              .channel_shift = number_field(L, arg, "channel_shift_intensity", 0),
+                              .brightness = number_field(L, arg, "brightness", 1)};
 }
 
-// core.apply_transform(augment, x, transform): x (height, width, channels); a new tensor. The fill comes from augment.
+// core.apply_transform(augment, x, transform): x (height, width, channels); a new tensor. The fill
+// comes from augment.
 static int apply_transform(lua_State *L) {
     const struct augment *a = luaL_checkudata(L, 1, AUGMENT_TYPE);
     struct tensor *x = check_tensor_dims(L, 2, 3);
     struct transform t = check_transform(L, 3);
     float *scratch = push_scratch(L, x->size * sizeof(float));
     struct tensor *y = push_tensor_like(L, x);
-    transform_apply(y->data, x->data, &t, x->shape[0], x->shape[1], x->shape[2], a->fill, a->cval, scratch);
+    transform_apply(y->data, x->data, &t, x->shape[0], x->shape[1], x->shape[2], a->fill, a->cval,
+                    scratch);
     free_scratch(L, -2);
     return 1;
 }
 
 static void require_channels(lua_State *L, int arg, const struct standardisation *s, int channels) {
     if ((s->feature_center || s->feature_scale) && s->channels != channels)
-        luaL_argerror(L, arg, lua_pushfstring(L, "featurewise normalisation was fitted on %d channels, the pictures have %d",
-                                              s->channels, channels));
+        luaL_argerror(L, arg,
+                      lua_pushfstring(L, "featurewise normalisation was fitted on %d channels, "
+                                         "the pictures have %d", s->channels, channels));
 }
 
-// core.standardise(augment, x): in place; x (height, width, channels), or (n, ...) with each row a picture.
+// core.standardise(augment, x): in place; x (height, width, channels), or (n, ...) of them.
 static int standardise_tensor(lua_State *L) {
     const struct augment *a = luaL_checkudata(L, 1, AUGMENT_TYPE);
     struct tensor *x = check_tensor(L, 2);
@@ -221,7 +238,8 @@ static int standardise_tensor(lua_State *L) {
     const int *shape = x->shape + x->ndim - 3;
     require_channels(L, 2, &a->standard, shape[2]);
     size_t size = shape_size(3, shape);
-    for (size_t i = 0; size && i < x->size; i += size) standardise(x->data + i, &a->standard, shape[0] * shape[1], shape[2]);
+    for (size_t i = 0; size && i < x->size; i += size)
+        standardise(x->data + i, &a->standard, shape[0] * shape[1], shape[2]);
     return 0;
 }
 
@@ -230,11 +248,12 @@ static void push_doubles(lua_State *L, const double *values, int count) {
     for (int i = 0; i < count; i++) lua_pushnumber(L, values[i]), lua_rawseti(L, -2, i + 1);
 }
 
-// core.channel_moments(x): two tables, mean and standard deviation of each of the last dimension's channels.
+// core.channel_moments(x): two tables, the mean and the standard deviation of each channel.
 static int moments(lua_State *L) {
     struct tensor *x = check_tensor(L, 1);
     int channels = x->ndim ? x->shape[x->ndim - 1] : 0;
-    luaL_argcheck(L, x->size > 0 && channels <= AUGMENT_CHANNELS, 1, "expected pictures of 1 to 64 channels");
+    luaL_argcheck(L, x->size > 0 && channels <= AUGMENT_CHANNELS, 1,
+                  "expected pictures of 1 to 64 channels");
     double means[AUGMENT_CHANNELS], deviations[AUGMENT_CHANNELS];
     channel_moments(means, deviations, x->data, x->size / (size_t)channels, channels);
     push_doubles(L, means, channels);
@@ -244,7 +263,9 @@ static int moments(lua_State *L) {
 
 // ---- sets of files
 
-struct pictures_handle { struct pictures *pictures; };
+struct pictures_handle {
+    struct pictures *pictures;
+};
 
 static int pictures_gc(lua_State *L) {
     struct pictures_handle *h = lua_touserdata(L, 1);
@@ -258,7 +279,8 @@ static int new_pictures(lua_State *L) {
     static const char *const rules[] = {"nearest", "bilinear", "area", NULL}; // enum resize_rule
     luaL_checktype(L, 1, LUA_TTABLE);
     int count = (int)lua_rawlen(L, 1);
-    int height = check_int(L, 2, 1, IMAGE_MAX_SIDE), width = check_int(L, 3, 1, IMAGE_MAX_SIDE), channels = check_int(L, 4, 1, 4);
+    int height = check_int(L, 2, 1, IMAGE_MAX_SIDE), width = check_int(L, 3, 1, IMAGE_MAX_SIDE);
+    int channels = check_int(L, 4, 1, 4);
     enum resize_rule rule = (enum resize_rule)luaL_checkoption(L, 5, "nearest", rules);
     size_t cache = (size_t)luaL_optnumber(L, 6, 0);
     struct pictures_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
@@ -335,7 +357,8 @@ static int submit(lua_State *L) {
         lua_rawgeti(L, 3, r + 1);
         lua_Integer sample = lua_tointeger(L, -1);
         lua_pop(L, 1);
-        if (sample < 1 || sample > h->samples) return luaL_error(L, "sample %I is not in 1..%d", sample, h->samples);
+        if (sample < 1 || sample > h->samples)
+            return luaL_error(L, "sample %I is not in 1..%d", sample, h->samples);
         indices[r] = (uint32_t)(sample - 1);
     }
     int status = loader_submit(l, x, indices, rows);
@@ -359,12 +382,15 @@ static int close_loader(lua_State *L) {
 
 // ---- tables
 
-static const luaL_Reg loader_methods[] = {{"submit", submit}, {"wait", wait_batch}, {"close", close_loader}, {NULL, NULL}};
-static const luaL_Reg loader_meta[] = {{"__gc", close_loader}, {"__close", close_loader}, {NULL, NULL}};
+static const luaL_Reg loader_methods[] = {
+    {"submit", submit}, {"wait", wait_batch}, {"close", close_loader}, {NULL, NULL}};
+static const luaL_Reg loader_meta[] = {
+    {"__gc", close_loader}, {"__close", close_loader}, {NULL, NULL}};
 static const luaL_Reg pictures_meta[] = {{"__gc", pictures_gc}, {NULL, NULL}};
 static const luaL_Reg no_meta[] = {{NULL, NULL}};
 
-static void new_class(lua_State *L, const char *name, const luaL_Reg *methods, const luaL_Reg *meta) {
+static void new_class(lua_State *L, const char *name, const luaL_Reg *methods,
+                      const luaL_Reg *meta) {
     luaL_newmetatable(L, name);
     luaL_setfuncs(L, meta, 0);
     lua_newtable(L);
@@ -380,6 +406,7 @@ void open_loader(lua_State *L) {
 }
 
 const luaL_Reg loader_functions[] = {
-    {"list_folder", list_folder}, {"byte_less", byte_less}, {"augment", new_augment}, {"draw_transform", draw_transform},
-    {"apply_transform", apply_transform}, {"standardise", standardise_tensor}, {"channel_moments", moments},
-    {"pictures", new_pictures}, {"loader", new_loader}, {NULL, NULL}};
+    {"list_folder", list_folder}, {"byte_less", byte_less}, {"augment", new_augment},
+    {"draw_transform", draw_transform}, {"apply_transform", apply_transform},
+    {"standardise", standardise_tensor}, {"channel_moments", moments}, {"pictures", new_pictures},
+    {"loader", new_loader}, {NULL, NULL}};

@@ -15,7 +15,8 @@ static enum entry_kind kind_of(DIR *directory, const struct dirent *item) {
     struct stat info;
     if (item->d_type == DT_REG) return ENTRY_FILE;
     if (item->d_type == DT_DIR) return ENTRY_FOLDER;
-    if (fstatat(dirfd(directory), item->d_name, &info, 0) != 0 || !S_ISDIR(info.st_mode)) return ENTRY_FILE;
+    if (fstatat(dirfd(directory), item->d_name, &info, 0) != 0 || !S_ISDIR(info.st_mode))
+        return ENTRY_FILE;
     if (fstatat(dirfd(directory), item->d_name, &info, AT_SYMLINK_NOFOLLOW) != 0) return ENTRY_FILE;
     return S_ISLNK(info.st_mode) ? ENTRY_LINKED_FOLDER : ENTRY_FOLDER;
 }
@@ -34,7 +35,9 @@ static int add(struct folder *f, const char *name, enum entry_kind kind) {
     return 0;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
+}
 
 int folder_list(struct folder *f, const char *path) {
     *f = (struct folder){0};

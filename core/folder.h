@@ -1,7 +1,8 @@
-// What is in a folder: names in code-point order (bytes of UTF-8 sort the same way), each with its kind.
+// What is in a folder: names, each with its kind, in code-point order (bytes of UTF-8 sort so).
 #pragma once
 
-enum entry_kind { ENTRY_FILE, ENTRY_FOLDER, ENTRY_LINKED_FOLDER }; // a link to a file is a file; so is a broken link
+// A link to a file is a file; so is a broken link.
+enum entry_kind { ENTRY_FILE, ENTRY_FOLDER, ENTRY_LINKED_FOLDER };
 
 struct entry {
     char *name;

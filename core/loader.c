@@ -1,5 +1,5 @@
-// The loader: a ring of batches, each a run of rows to claim. Everything under one lock; a row takes 50-500 microseconds,
-// so the lock is never contended.
+// The loader: a ring of batches, each a run of rows to claim. Everything under one lock; a row
+// takes 50-500 microseconds, so the lock is never contended.
 #include "loader.h"
 #include "mem.h"
 #include "rng.h"
@@ -58,7 +58,9 @@ void loader_stream(struct rng *r, uint64_t seed, uint32_t epoch, uint32_t sample
 static double uniform(void *state) { return rng_uniform(state); }
 static unsigned below(void *state, unsigned n) { return rng_below(state, n); }
 
-static size_t row_size(const struct loader *l) { return (size_t)l->height * (size_t)l->width * (size_t)l->channels; }
+static size_t row_size(const struct loader *l) {
+    return (size_t)l->height * (size_t)l->width * (size_t)l->channels;
+}
 
 static int read_sample(struct loader *l, uint32_t sample, float *out, struct buffers *b) {
     if (l->plan.pictures) return pictures_read(l->plan.pictures, (int)sample, out, &b->pictures);
@@ -81,17 +83,21 @@ static int make_row(struct loader *l, uint32_t sample, float *out, struct buffer
         const struct draw draw = {&stream, uniform, below};
         const struct augment *a = &l->plan.augment;
         augment_draw(&t, a, l->height, l->width, &draw);
-        transform_apply(out, b->input, &t, l->height, l->width, l->channels, a->fill, a->cval, b->scratch);
+        transform_apply(out, b->input, &t, l->height, l->width, l->channels, a->fill, a->cval,
+                        b->scratch);
     } else if (read_sample(l, sample, out, b) != 0) {
         return -1;
     }
-    if (l->plan.standardise) standardise(out, &l->plan.augment.standard, l->height * l->width, l->channels);
+    if (l->plan.standardise)
+        standardise(out, &l->plan.augment.standard, l->height * l->width, l->channels);
     return 0;
 }
 
 // ---- the ring; called with the lock held
 
-static struct batch *batch_at(struct loader *l, int i) { return &l->ring[(l->first + i) % LOADER_AHEAD]; }
+static struct batch *batch_at(struct loader *l, int i) {
+    return &l->ring[(l->first + i) % LOADER_AHEAD];
+}
 
 static struct batch *claimable(struct loader *l) {
     for (int i = 0; i < l->count; i++)
@@ -129,7 +135,8 @@ static void *work(void *argument) {
     return NULL;
 }
 
-// As many as are useful; with none at all the caller makes every row in loader_wait. Signals stay with the caller's thread.
+// As many as are useful; with none at all the caller makes every row in loader_wait. Signals stay
+// with the caller's thread.
 static void start_workers(struct loader *l, int rows) {
     int wanted = threads_count() < rows ? threads_count() : rows;
     sigset_t all, before;
@@ -156,7 +163,7 @@ struct loader *loader_open(const struct loader_plan *plan) {
         pictures_shape(plan->pictures, shape);
         l->plan.rows = (struct tensor){0};
     } else {
-        tensor_view(&l->plan.rows, &plan->rows, 0, plan->rows.ndim, plan->rows.shape); // holds its storage
+        tensor_view(&l->plan.rows, &plan->rows, 0, 4, plan->rows.shape); // holds its storage
         memcpy(shape, plan->rows.shape + 1, sizeof shape);
     }
     l->height = shape[0], l->width = shape[1], l->channels = shape[2];
@@ -173,7 +180,8 @@ static void drop(struct batch *batch) {
 }
 
 int loader_submit(struct loader *l, const struct tensor *x, const uint32_t indices[], int rows) {
-    if (l->count == LOADER_AHEAD) return sys_fail("submit: %d batches are under way already", LOADER_AHEAD);
+    if (l->count == LOADER_AHEAD)
+        return sys_fail("submit: %d batches are under way already", LOADER_AHEAD);
     uint32_t *copy = mem_alloc((size_t)rows * sizeof *copy);
     if (!copy) return sys_fail("out of memory for a batch of %d rows", rows);
     memcpy(copy, indices, (size_t)rows * sizeof *copy);

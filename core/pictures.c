@@ -1,5 +1,5 @@
-// A set of picture files and the cache of their resized bytes. A slot goes EMPTY -> FILLING -> FULL; whoever makes it
-// FILLING writes it, anyone else who comes meanwhile decodes for himself.
+// A set of picture files and the cache of their resized bytes. A slot goes EMPTY -> FILLING ->
+// FULL; whoever makes it FILLING writes it, anyone else who comes meanwhile decodes for himself.
 #include "pictures.h"
 #include "mem.h"
 #include "sys.h"
@@ -13,12 +13,14 @@ enum { EMPTY, FILLING, FULL };
 struct pictures {
     int count, height, width, channels;
     enum resize_rule rule;
-    char **paths;          // into one block, which begins with the pointers
-    unsigned char *cache;  // count pictures, or NULL
-    atomic_uchar *states;  // of the slots of the cache
+    char **paths;         // into one block, which begins with the pointers
+    unsigned char *cache; // count pictures, or NULL
+    atomic_uchar *states; // of the slots of the cache
 };
 
-static size_t picture_bytes(const struct pictures *p) { return (size_t)p->height * (size_t)p->width * (size_t)p->channels; }
+static size_t picture_bytes(const struct pictures *p) {
+    return (size_t)p->height * (size_t)p->width * (size_t)p->channels;
+}
 
 static char **copy_paths(const char *const paths[], int count) {
     size_t pointers = (size_t)count * sizeof(char *), total = pointers + 1;
@@ -43,11 +45,13 @@ static void open_cache(struct pictures *p, size_t limit) {
     for (int i = 0; p->states && i < p->count; i++) atomic_init(&p->states[i], EMPTY);
 }
 
-struct pictures *pictures_open(const char *const paths[], int count, int height, int width, int channels, enum resize_rule rule,
-                               size_t cache_bytes) {
+struct pictures *pictures_open(const char *const paths[], int count, int height, int width,
+                               int channels, enum resize_rule rule, size_t cache_bytes) {
     struct pictures *p = mem_alloc(sizeof *p);
     if (!p) return sys_fail("out of memory for a list of %d pictures", count), NULL;
-    *p = (struct pictures){.count = count, .height = height, .width = width, .channels = channels, .rule = rule};
+    *p = (struct pictures){.count = count, .height = height, .width = width};
+    p->channels = channels;
+    p->rule = rule;
     p->paths = copy_paths(paths, count);
     if (!p->paths) {
         mem_free(p);
@@ -78,7 +82,8 @@ void picture_buffers_free(struct picture_buffers *b) {
 }
 
 // Decodes the file and leaves it resized in `bytes`.
-static int read_file(const struct pictures *p, int index, unsigned char *bytes, struct picture_buffers *b) {
+static int read_file(const struct pictures *p, int index, unsigned char *bytes,
+                     struct picture_buffers *b) {
     struct image im;
     if (image_read(&im, p->paths[index], p->channels) != 0) return -1;
     size_t needed = resize_scratch_bytes(im.height, im.width, p->height, p->width, p->channels);
@@ -114,7 +119,8 @@ int pictures_read(struct pictures *p, int index, float *out, struct picture_buff
         atomic_store(&p->states[index], status == 0 ? FULL : EMPTY);
         return status;
     }
-    if (!b->bytes && !(b->bytes = mem_alloc(size))) return sys_fail("cannot read %s: out of memory", p->paths[index]);
+    if (!b->bytes && !(b->bytes = mem_alloc(size)))
+        return sys_fail("cannot read %s: out of memory", p->paths[index]);
     if (read_file(p, index, b->bytes, b) != 0) return -1;
     to_floats(out, b->bytes, size);
     return 0;

@@ -1,6 +1,7 @@
-// A set of picture files, all delivered at one size as floats 0..255. Decoding a PNG costs several times what the rest of
-// a row does, so when the whole set fits in `cache_bytes` the resized bytes of a file are kept once it was read; numbers
-// are the same with and without. Any number of threads may read at once.
+// A set of picture files, all delivered at one size as floats 0..255. Decoding a PNG costs several
+// times what the rest of a row does, so when the whole set fits in `cache_bytes` the resized bytes
+// of a file are kept once it was read; numbers are the same with and without. Any number of threads
+// may read at once.
 #pragma once
 #include <stddef.h>
 
@@ -9,8 +10,8 @@
 struct pictures;
 
 // Copies the paths. cache_bytes 0: never keep. NULL: no memory.
-struct pictures *pictures_open(const char *const paths[], int count, int height, int width, int channels, enum resize_rule rule,
-                               size_t cache_bytes);
+struct pictures *pictures_open(const char *const paths[], int count, int height, int width,
+                               int channels, enum resize_rule rule, size_t cache_bytes);
 void pictures_close(struct pictures *p); // NULL is fine; nobody may be reading
 
 int pictures_count(const struct pictures *p);

@@ -35,30 +35,39 @@ static double softmax_categorical(float *da, const float *a, const float *y, int
     return loss;
 }
 
-// 1 - p of the class `i`, from the other classes: exact also when p is nearly 1.
-static double others(const float *a, int n, int i, const struct softmax *s) {
-    double sum = 0;
-    for (int j = 0; j < n; j++)
-        if (j != i) sum += exp(a[j] - s->largest);
-    return fmax(sum / s->sum, 1e-300);
+// The softmax of all classes but `without`.
+static struct softmax softmax_of_others(const float *a, int n, int without) {
+    struct softmax s = {.largest = -HUGE_VAL, .place = -1};
+    for (int i = 0; i < n; i++)
+        if (i != without && (a[i] > s.largest || s.place < 0)) s.largest = a[i], s.place = i;
+    for (int i = 0; i < n; i++)
+        if (i != without) s.sum += exp(a[i] - s.largest);
+    return s;
 }
 
-// With u_j = p_j dL/dp_j = (p_j (1 - y_j) / (1 - p_j) - y_j) / n:   da_k = (p_k - y_k) / n - p_k * sum of u_j over j != k.
-// Only the largest p can be near 1 and its u large, so that one is kept apart and nothing cancels.
+static double u_of(double p, double y) { return p * (1 - y) / (1 - p) - y; }
+
+// With u_j = n p_j dL/dp_j = p_j (1 - y_j) / (1 - p_j) - y_j:   da_k = (p_k - y_k - p_k * sum of u_j over j != k) / n.
+// Only the most likely class m can have 1 - p near 0 and u without bound. It is kept apart, with 1 - p_m from the others'
+// exponentials and p_k / (1 - p_m) as the softmax among those, so nothing cancels or overflows.
 static double softmax_binary(float *da, const float *a, const float *y, int n, double scale) {
-    struct softmax s = softmax_of(a, n);
-    double loss = 0, rest = 0, u_largest = 0;
+    const struct softmax all = softmax_of(a, n), others = softmax_of_others(a, n, all.place);
+    const int m = all.place;
+    const double p_m = 1 / all.sum, q_m = n > 1 ? others.sum * exp(others.largest - all.largest) / all.sum : 0;
+    double loss = -y[m] * log(clipped(p_m)) - (1 - y[m]) * log(clipped(q_m)), rest = 0;
     for (int j = 0; j < n; j++) {
-        double p = exp(a[j] - s.largest) / s.sum, q = j == s.place ? others(a, n, j, &s) : 1 - p;
-        double u = (p * (1 - y[j]) / q - y[j]) / n;
-        loss -= y[j] * log(clipped(p)) + (1 - y[j]) * log(clipped(q));
-        if (j == s.place) u_largest = u;
-        else rest += u;
+        if (j == m) continue;
+        double p = exp(a[j] - all.largest) / all.sum;
+        loss -= y[j] * log(clipped(p)) + (1 - y[j]) * log(clipped(1 - p));
+        rest += u_of(p, y[j]);
     }
     for (int k = 0; da && k < n; k++) {
-        double p = exp(a[k] - s.largest) / s.sum;
-        double sum = k == s.place ? rest : rest - (p * (1 - y[k]) / (1 - p) - y[k]) / n + u_largest;
-        da[k] = (float)(scale * ((p - y[k]) / n - p * sum));
+        double p = exp(a[k] - all.largest) / all.sum, sum = p * rest;
+        if (k != m) {
+            double share = exp(a[k] - others.largest) / others.sum;
+            sum += p_m * (1 - y[m]) * share - p * (u_of(p, y[k]) + y[m]);
+        }
+        da[k] = (float)(scale * (p - y[k] - sum) / n);
     }
     return loss / n;
 }

@@ -33,8 +33,8 @@ end
 
 --- Where gradients of t go: its node when it was computed, t itself when it is a leaf with requires_grad, false when
 --- nothing is recorded. Closures keep this instead of t, so that t's values can go while its gradient is awaited.
----@param t userdata|table|false|nil a tensor, or already a target
----@return table|userdata|false
+---@param t tensor|table|false|nil a tensor, or already a target
+---@return table|tensor|false
 function grad.target(t)
   if not enabled or not t then return false end
   if type(t) == "table" then return t end
@@ -43,11 +43,11 @@ end
 local target = grad.target
 
 --- Records the op that made y, when recording is on and an input is tracked. Returns y.
----@param y userdata the result, a tensor
+---@param y tensor the result, a tensor
 ---@param inputs table tensors or targets (grad.target); false for an input that is not there
----@param backward fun(dy: userdata) calls grad.accumulate(input, gradient) for each input; dy must not be changed
+---@param backward fun(dy: tensor) calls grad.accumulate(input, gradient) for each input; dy must not be changed
 ---@param name string? for messages
----@return userdata y
+---@return tensor y
 function grad.op(y, inputs, backward, name)
   if not enabled then return y end
   local targets
@@ -67,8 +67,8 @@ function grad.op(y, inputs, backward, name)
 end
 
 --- Adds gradient g to what t has so far; takes g over when that was nothing. No-op when t is not tracked.
----@param t userdata|table|false a tensor or a target; its shape must be that of g
----@param g userdata
+---@param t tensor|table|false a tensor or a target; its shape must be that of g
+---@param g tensor
 function grad.accumulate(t, g)
   local to = t
   if type(t) == "userdata" then to = t.node or t.requires_grad and t end
@@ -131,8 +131,8 @@ end
 --- Leaves (requires_grad = true) add to their `.grad`; a computed tensor's `.grad` is that of the last pass.
 --- With free = true the values and gradients in between are released as soon as they were used: right for a training
 --- step, but the graph and its tensors cannot be used again (set requires_grad = true on those to be kept).
----@param t userdata a tensor; a scalar unless opts.grad is given
----@param opts {grad: userdata?, free: boolean?}?
+---@param t tensor a tensor; a scalar unless opts.grad is given
+---@param opts {grad: tensor?, free: boolean?}?
 function grad.backward(t, opts)
   opts = options.check("backward", opts, { grad = "tensor", free = "boolean" }, 3)
   local seed = opts.grad
@@ -193,7 +193,14 @@ function grad.with_grad(f, ...)
   return f(...)
 end
 
---- grad.check(f, inputs, opts): see giemsa/gradcheck.lua. Loaded when first used.
-function grad.check(...) return require("giemsa.gradcheck")(...) end
+--- Compares the gradients of f with central differences; raises when one is wrong. See giemsa/grad/check.lua.
+---@param f fun(...: tensor): tensor
+---@param inputs tensor[]
+---@param opts {eps: number?, tol: number?, seed: integer?, samples: integer?, raise: boolean?}?
+---@return {ok: boolean, text: string, inputs: table[]} report
+function grad.check(f, inputs, opts)
+  local report = require("giemsa.grad.check")(f, inputs, opts)
+  return report
+end
 
 return grad

@@ -1,5 +1,5 @@
---- Data for training: pictures from folders, with random variations, in batches; tensors in batches; and which patient a
---- picture is of. Rows and classes count from 1.
+--- Data for training: pictures from folders, with random variations, in batches; tensors in
+--- batches; and which patient a picture is of. Rows and classes count from 1.
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 local Source = require "giemsa.data.source"
@@ -13,23 +13,30 @@ local ArraySource = Source.extend()
 
 function ArraySource:reader() return Source.gather(self.x, self.y) end
 
+local ARRAY = { batch_size = "integer", shuffle = "boolean", seed = "integer" }
+
+local function has_rows(t) return core.is_tensor(t) and t.ndim > 0 end
+
 --- A source of rows of tensors as they are.
 ---@param x giemsa.Tensor (n, ...)
 ---@param y giemsa.Tensor? (n, ...)
 ---@param given? {batch_size?: integer, shuffle?: boolean, seed?: integer} 32, true
 ---@return giemsa.ArraySource
 function data.array(x, y, given)
-  local o = options.check("array", given, { batch_size = "integer", shuffle = "boolean", seed = "integer" })
-  if not core.is_tensor(x) or x.ndim == 0 then error("array: expected a tensor with a row a sample", 2) end
-  if y ~= nil and (not core.is_tensor(y) or y.ndim == 0) then error("array: y must be a tensor with a row a sample", 2) end
+  local o = options.check("array", given, ARRAY)
+  if not has_rows(x) then error("array: expected a tensor with a row a sample", 2) end
+  if y ~= nil and not has_rows(y) then error("array: y must be a tensor with a row a sample", 2) end
   if y and #y ~= #x then error(("array: x has %d rows, y has %d"):format(#x, #y), 2) end
-  if (o.batch_size or 1) < 1 then error(("array: batch_size must be at least 1, got %d"):format(o.batch_size), 2) end
-  local source = { n = #x, samples = #x, x = x, y = y, batch_size = math.tointeger(o.batch_size or 32), shuffle = o.shuffle ~= false, seed = o.seed }
-  return setmetatable(Source.init(source), ArraySource)
+  local size = math.tointeger(o.batch_size or 32)
+  if size < 1 then error(("array: batch_size must be at least 1, got %d"):format(size), 2) end
+  return setmetatable(Source.init {
+    n = #x, samples = #x, x = x, y = y, batch_size = size,
+    shuffle = o.shuffle ~= false, seed = o.seed,
+  }, ArraySource)
 end
 
---- The patient a cell picture is of: "C116" for ".../C116P77ThinF_IMG_20150930_171809_cell_83.png"; nil when the name does not
---- tell.
+--- The patient a cell picture is of: "C116" for ".../C116P77ThinF_IMG_20150930_171809_cell_83.png";
+--- nil when the name does not tell.
 ---@param filename string
 ---@return string?
 function data.patient_of(filename) return filename:match("([^/]*)$"):match("^C%d+") end
@@ -43,7 +50,8 @@ local function patients(source)
   return seen
 end
 
---- The patients with pictures on both sides. A network that knows a patient's cells from training is tested too kindly.
+--- The patients with pictures on both sides. A network that knows a patient's cells from training
+--- is tested too kindly.
 ---@param a giemsa.DirectoryIterator|string[] a source of files, or a list of file names
 ---@param b giemsa.DirectoryIterator|string[]
 ---@return string[] patients in order of their numbers; empty when nothing leaks

@@ -1,5 +1,6 @@
---- The sources an ImageDataGenerator makes: pictures of class folders, or of a tensor, varied by the core's threads.
---- `level` is, as in error(), where the caller who made a mistake is seen from the function that takes it.
+--- The sources an ImageDataGenerator makes: pictures of class folders, or of a tensor, varied by
+--- the core's threads. `level` is, as in error(), where the caller who made a mistake is seen from
+--- the function that takes it.
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 local Source = require "giemsa.data.source"
@@ -24,7 +25,8 @@ local function preprocess_one(f, x)
   x:copy_from(y)
 end
 
---- Runs the lesson's function (nil: nothing to do) on a picture (h, w, c), or on each of a batch, in place.
+--- Runs the lesson's function (nil: nothing to do) on a picture (h, w, c), or on each of a batch,
+--- in place.
 function flow.preprocess(f, x)
   if not f then return end
   if x.ndim == 3 then return preprocess_one(f, x) end
@@ -71,16 +73,19 @@ local function preprocessing_of(generator, size, color_mode, interpolation)
   local o = generator.options
   return {
     target_size = size, color_mode = color_mode, interpolation = interpolation, rescale = o.rescale,
-    samplewise_center = o.samplewise_center or nil, samplewise_std_normalization = o.samplewise_std_normalization or nil,
-    mean = generator.mean, std = generator.std, preprocessing_function = o.preprocessing_function and true,
+    samplewise_center = o.samplewise_center or nil,
+    samplewise_std_normalization = o.samplewise_std_normalization or nil,
+    mean = generator.mean, std = generator.std,
+    preprocessing_function = o.preprocessing_function and true, -- a function cannot be saved
   }
 end
 
 -- ---- options both kinds share
 
 local function check_batch_size(who, size, level)
-  if size and size < 1 then error(("%s: batch_size must be at least 1, got %s"):format(who, size), level) end
-  return math.tointeger(size or 32)
+  size = math.tointeger(size or 32)
+  if size < 1 then error(("%s: batch_size must be at least 1, got %d"):format(who, size), level) end
+  return size
 end
 
 local function check_subset(who, generator, subset, level)
@@ -102,9 +107,13 @@ end
 -- ---- class folders
 
 local WHO = "flow_from_directory"
-local KNOWN = { target_size = "table", color_mode = "string", classes = "table", class_mode = "string|boolean",
-  batch_size = "integer", shuffle = "boolean", seed = "integer", subset = "string", interpolation = "string",
-  follow_links = "boolean", verbose = "boolean" }
+local KNOWN = {
+  target_size = "table", color_mode = "string", classes = "table", class_mode = "string|boolean",
+  batch_size = "integer", shuffle = "boolean", seed = "integer", subset = "string",
+  interpolation = "string", follow_links = "boolean", verbose = "boolean",
+}
+local CLASS_MODES = { "categorical", "binary", "sparse", "input", "none" }
+local INTERPOLATIONS = { "nearest", "bilinear", "area" }
 local CHANNELS = { rgb = 3, grayscale = 1 }
 local LABELS = {
   categorical = core.one_hot,
@@ -127,20 +136,26 @@ end
 
 local function directory_options(generator, given, level)
   local o = options.check(WHO, given, KNOWN, level + 1)
-  local function one_of(key, value, choices) return options.one_of(WHO, key, value, choices, level + 2) end
+  local function one_of(key, value, choices)
+    local chosen = options.one_of(WHO, key, value, choices, level + 2)
+    return chosen
+  end
   local mode = o.class_mode == nil and "categorical" or o.class_mode or "none"
   check_subset(WHO, generator, o.subset, level + 1)
   return {
-    class_mode = one_of("class_mode", mode, { "categorical", "binary", "sparse", "input", "none" }),
+    class_mode = one_of("class_mode", mode, CLASS_MODES),
     color_mode = one_of("color_mode", o.color_mode or "rgb", { "rgb", "grayscale" }),
-    interpolation = one_of("interpolation", o.interpolation or "nearest", { "nearest", "bilinear", "area" }),
-    target_size = check_size(o.target_size or { 256, 256 }, level + 1), classes = o.classes, subset = o.subset,
-    batch_size = check_batch_size(WHO, o.batch_size, level + 1), shuffle = o.shuffle ~= false,
-    seed = o.seed or generator.options.seed, follow_links = o.follow_links, verbose = o.verbose ~= false,
+    interpolation = one_of("interpolation", o.interpolation or "nearest", INTERPOLATIONS),
+    target_size = check_size(o.target_size or { 256, 256 }, level + 1),
+    batch_size = check_batch_size(WHO, o.batch_size, level + 1),
+    classes = o.classes, subset = o.subset, follow_links = o.follow_links,
+    seed = o.seed or generator.options.seed,
+    shuffle = o.shuffle ~= false, verbose = o.verbose ~= false,
   }
 end
 
--- The files of all classes: names relative to the root, their class numbers, and the count of each class.
+-- The files of all classes: names relative to the root, their class numbers, and the count of each
+-- class.
 local function find_files(generator, root, names, o, level)
   local files, classes, counts = {}, {}, {}
   for class, name in ipairs(names) do
@@ -162,9 +177,13 @@ local function report_files(root, names, files, counts, o, level)
       table.concat(names, ", "), folder.extensions), level)
   end
   for class, count in ipairs(counts) do
-    if count == 0 then io.stderr:write(("warning: no pictures of class '%s' in %s\n"):format(names[class], root)) end
+    if count == 0 then
+      io.stderr:write(("warning: no pictures of class '%s' in %s\n"):format(names[class], root))
+    end
   end
-  if o.verbose then io.write(("Found %d images belonging to %d classes.\n"):format(#files, #names)) end
+  if o.verbose then
+    io.write(("Found %d images belonging to %d classes.\n"):format(#files, #names))
+  end
 end
 
 ---@class giemsa.DirectoryIterator : giemsa.Generator
@@ -177,8 +196,9 @@ local Directory = Source.extend()
 Directory.reader = Generator.reader
 
 function Directory:__tostring()
-  return ("%d pictures in %d classes (%s) of %s, batches of %d x (%s)"):format(self.n, self.num_classes,
-    table.concat(self.class_names, ", "), self.directory, self.batch_size, table.concat(self.image_shape, ", "))
+  local names, shape = table.concat(self.class_names, ", "), table.concat(self.image_shape, ", ")
+  return ("%d pictures in %d classes (%s) of %s, batches of %d x (%s)"):format(self.n,
+    self.num_classes, names, self.directory, self.batch_size, shape)
 end
 
 -- The text `sha256sum` would print for the files sorted by name, hashed.
@@ -194,7 +214,8 @@ local function hash_files(root, names)
   return total:hex()
 end
 
---- SHA-256 of the data: of the lines "digest  name" of all files sorted by name, as `sha256sum` prints them.
+--- SHA-256 of the data: of the lines "digest  name" of all files sorted by name, as `sha256sum`
+--- prints them.
 ---@return string 64 hex digits
 function Directory:data_sha256()
   if not self.digest then
@@ -220,7 +241,8 @@ local function new_directory(generator, root, names, files, classes, o)
     directory = root, filenames = files, filepaths = paths, classes = classes,
     class_names = names, num_classes = #names, class_indices = numbered(names),
     class_mode = o.class_mode, color_mode = o.color_mode, target_size = o.target_size,
-    image_shape = { height, width, channels }, labels = make_labels and make_labels(classes, #names),
+    image_shape = { height, width, channels },
+    labels = make_labels and make_labels(classes, #names),
     preprocessing = preprocessing_of(generator, o.target_size, o.color_mode, o.interpolation),
     image_data_generator = generator,
     pictures = core.pictures(paths, height, width, channels, o.interpolation, CACHE_BYTES),
@@ -228,7 +250,9 @@ local function new_directory(generator, root, names, files, classes, o)
 end
 
 local function clean_path(root, level)
-  if type(root) ~= "string" then error(WHO .. ": expected the path of a folder, got " .. type(root), level) end
+  if type(root) ~= "string" then
+    error(WHO .. ": expected the path of a folder, got " .. type(root), level)
+  end
   local path = root:match("^(.-)/*$")
   return path == "" and "/" or path
 end
@@ -241,7 +265,8 @@ function flow.from_directory(generator, root, given, level)
   local labelled = LABELS[o.class_mode] ~= nil
   local names = folder.choose_classes(WHO, path, o.classes, labelled, level + 1)
   if o.class_mode == "binary" and #names ~= 2 then
-    error(("%s: class_mode \"binary\" needs exactly two classes, %s has %d"):format(WHO, path, #names), level)
+    local message = "%s: class_mode \"binary\" needs exactly two classes, %s has %d"
+    error(message:format(WHO, path, #names), level)
   end
   local files, classes, counts = find_files(generator, path, names, o, level + 1)
   report_files(path, names, files, counts, o, level + 1)
@@ -250,30 +275,37 @@ end
 
 -- ---- tensors
 
+local FLOW = { batch_size = "integer", shuffle = "boolean", seed = "integer", subset = "string" }
+
 local function check_tensors(x, y, level)
   if not core.is_tensor(x) or x.ndim ~= 4 or x.size == 0 then
     error("flow: expected pictures as a tensor of shape (n, height, width, channels)", level)
   end
   if y == nil then return end
-  if not core.is_tensor(y) or y.ndim == 0 then error("flow: labels must be a tensor with a row a picture", level) end
+  if not core.is_tensor(y) or y.ndim == 0 then
+    error("flow: labels must be a tensor with a row a picture", level)
+  end
   if #y ~= #x then error(("flow: %d pictures but %d labels"):format(#x, #y), level) end
 end
 
 --- See ImageDataGenerator:flow.
 function flow.from_tensors(generator, x, y, given, level)
-  local o = options.check("flow", given,
-    { batch_size = "integer", shuffle = "boolean", seed = "integer", subset = "string" }, level + 1)
+  local o = options.check("flow", given, FLOW, level + 1)
   check_tensors(x, y, level + 1)
   check_subset("flow", generator, o.subset, level + 1)
   generator:require_fit(level)
   local first, last = subset_range(generator, o.subset, #x)
-  if last < first then error(("flow: subset '%s' of %d pictures is empty"):format(o.subset, #x), level) end
+  if last < first then
+    error(("flow: subset '%s' of %d pictures is empty"):format(o.subset, #x), level)
+  end
   local _, height, width, channels = table.unpack(x.shape)
   return setmetatable(Source.init {
-    n = last - first + 1, samples = last - first + 1, batch_size = check_batch_size("flow", o.batch_size, level + 1),
-    shuffle = o.shuffle ~= false, seed = o.seed or generator.options.seed, image_data_generator = generator,
-    image_shape = { height, width, channels }, pictures = x:rows(first, last), labels = y and y:rows(first, last),
+    n = last - first + 1, samples = last - first + 1,
+    batch_size = check_batch_size("flow", o.batch_size, level + 1),
+    shuffle = o.shuffle ~= false, seed = o.seed or generator.options.seed,
+    image_shape = { height, width, channels }, image_data_generator = generator,
     preprocessing = preprocessing_of(generator, { height, width }),
+    pictures = x:rows(first, last), labels = y and y:rows(first, last),
   }, Generator)
 end
 

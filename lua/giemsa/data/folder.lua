@@ -1,24 +1,25 @@
---- Class folders on disk, in the order keras-preprocessing 1.1.2 gives them: classes sorted by name; in each the files
---- of the folder itself, then those of its sub-folders (os.walk sorted by path), names by code point. Files count by their
---- extension, in any case; hidden ones too.
+--- Class folders on disk, in the order keras-preprocessing 1.1.2 gives them: classes sorted by
+--- name; in each the files of the folder itself, then those of its sub-folders (os.walk sorted by
+--- path), names by code point. Files count by their extension, in any case; hidden ones too.
 local core = require "giemsa.core"
 
 local folder = {}
 
-local EXTENSIONS = { png = true, jpg = true, jpeg = true, bmp = true, ppm = true, tif = true, tiff = true }
-folder.extensions = ".png .jpg .jpeg .bmp .ppm .tif .tiff"
+folder.extensions = ".png .jpg .jpeg .bmp .ppm .tif .tiff" -- Keras's
 
 --- Whether a file counts as a picture, by its name alone.
 function folder.is_picture(name)
-  local extension = name:match("%.(%w+)$")
-  return extension ~= nil and EXTENSIONS[extension:lower()] == true
+  local extension = (name:match("%.%w+$") or "none"):lower()
+  return (folder.extensions .. " "):find(extension .. " ", 1, true) ~= nil
 end
 
 local function fail(who, message, level) error(("%s: %s"):format(who, message), level + 1) end
 
+local ADVICE = "; check the path, or make the data set first (datasets/build_dataset.lua)"
+
 local function list(who, path, level)
   local entries, problem = core.list_folder(path)
-  if not entries then fail(who, problem .. "; check the path, or make the data set first (datasets/build_dataset.lua)", level) end
+  if not entries then fail(who, problem .. ADVICE, level) end
   return entries
 end
 
@@ -28,8 +29,11 @@ local function walk(who, path, follow_links, found, level)
   found[#found + 1] = here
   for _, entry in ipairs(list(who, path, level + 1)) do
     local name, kind = entry[1], entry[2]
-    if kind == "file" then here[#here + 1] = name
-    elseif kind == "folder" or follow_links then walk(who, path .. "/" .. name, follow_links, found, level + 1) end
+    if kind == "file" then
+      here[#here + 1] = name
+    elseif kind == "folder" or follow_links then
+      walk(who, path .. "/" .. name, follow_links, found, level + 1)
+    end
   end
   return found
 end
@@ -65,7 +69,8 @@ local function contains(items, item)
   return false
 end
 
---- Which classes a folder has; raises when they are not what was asked for, or too few to tell apart.
+--- Which classes a folder has; raises when they are not what was asked for, or too few to tell
+--- apart.
 ---@param wanted string[]? asked for by name
 ---@param labelled boolean whether classes are to be learnt
 ---@return string[]
@@ -73,16 +78,20 @@ function folder.choose_classes(who, root, wanted, labelled, level)
   local present, loose = folder.classes(who, root, level + 1)
   local have = #present > 0 and "it has " .. table.concat(present, ", ") or "it has none"
   for _, name in ipairs(wanted or {}) do
-    if not contains(present, name) then fail(who, ("there is no class folder '%s' in %s (%s)"):format(name, root, have), level) end
+    if not contains(present, name) then
+      fail(who, ("there is no class folder '%s' in %s (%s)"):format(name, root, have), level)
+    end
   end
   if wanted then return wanted end
   if #present == 0 then
     local also = loose > 0 and (", only %d pictures directly in it"):format(loose) or ""
-    fail(who, ("no class folders in %s%s: it needs a folder for each class, with that class's pictures in it"):format(root, also), level)
+    fail(who, ("no class folders in %s%s: it needs a folder for each class, with that class's "
+      .. "pictures in it"):format(root, also), level)
   end
   if #present == 1 and labelled then
-    fail(who, ("only one class folder in %s (%s): telling classes apart needs at least two. Put each class's pictures in a folder"
-      .. " of its own, or pass class_mode = \"none\" for pictures without labels"):format(root, present[1]), level)
+    fail(who, ("only one class folder in %s (%s): telling classes apart needs at least two. Put "
+      .. "each class's pictures in a folder of its own, or pass class_mode = \"none\" for pictures "
+      .. "without labels"):format(root, present[1]), level)
   end
   return present
 end

@@ -2,10 +2,11 @@
 ---
 ---     for x, y in source:batches() do ... end
 ---
---- What a pass gives depends only on the seed and the pass's number (its epoch): the order of samples, each sample's
---- transform, and the order of batches are each drawn from a stream of their own. Batches are made ahead of their use.
---- A kind of source adds `reader(seed, epoch)`, which returns an object with submit(rows), wait() -> x, y or nil and why,
---- and `closing` (a to-be-closed value or nil).
+--- What a pass gives depends only on the seed and the pass's number (its epoch): the order of
+--- samples, each sample's transform, and the order of batches are each drawn from a stream of their
+--- own. Batches are made ahead of their use. A kind of source adds `reader(seed, epoch)`, which
+--- returns an object with submit(rows), wait() -> x, y or nil and why, and `closing` (a
+--- to-be-closed value or nil).
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 local random = require "giemsa.random"
@@ -19,11 +20,12 @@ local Source = {}
 Source.__index = Source
 
 local AHEAD = 3 -- batches under way while one is used
-local SAMPLE_ORDER, BATCH_ORDER = 0xDA7A0002, 0xDA7A0003 -- streams (seed, epoch, 0, .); transforms have ...1 (core/loader.h)
+-- Streams (seed, epoch, 0, .) of orders; those of transforms end in ...1 (core/loader.h).
+local SAMPLE_ORDER, BATCH_ORDER = 0xDA7A0002, 0xDA7A0003
 
 --- Gives a table the fields every source has.
----@param self table with n, batch_size, shuffle, and seed or nil: then every source has streams of its own, which
---- repeat after giemsa.random.seed
+---@param self table with n, batch_size, shuffle, and seed or nil: then every source has streams of
+--- its own, which repeat after giemsa.random.seed
 function Source.init(self)
   self.seed = self.seed or random.get_seed() ~ random.consumer() << 32
   self.passes = 0
@@ -60,19 +62,25 @@ local function start_pass(self, o)
     epoch = self.passes
   end
   local seed = o.seed or self.seed
-  local batches = o.shuffle_batches and core.permutation(#self, seed, epoch, 0, BATCH_ORDER) or in_order(#self)
+  local batches = o.shuffle_batches and core.permutation(#self, seed, epoch, 0, BATCH_ORDER)
+    or in_order(#self)
   return self:reader(seed, epoch), self:order(seed, epoch), batches
 end
 
---- One pass: an iterator of (x, y) for the generic `for`. Leaving the loop early stops what was being made.
+local BATCHES = { epoch = "integer", steps = "integer", shuffle_batches = "boolean",
+  seed = "integer" }
+
+--- One pass: an iterator of (x, y) for the generic `for`. Leaving the loop early stops what was
+--- being made.
 ---
 --- Raises, at the batch concerned, when a picture cannot be read; the message has its path.
----@param given? {epoch?: integer, steps?: integer, shuffle_batches?: boolean, seed?: integer} epoch: the pass's number,
---- counted from 1 by the source itself when absent; steps: at most so many batches; shuffle_batches: the batches come in random
---- order too (so the small last one is anywhere); seed: in place of the source's own
+---@param given? {epoch?: integer, steps?: integer, shuffle_batches?: boolean, seed?: integer}
+--- epoch: the pass's number, counted from 1 by the source itself when absent; steps: at most so
+--- many batches; shuffle_batches: the batches come in random order too (so the small last one is
+--- anywhere); seed: in place of the source's own
 ---@return fun(): giemsa.Tensor?, giemsa.Tensor?
 function Source:batches(given)
-  local o = options.check("batches", given, { epoch = "integer", steps = "integer", shuffle_batches = "boolean", seed = "integer" })
+  local o = options.check("batches", given, BATCHES)
   local reader, order, batches = start_pass(self, o)
   local steps = math.min(o.steps or #batches, #batches)
   local submitted, delivered = 0, 0
@@ -98,8 +106,10 @@ end
 ---@return giemsa.Tensor x, giemsa.Tensor? y
 function Source:next()
   for _ = 1, 2 do
-    if not self.running then self.running, _, _, self.running_closing = self:batches() end
-    local ok, x, y = pcall(self.running)
+    local step, _, _, closing = self.running, nil, nil, self.running_closing
+    if not step then step, _, _, closing = self:batches() end
+    self.running, self.running_closing = step, closing
+    local ok, x, y = pcall(step)
     if not ok then error(x, 2) end
     if x then return x, y end
     self:reset()

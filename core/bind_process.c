@@ -22,14 +22,16 @@ static struct process_result *push_result(lua_State *L) {
     return result;
 }
 
-// The strings of the table at `arg`, NULL at the end, in a userdata left on the stack. They live as long as the table.
+// The strings of the table at `arg`, NULL at the end, in a userdata left on the stack. They live as
+// long as the table.
 static char **push_argv(lua_State *L, int arg) {
     luaL_checktype(L, arg, LUA_TTABLE);
     lua_Integer count = (lua_Integer)lua_rawlen(L, arg);
     luaL_argcheck(L, count >= 1 && count < 1000, arg, "the first string names the program");
     char **argv = lua_newuserdatauv(L, sizeof *argv * (size_t)(count + 1), 0);
     for (lua_Integer i = 0; i < count; i++) {
-        if (lua_rawgeti(L, arg, i + 1) != LUA_TSTRING) luaL_argerror(L, arg, "every program argument must be a string");
+        if (lua_rawgeti(L, arg, i + 1) != LUA_TSTRING)
+            luaL_argerror(L, arg, "every program argument must be a string");
         argv[i] = (char *)lua_tostring(L, -1);
         lua_pop(L, 1);
     }
@@ -37,7 +39,8 @@ static char **push_argv(lua_State *L, int arg) {
     return argv;
 }
 
-// core.run_program({"gnuplot", "-d"} [, input [, seconds]]): exit code, output, errors; or nil and why.
+// core.run_program({"gnuplot", "-d"} [, input [, seconds]]): exit code, output, errors; or nil and
+// why.
 static int run_program(lua_State *L) {
     lua_settop(L, 3);
     char **argv = push_argv(L, 1);
@@ -66,7 +69,8 @@ static int is_terminal(lua_State *L) {
     return 1;
 }
 
-// core.terminal_size(): columns, rows, width and height in pixels (0 when it does not say); nil without a terminal.
+// core.terminal_size(): columns, rows, width and height in pixels (0 when it does not say); nil
+// without a terminal.
 static int size_of_terminal(lua_State *L) {
     struct terminal_size size;
     if (terminal_size(&size) != 0) return fail_pair(L);
@@ -77,7 +81,8 @@ static int size_of_terminal(lua_State *L) {
     return 4;
 }
 
-// core.terminal_query(text, seconds): what the terminal answers, up to its device attributes; or nil and why.
+// core.terminal_query(text, seconds): what the terminal answers, up to its device attributes; or
+// nil and why.
 static int query_terminal(lua_State *L) {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
@@ -88,6 +93,7 @@ static int query_terminal(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg process_functions[] = {{"run_program", run_program}, {"start_program", start_program},
-                                      {"is_terminal", is_terminal}, {"terminal_size", size_of_terminal},
-                                      {"terminal_query", query_terminal}, {NULL, NULL}};
+const luaL_Reg process_functions[] = {
+    {"run_program", run_program},       {"start_program", start_program},
+    {"is_terminal", is_terminal},       {"terminal_size", size_of_terminal},
+    {"terminal_query", query_terminal}, {NULL, NULL}};

@@ -1,16 +1,19 @@
-// Numbers of other types to float32, one at a time: files are read once, so clearness wins over speed.
+// Numbers of other types to float32, one at a time: files are read once, so clearness wins over
+// speed.
 #include "dtype.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files hold little-endian numbers and are copied as they are");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "files hold little-endian numbers and are copied as they are");
 
 static const struct {
     const char *name;
     size_t size;
-} types[DTYPES] = {{"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F64", 8}, {"I64", 8}, {"I32", 4}, {"U8", 1}};
+} types[DTYPES] = {{"F32", 4}, {"F16", 2}, {"BF16", 2}, {"F64", 8},
+                   {"I64", 8}, {"I32", 4}, {"U8", 1}};
 
 enum dtype dtype_named(const char *name) {
     enum dtype type = 0;
@@ -42,7 +45,8 @@ static float read_one(const unsigned char *p, enum dtype type) {
     double f64;
     switch (type) {
     case DTYPE_F16: return memcpy(&u16, p, 2), from_half(u16);
-    case DTYPE_BF16: return memcpy(&u16, p, 2), from_bits((uint32_t)u16 << 16); // the upper half of a float32
+    case DTYPE_BF16:
+        return memcpy(&u16, p, 2), from_bits((uint32_t)u16 << 16); // the upper half of a float32
     case DTYPE_F64: return memcpy(&f64, p, 8), (float)f64;
     case DTYPE_I64: return memcpy(&i64, p, 8), (float)i64;
     case DTYPE_I32: return memcpy(&i32, p, 4), (float)i32;

@@ -1,4 +1,5 @@
-// Numbers of other types, as files hold them, to float32 and back. Bytes are little-endian and need no alignment.
+// Numbers of other types, as files hold them, to float32 and back. Bytes are little-endian and need
+// no alignment.
 #pragma once
 #include <stddef.h>
 

@@ -23,7 +23,8 @@ static int push_hex(lua_State *L, struct sha256_ctx *hash) {
     return 1;
 }
 
-// hash.new(): an object; h:update(bytes) takes more (returns h), h:hex() gives the digest of all so far.
+// hash.new(): an object; h:update(bytes) takes more (returns h), h:hex() gives the digest of all so
+// far.
 static int hash_new(lua_State *L) {
     sha256_init(lua_newuserdatauv(L, sizeof(struct sha256_ctx), 0));
     luaL_setmetatable(L, HASH_TYPE);
@@ -79,7 +80,8 @@ static int hash_sha256_file(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"update", hash_update}, {"hex", hash_hex}, {NULL, NULL}};
-static const luaL_Reg functions[] = {{"new", hash_new}, {"sha256", hash_sha256}, {"sha256_file", hash_sha256_file}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"new", hash_new}, {"sha256", hash_sha256}, {"sha256_file", hash_sha256_file}, {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_giemsa_hash(lua_State *L) {
     luaL_newmetatable(L, HASH_TYPE);

@@ -31,7 +31,8 @@ static void close_pipes(struct pipes *p) {
     for (int i = 0; i < 3; i++) close_end(&ends[i][READ]), close_end(&ends[i][WRITE]);
 }
 
-// Both ends lie above 2, even in a process whose own stdin is closed: the child's dup2 must not meet them.
+// Both ends lie above 2, even in a process whose own stdin is closed: the child's dup2 must not
+// meet them.
 static int open_pipe(int ends[2]) {
     int low[2];
     if (pipe2(low, O_CLOEXEC) != 0) return -1;
@@ -62,11 +63,13 @@ static int spawn(pid_t *child, char *const argv[], posix_spawn_file_actions_t *f
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &usual);
     posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setflags(&attributes, (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | group));
+    posix_spawnattr_setflags(&attributes,
+                             (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | group));
     int error = posix_spawnp(child, argv[0], files, &attributes, argv, environ);
     posix_spawnattr_destroy(&attributes);
     if (error == 0) return 0;
-    return sys_fail("cannot run %s: %s", argv[0], error == ENOENT ? "there is no such program" : strerror(error));
+    return sys_fail("cannot run %s: %s", argv[0],
+                    error == ENOENT ? "there is no such program" : strerror(error));
 }
 
 static int spawn_on_pipes(pid_t *child, char *const argv[], const struct pipes *p) {
@@ -106,7 +109,8 @@ static int drain(int *fd, struct text *t) {
     return 0;
 }
 
-// A program may stop reading before the end; that is its own business, and no reason for us to die of SIGPIPE.
+// A program may stop reading before the end; that is its own business, and no reason for us to die
+// of SIGPIPE.
 static void feed(int *fd, const char **input, size_t *left) {
     ssize_t n = write(*fd, *input, *left < (1 << 16) ? *left : 1 << 16);
     if (n > 0) *input += n, *left -= (size_t)n;
@@ -114,11 +118,13 @@ static void feed(int *fd, const char **input, size_t *left) {
     if (*left == 0) close_end(fd);
 }
 
-static int converse(struct pipes *p, const char *input, size_t left, struct text *out, struct text *err, double end) {
+static int converse(struct pipes *p, const char *input, size_t left, struct text *out,
+                    struct text *err, double end) {
     if (left == 0) close_end(&p->in[WRITE]);
     else fcntl(p->in[WRITE], F_SETFL, O_NONBLOCK);
     while (p->out[READ] >= 0 || p->err[READ] >= 0) {
-        struct pollfd fds[3] = {{p->in[WRITE], POLLOUT, 0}, {p->out[READ], POLLIN, 0}, {p->err[READ], POLLIN, 0}};
+        struct pollfd fds[3] = {
+            {p->in[WRITE], POLLOUT, 0}, {p->out[READ], POLLIN, 0}, {p->err[READ], POLLIN, 0}};
         double wait = end - sys_now();
         if (wait <= 0) return sys_fail("it did not finish in time and was stopped");
         if (poll(fds, 3, wait < 3600 ? (int)(wait * 1000) + 1 : 3600000) < 0) {
@@ -162,7 +168,8 @@ static void end_text(struct text *t, char **bytes, size_t *size) {
     *size = t->size;
 }
 
-int process_run(struct process_result *result, char *const argv[], const void *input, size_t input_size, double seconds) {
+int process_run(struct process_result *result, char *const argv[], const void *input,
+                size_t input_size, double seconds) {
     *result = (struct process_result){0};
     struct pipes p;
     pid_t child;
@@ -199,7 +206,8 @@ void process_free(struct process_result *result) {
 enum { STARTED_MAX = 32 };
 static pid_t started[STARTED_MAX]; // 0: free
 
-// Collects those that have ended and returns a free place (the last one when all are still running).
+// Collects those that have ended and returns a free place (the last one when all are still
+// running).
 static pid_t *reap(void) {
     pid_t *place = &started[STARTED_MAX - 1];
     for (int i = 0; i < STARTED_MAX; i++) {

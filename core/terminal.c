@@ -13,8 +13,10 @@ bool terminal_is(int fd) { return isatty(fd) == 1; }
 
 int terminal_size(struct terminal_size *size) {
     struct winsize window = {0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0) return sys_fail("stdout is not a terminal with a size");
-    *size = (struct terminal_size){window.ws_col, window.ws_row, window.ws_xpixel, window.ws_ypixel};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0)
+        return sys_fail("stdout is not a terminal with a size");
+    *size =
+        (struct terminal_size){window.ws_col, window.ws_row, window.ws_xpixel, window.ws_ypixel};
     return 0;
 }
 
@@ -48,16 +50,21 @@ static int read_reply(char *reply, double end) {
 
 int terminal_query(char reply[TERMINAL_REPLY_MAX], const char *text, size_t size, double seconds) {
     struct termios before;
-    if (!terminal_is(STDIN_FILENO) || !terminal_is(STDOUT_FILENO)) return sys_fail("stdin and stdout are not both a terminal");
+    if (!terminal_is(STDIN_FILENO) || !terminal_is(STDOUT_FILENO))
+        return sys_fail("stdin and stdout are not both a terminal");
     if (tcgetpgrp(STDIN_FILENO) != getpgrp()) return sys_fail("this process is in the background");
-    if (tcgetattr(STDIN_FILENO, &before) != 0) return sys_fail("the terminal does not answer: %s", strerror(errno));
+    if (tcgetattr(STDIN_FILENO, &before) != 0)
+        return sys_fail("the terminal does not answer: %s", strerror(errno));
     struct termios raw = before;
-    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG | IEXTEN); // a Ctrl-C in this moment must not leave the terminal raw
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG |
+                               IEXTEN); // a Ctrl-C in this moment must not leave the terminal raw
     raw.c_cc[VMIN] = 0;
     raw.c_cc[VTIME] = 0;
-    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0) return sys_fail("the terminal cannot be asked: %s", strerror(errno));
+    if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0)
+        return sys_fail("the terminal cannot be asked: %s", strerror(errno));
     int length = 0;
-    if (write(STDOUT_FILENO, text, size) == (ssize_t)size) length = read_reply(reply, sys_now() + seconds);
+    if (write(STDOUT_FILENO, text, size) == (ssize_t)size)
+        length = read_reply(reply, sys_now() + seconds);
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
     return length;
 }

@@ -11,8 +11,9 @@ struct terminal_size {
 };
 int terminal_size(struct terminal_size *size); // of stdout; -1 when it is not a terminal
 
-// Writes the text (escape sequences that ask something, "\33[c" last: every terminal answers that one) and reads until
-// the answer to "\33[c" has come or the time is over. Returns the number of bytes in reply. The terminal is put into raw
-// mode for that time only. -1: stdin or stdout is not a terminal, or this process is in the background.
+// Writes the text (escape sequences that ask something, "\33[c" last: every terminal answers that
+// one) and reads until the answer to "\33[c" has come or the time is over. Returns the number of
+// bytes in reply. The terminal is put into raw mode for that time only. -1: stdin or stdout is not
+// a terminal, or this process is in the background.
 enum { TERMINAL_REPLY_MAX = 1024 };
 int terminal_query(char reply[TERMINAL_REPLY_MAX], const char *text, size_t size, double seconds);

@@ -71,7 +71,7 @@ $(LIB)/core.so: $(BUILD)/obj/dispatch.o
 	$(say)$(CC) $(CORE_CFLAGS) -shared -o $@ $< -ldl
 $(MODULES:%=$(LIB)/%.so): $(LIB)/%.so: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CORE_CFLAGS) -shared -o $@ $< $(call flags,--libs $(PACKAGE_$*))
+	$(say)$(CC) $(CORE_CFLAGS) -shared -Wl,-z,nodelete -o $@ $< $(call flags,--libs $(PACKAGE_$*))
 $(BUILD)/bin/giemsa: $(BUILD)/obj/main.o
 	@mkdir -p $(@D)
 	@ln -sfn $(if $(filter /%,$(BUILD)),$(CURDIR),..)/lua $(BUILD)/lua

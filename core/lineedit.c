@@ -151,7 +151,7 @@ static bool start(void) {
     el_set(editor, EL_SIGNAL, 0);
     el_wset(editor, EL_GETCFN, read_character);
     el_set(editor, EL_HIST, history, history_list);
-    el_set(editor, EL_ADDFN, "giemsa-paste", "Take bracketed text as it is", paste);
+    el_wset(editor, EL_ADDFN, L"giemsa-paste", L"Take bracketed text as it is", paste);
     el_set(editor, EL_BIND, "\033[200~", "giemsa-paste", NULL);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(editor, EL_BIND, "\033[3~", "ed-delete-next-char", NULL);

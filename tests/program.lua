@@ -76,9 +76,10 @@ t.test("modules are found from anywhere, and through a link", function()
 end)
 
 t.test("GIEMSA_ISA", function()
-  t.equal(t.shell("GIEMSA_ISA=base " .. giemsa .. " -e 'print(require(\"giemsa.core\").isa())'"), "base\n")
+  local isa = t.sanitizer == "" and "base" or require("giemsa.core").isa() -- those are built for one only
+  t.equal(t.shell("GIEMSA_ISA=" .. isa .. " " .. giemsa .. " -e 'print(require(\"giemsa.core\").isa())'"), isa .. "\n")
   local output, code = t.shell("GIEMSA_ISA=v9 " .. giemsa .. " -e 'require \"giemsa.core\"'")
-  t.ok(code == 1 and output:find("no core for GIEMSA_ISA=v9.*base"), output)
+  t.ok(code == 1 and output:find("no core for GIEMSA_ISA=v9.*" .. isa), output)
 end)
 
 -- The thread sanitizer holds signals back until the program calls into the C library, which a loop never does.

@@ -17,22 +17,9 @@ static int done(lua_State *L) {
 
 // core.make_folder(path): makes it and the folders above it. true, or nil and why.
 static int make_folder(lua_State *L) {
-    char *path = strcpy(push_scratch(L, strlen(luaL_checkstring(L, 1)) + 1), lua_tostring(L, 1));
-    for (char *p = path + 1; *path; p++) {
-        char c = *p;
-        if (c != '/' && c != 0) continue;
-        *p = 0;
-        struct stat info;
-        bool there = mkdir(path, 0777) == 0 || (errno == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode));
-        if (!there) {
-            sys_fail("cannot make the folder %s: %s", path, errno == EEXIST ? "a file of that name is in the way" : strerror(errno));
-            return fail_pair(L);
-        }
-        if (c == 0) return done(L);
-        *p = c;
-    }
-    sys_fail("cannot make a folder with an empty name");
-    return fail_pair(L);
+    if (sys_make_folder(luaL_checkstring(L, 1)) != 0) return fail_pair(L);
+    lua_pushboolean(L, 1);
+    return 1;
 }
 
 // core.file_info(path): {kind = "file"|"folder"|"other", size = bytes, modified = seconds}, or nil and why.

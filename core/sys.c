@@ -78,15 +78,37 @@ static int write_all(int fd, const char *bytes, size_t size) {
     return 0;
 }
 
+enum { PATH_BYTES = 4096 };
+
+// The folder a path is in: "." when it names none.
+static void folder_of(char folder[PATH_BYTES], const char *path) {
+    const char *slash = strrchr(path, '/');
+    if (!slash) strcpy(folder, ".");
+    else snprintf(folder, PATH_BYTES, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+int sys_make_folder(const char *path) {
+    char folder[PATH_BYTES];
+    size_t length = strlen(path);
+    if (length == 0) return sys_fail("cannot make a folder with an empty name");
+    if (length >= sizeof folder) return sys_fail("%s: the path is too long", path);
+    memcpy(folder, path, length + 1);
+    for (size_t i = 1; i <= length; i++) {
+        if (folder[i] != '/' && folder[i] != 0) continue;
+        folder[i] = 0;
+        struct stat info;
+        bool there = mkdir(folder, 0777) == 0 || (errno == EEXIST && stat(folder, &info) == 0 && S_ISDIR(info.st_mode));
+        if (!there) return sys_fail("cannot make the folder %s: %s", folder, errno == EEXIST ? "a file of that name is in the way" : strerror(errno));
+        folder[i] = path[i];
+    }
+    return 0;
+}
+
 // A rename is only durable once its folder is synced.
 static void sync_folder_of(const char *path) {
-    char folder[4096];
-    const char *slash = strrchr(path, '/');
-    size_t length = slash ? (size_t)(slash - path) : 1;
-    if (length >= sizeof folder) return;
-    memcpy(folder, slash ? path : ".", length);
-    folder[length] = 0;
-    int fd = open(length ? folder : "/", O_RDONLY | O_DIRECTORY);
+    char folder[PATH_BYTES];
+    folder_of(folder, path);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return;
     fsync(fd);
     close(fd);
@@ -102,12 +124,25 @@ int sys_write_file(const char *path, const void *bytes, size_t size) {
     return sys_write_pieces(path, &(struct sys_piece){bytes, size}, 1);
 }
 
-int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t count) {
-    char beside[4096];
-    int length = snprintf(beside, sizeof beside, "%s.XXXXXX", path);
-    if (length < 0 || (size_t)length >= sizeof beside) return sys_fail("%s: the path is too long", path);
+// Opens a new file beside path, in a folder that is made when it is missing; `beside` gets its name.
+static int open_beside(char beside[PATH_BYTES], const char *path) {
+    int length = snprintf(beside, PATH_BYTES, "%s.XXXXXX", path);
+    if (length < 0 || length >= PATH_BYTES) return sys_fail("%s: the path is too long", path);
     int fd = mkstemp(beside);
-    if (fd < 0) return sys_fail("cannot write %s: %s", path, strerror(errno));
+    if (fd < 0 && errno == ENOENT) {
+        char folder[PATH_BYTES];
+        folder_of(folder, path);
+        if (sys_make_folder(folder) != 0) return -1;
+        snprintf(beside, PATH_BYTES, "%s.XXXXXX", path);
+        fd = mkstemp(beside);
+    }
+    return fd < 0 ? sys_fail("cannot write %s: %s", path, strerror(errno)) : fd;
+}
+
+int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t count) {
+    char beside[PATH_BYTES];
+    int fd = open_beside(beside, path);
+    if (fd < 0) return -1;
     mode_t mask = umask(0);
     umask(mask);
     fchmod(fd, 0666 & ~mask); // mkstemp makes private files; what we save is as public as any other file

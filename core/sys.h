@@ -16,8 +16,11 @@ void sys_interrupt_end(void);
 bool sys_interrupted(void);       // true after SIGINT since the outermost interrupt_begin
 void sys_interrupt_clear(void);
 
+// Makes a folder and the folders above it; one that is there already is fine.
+int sys_make_folder(const char *path);
+
 // Writes the pieces, one after the other, to a file beside path, syncs it and renames it over path: the old file or the
-// new one, never a half.
+// new one, never a half. A missing folder is made.
 struct sys_piece {
     const void *bytes;
     size_t size;

@@ -81,7 +81,9 @@ static CURLcode run(struct transfer *t, const char *url, char error[CURL_ERROR_S
     curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_LIMIT, 1L); // silence for a minute is a broken line
     curl_easy_setopt(t->curl, CURLOPT_LOW_SPEED_TIME, 60L);
     curl_easy_setopt(t->curl, CURLOPT_USERAGENT, "giemsa");
-    curl_easy_setopt(t->curl, CURLOPT_RESUME_FROM_LARGE, t->had);
+    char range[32]; // CURLOPT_RESUME_FROM would call a server without ranges an error; we can start over
+    snprintf(range, sizeof range, "%lld-", (long long)t->had);
+    if (t->had > 0) curl_easy_setopt(t->curl, CURLOPT_RANGE, range);
     curl_easy_setopt(t->curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(t->curl, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(t->curl, CURLOPT_NOPROGRESS, 0L);

@@ -134,7 +134,7 @@ end
 local function body(c, slide)
   local d, s = c.draws, c.smear
   s:outline(CELL, c.thickness, d:uniform(2, 5), c.x, c.y, -1.5, c.radii)
-  local pallor = slide.pallor * d:uniform(0, 2)
+  local pallor = slide.pallor * d:uniform(0, 2) * (c.infected and 0.6 or 1)
   if d:chance(0.1) then pallor = pallor * 2 end
   local size = d:uniform(0.2, 0.5) * c.r
   local px, py = c.x + d:normal(0, 0.08 * c.r), c.y + d:normal(0, 0.08 * c.r)
@@ -151,11 +151,12 @@ local function segmentation(c, slide)
     local angle = d:uniform(0, 2 * math.pi)
     return c.x + out * c.r * math.cos(angle), c.y + out * c.r * math.sin(angle)
   end
-  if d:chance(slide.bites) then
+  local wrong = slide.bites * (c.infected and 1.8 or 1)
+  if d:chance(wrong) then
     local x, y = at_rim(d:uniform(0.85, 1.15))
     s:blob(MASK, -1, 0.15, x, y, d:uniform(0.15, 0.6) * c.r, d:uniform(0.15, 0.4) * c.r, d:uniform(0, math.pi))
   end
-  if d:chance(slide.bites) then
+  if d:chance(wrong) then
     for _ = 1, d:integer(1, 3) do
       local x, y = at_rim(d:uniform(0.95, 1.15))
       s:blob(MASK, 1, 0.2, x, y, d:uniform(0.06, 0.2) * c.r, d:uniform(0.06, 0.2) * c.r)
@@ -205,7 +206,7 @@ local function contents(c, slide, infected, difficulty)
   if not infected then return found or "plain" end
   local faint = d:chance(difficulty.faint)
   if faint then c.blur = c.blur * d:uniform(1, 2) end
-  local number = faint and 1 or d:chance(0.2) and 2 or d:chance(0.06) and 3 or 1
+  local number = faint and 1 or d:chance(0.24) and 2 or d:chance(0.1) and 3 or 1
   for _ = 1, number do found = infect(c, slide, faint and d:uniform(0.04, 0.2) or d:uniform(0.55, 1.15)) end
   if not faint and d:chance(slide.stippling) then stipple(c) end
   return (faint and "faint " or number > 1 and number .. " x " or "") .. found
@@ -228,10 +229,10 @@ function smear.cell(slide, number, infected, difficulty)
   difficulty = difficulty or smear.DIFFICULTY
   local d = core.draws(slide.seed, slide.index, number, infected and 2 or 1)
   local r = slide.radius * math.exp(d:normal(0, 0.085))
-  local radii = outline(d, r, slide.roughness)
+  local radii = outline(d, r, slide.roughness * (infected and 1.35 or 1))
   local side = math.ceil(2 * (math.max(table.unpack(radii)) + 0.25 * r)) + 8
   local s <close> = core.smear(side, side, 3)
-  local c = { smear = s, draws = d, r = r, radii = radii, x = side / 2, y = side / 2,
+  local c = { smear = s, draws = d, infected = infected, r = r, radii = radii, x = side / 2, y = side / 2,
     thickness = slide.thickness * math.exp(d:normal(0, 0.13)), blur = slide.blur * math.exp(d:normal(0, 0.15)) }
   if d:chance(0.04) then c.blur = c.blur * d:uniform(1.5, 2.5) end
   body(c, slide)

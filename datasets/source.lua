@@ -68,12 +68,12 @@ local function open_zip(path)
   if not archive then return nil, problem end
   local images = {}
   for _, entry in ipairs(archive:entries()) do
+    local ok, why = zip.safe_name(entry.name)
+    if not ok and folder.is_picture(entry.name) then
+      archive:close()
+      return nil, ("%s: refused: %s"):format(path, why)
+    end
     if is_image(entry.name) then
-      local ok, why = zip.safe_name(entry.name)
-      if not ok then
-        archive:close()
-        return nil, ("%s: refused: %s"):format(path, why)
-      end
       images[#images + 1] = image_of(entry.name, { index = entry.index })
     end
   end

@@ -114,7 +114,7 @@ local scratch
 function harness.tmpdir()
   if not scratch then
     local pipe <close> = assert(io.popen("mktemp -d"))
-    scratch = pipe:read("l")
+    scratch = assert(pipe:read("l"), "mktemp made no folder")
   end
   return scratch
 end

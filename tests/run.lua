@@ -7,6 +7,7 @@
 
 local BUILD = os.getenv("GIEMSA_BUILD") or "build"
 local HELPERS = { harness = true, run = true, bench = true }
+local VERBOSE = os.getenv("VERBOSE")
 local TIME_LIMIT = tonumber(os.getenv("TIME_LIMIT") or 600)
 
 io.stdout:setvbuf("line")
@@ -45,7 +46,7 @@ local function follow(command, shown_as)
     local passed, failed = line:match("(%d+) passed, (%d+) failed")
     if passed and line:find("^[%w_]*:? *%d+ passed") then
       counts = { passed = tonumber(passed), failed = tonumber(failed), skipped = tonumber(line:match("(%d+) skipped") or 0) }
-    else
+    elseif VERBOSE or not line:find("^ok ") then
       print(line:find("^FAIL") and paint(RED, line) or line)
     end
   end

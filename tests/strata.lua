@@ -17,7 +17,7 @@ local TOP = { ["Makefile"] = true, ["README.md"] = true, ["LICENSE"] = true, cor
   examples = true, tests = true, datasets = true }
 
 local function tracked()
-  local output, code = t.shell("git ls-files --cached --others --exclude-standard")
+  local output, code = t.shell("git ls-files")
   if code ~= 0 then t.skip("not a git checkout") end
   local files = {}
   for path in output:gmatch("[^\n]+") do

@@ -140,6 +140,7 @@ int threads_count(void) {
 }
 
 int threads_reserve(size_t floats) {
+    if (floats < scratch_floats) floats = scratch_floats; // a thread that joins late gets as much as the others have
     for (int i = 0; i < threads_count(); i++) {
         if (scratch[i] && floats <= scratch_floats) continue;
         float *larger = mem_resize(scratch[i], floats * sizeof(float));
@@ -147,7 +148,7 @@ int threads_reserve(size_t floats) {
                                      floats * sizeof(float), threads_count());
         scratch[i] = larger;
     }
-    if (floats > scratch_floats) scratch_floats = floats;
+    scratch_floats = floats;
     return 0;
 }
 

@@ -28,6 +28,15 @@ void *push_scratch(lua_State *L, size_t bytes);
 void **push_owner(lua_State *L);
 void free_scratch(lua_State *L, int index);
 
+// Tells the collector of memory that it does not see; it may run, so objects must be valid.
+void account_memory(lua_State *L, size_t bytes);
+
+// Pictures. push_picture pushes an empty one, to be filled by an image_* call; check_picture raises for one without pixels.
+#define PICTURE_TYPE "giemsa.picture"
+struct image;
+struct image *check_picture(lua_State *L, int arg);
+struct image *push_picture(lua_State *L);
+
 // An integer argument within [low, high]; the message names the argument, the value and the range.
 int check_int(lua_State *L, int arg, int low, int high);
 int check_axis(lua_State *L, int arg, int ndim); // 1..ndim or -ndim..-1, as 0..ndim-1
@@ -44,4 +53,4 @@ int raise_error(lua_State *L); // raises sys_error()
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
 extern const luaL_Reg file_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
 extern const luaL_Reg conv_functions[], math_functions[], reduce_functions[], move_functions[], npy_functions[];
-extern const luaL_Reg ops_functions[], train_functions[];
+extern const luaL_Reg ops_functions[], train_functions[], image_functions[];

@@ -14,7 +14,7 @@
 
 static size_t allocated_since, alive_after;
 
-static void account(lua_State *L, size_t bytes) {
+void account_memory(lua_State *L, size_t bytes) {
     const size_t floor = (size_t)32 << 20;
     allocated_since += bytes;
     if (allocated_since < (alive_after > floor ? alive_after : floor) || !lua_gc(L, LUA_GCISRUNNING)) return;
@@ -106,7 +106,7 @@ static struct tensor *push_empty(lua_State *L) {
 }
 
 struct tensor *push_tensor(lua_State *L, int ndim, const int shape[]) {
-    account(L, shape_size(ndim, shape) * sizeof(float));
+    account_memory(L, shape_size(ndim, shape) * sizeof(float));
     struct tensor *t = push_empty(L);
     if (tensor_create(t, ndim, shape) == 0) return t;
     lua_gc(L, LUA_GCCOLLECT); // garbage may hold what we need

@@ -184,12 +184,22 @@ static int decode_failure(const char *name, enum format format) {
     return sys_fail("%s: the %s file is damaged or of a rare kind (%s)", name, names[format], reason ? reason : "unknown");
 }
 
-// Grey as Pillow's convert("L"), in place.
-static void to_grey(unsigned char *pixels, size_t count) {
-    for (size_t i = 0; i < count; i++) {
-        const unsigned char *p = pixels + 3 * i;
-        pixels[i] = (unsigned char)((p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 0x8000) >> 16);
+// Grey as Pillow's convert("L"). out may be in.
+static void to_grey(unsigned char *out, const unsigned char *in, size_t count, size_t channels) {
+    for (const unsigned char *p = in; count > 0; count--, p += channels)
+        *out++ = (unsigned char)((p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 0x8000) >> 16);
+}
+
+int image_convert(struct image *out, const struct image *in, int channels) {
+    if (image_create(out, in->height, in->width, channels) != 0) return -1;
+    size_t count = (size_t)in->height * (size_t)in->width, from = (size_t)in->channels;
+    if (channels == 1 && from >= 3) {
+        to_grey(out->pixels, in->pixels, count, from);
+        return 0;
     }
+    for (size_t i = 0; i < count; i++)
+        for (size_t c = 0; c < (size_t)channels; c++) out->pixels[i * (size_t)channels + c] = in->pixels[i * from + (from >= 3 ? c : 0)];
+    return 0;
 }
 
 int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels, const char *name) {
@@ -211,7 +221,7 @@ int image_decode(struct image *im, const unsigned char *bytes, size_t size, int 
     int wanted = channels == 1 && have >= 3 ? 3 : channels; // stb's own grey is not Pillow's
     im->pixels = stbi_load_from_memory(bytes, (int)size, &width, &height, &have, wanted);
     if (!im->pixels) return decode_failure(name, format);
-    if (channels == 1 && wanted == 3) to_grey(im->pixels, (size_t)width * (size_t)height);
+    if (channels == 1 && wanted == 3) to_grey(im->pixels, im->pixels, (size_t)width * (size_t)height, 3);
     im->height = height;
     im->width = width;
     im->channels = channels ? channels : have;

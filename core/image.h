@@ -21,6 +21,9 @@ enum { IMAGE_MAX_SIDE = 1 << 15, IMAGE_MAX_PIXELS = 64 << 20 };
 int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels, const char *name);
 int image_read(struct image *im, const char *path, int channels);
 
+// The same picture with 3 or 1 channels, by the rules above; out is created.
+int image_convert(struct image *out, const struct image *in, int channels);
+
 // PNG bytes of a picture (mem_alloc'ed, *size set) or NULL; and straight to a file (beside, synced, renamed).
 unsigned char *image_encode_png(const struct image *im, size_t *size);
 int image_write_png(const struct image *im, const char *path);

@@ -4,6 +4,7 @@
 void open_tensor(lua_State *L);
 void open_loader(lua_State *L);
 void open_smear(lua_State *L);
+void open_image(lua_State *L);
 
 static const luaL_Reg *const lists[] = {
     tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
@@ -13,6 +14,7 @@ static const luaL_Reg *const lists[] = {
     dtype_functions,
     smear_functions,
     loader_functions, ops_functions, train_functions,
+    image_functions,
 };
 
 __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
@@ -21,5 +23,6 @@ __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
     open_tensor(L);
     open_loader(L);
     open_smear(L);
+    open_image(L);
     return 1;
 }

@@ -1,5 +1,6 @@
---- The data pipeline against a recorded run of keras-preprocessing 1.1.2 (fixtures/pipeline and misc): class and file order,
---- batch sizes, validation rows, and training rows from the recorded parameters.
+--- The data pipeline against a recorded run of keras-preprocessing 1.1.2 (fixtures/pipeline and
+--- misc): class and file order, batch sizes, validation rows, and training rows from the recorded
+--- parameters.
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local data = require "giemsa.data"
@@ -89,7 +90,8 @@ t.test("Keras's own order and parameters, drawn from NumPy's stream", function()
       t.equal(order[at], index + 1, "sample " .. at)
       local got = augmentation:get_random_transform({ want.target_size[1], want.target_size[2], 3 }, rng)
       for key, value in pairs(batch.params[i]) do
-        if type(value) == "number" then t.close(got[key], value, 1e-12, 0, key) else t.equal(got[key], value, key) end
+        if type(value) == "number" then t.close(got[key], value, 1e-12, 0, key)
+        else t.equal(got[key], value, key) end
       end
     end
     seen = seen + 1

@@ -32,7 +32,7 @@ static struct {
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static float *scratch[THREADS_MAX];
-static size_t scratch_floats;
+static size_t scratch_floats[THREADS_MAX];
 
 static inline void relax(void) {
 #if defined(__x86_64__)
@@ -140,15 +140,14 @@ int threads_count(void) {
 }
 
 int threads_reserve(size_t floats) {
-    if (floats < scratch_floats) floats = scratch_floats; // a thread that joins late gets as much as the others have
-    for (int i = 0; i < threads_count(); i++) {
-        if (scratch[i] && floats <= scratch_floats) continue;
+    for (int i = 0; i < threads_count(); i++) { // each by itself: the number of threads may have changed in between
+        if (scratch[i] && floats <= scratch_floats[i]) continue;
         float *larger = mem_resize(scratch[i], floats * sizeof(float));
         if (!larger) return sys_fail("out of memory: %zu bytes of scratch for each of %d threads",
                                      floats * sizeof(float), threads_count());
         scratch[i] = larger;
+        scratch_floats[i] = floats;
     }
-    scratch_floats = floats;
     return 0;
 }
 

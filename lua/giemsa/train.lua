@@ -288,6 +288,13 @@ local function not_finite_message(run, epoch, step, loss, x)
   return table.concat(parts) .. ". The weights are those before this step; the history so far is in model.history"
 end
 
+-- A source whose batches are nobody else's gets their memory back at once (a metric of one's own may have kept them).
+local function spend(run, x, y)
+  if not run.spends then return end
+  x:release()
+  y:release()
+end
+
 local function one_batch(run, epoch, x, y)
   local model = run.model
   run.step = run.step + 1
@@ -306,6 +313,7 @@ local function train_pass(run, epoch)
     seed = run.seed } do
     if core.interrupted() then error(Model.INTERRUPTED, 0) end
     one_batch(run, epoch, x, y)
+    spend(run, x, y)
     run.rate = rate_text(run.totals.n, core.now() - started)
     run.bar:update(run.step, shown(means(model, run.totals, ""), run.rate, lr_text(model)))
   end
@@ -406,6 +414,8 @@ local function prepare_training(run, data, y, opts, level)
   run.source = feed.source("fit", data, y, { batch_size = opts.batch_size, shuffle = opts.shuffle ~= false,
     seed = model.seed ~ model.number << 32 }, level + 1)
   run.shuffle_batches = opts.shuffle ~= false and not run.source.tensors
+  run.spends = run.source.fresh
+  for _, metric in ipairs(model.metrics) do run.spends = run.spends and not metric.on_output end
   local remark
   if opts.steps_per_epoch == 0 then
     error(("fit: steps_per_epoch = 0: fewer samples (%s) than a batch (%s)?"):format(tostring(run.source.n),

@@ -16,7 +16,8 @@ local random = require "giemsa.random"
 ---@field batch_size integer
 ---@field shuffle boolean
 ---@field seed integer names the streams
-local Source = {}
+---@field fresh boolean every batch is made of new tensors that nobody else holds: fit gives them back after the step
+local Source = { fresh = true }
 Source.__index = Source
 
 local AHEAD = 3 -- batches under way while one is used

@@ -465,9 +465,15 @@ function Model:penalty()
   return #list > 0 and ops.l2(list) or 0
 end
 
---- Forgets all gradients.
+--- Forgets all gradients, and gives their memory back at once.
 function Model:zero_grad()
-  for _, weight in ipairs(self:weights()) do weight.tensor.grad = nil end
+  for _, weight in ipairs(self:weights()) do
+    local gradient = weight.tensor.grad
+    if gradient then
+      weight.tensor.grad = nil
+      gradient:release()
+    end
+  end
 end
 
 -- ---- plain form --------------------------------------------------------------------------------------------

@@ -23,12 +23,12 @@ end
 
 local function stays_flat(f, times)
   local short, long = peak_of(f, times), peak_of(f, 10 * times)
-  t.ok(long <= 1.1 * short + 4096, ("%d bytes after %d rounds, %d after ten times as many"):format(short, times, long))
+  t.ok(long <= 1.1 * short + 2 ^ 18, ("%d bytes after %d rounds, %d after ten times as many"):format(short, times, long))
 end
 
 t.test("a loop that makes garbage stays flat over ten times the rounds", function()
   local x = tensor.uniform { 256, 256, seed = 1 }
-  local rounds = t.is_slow and 150 or 300 -- 256 KB a result: the first rounds already make more garbage than is waited for
+  local rounds = 300 -- 256 KB a result: the first rounds already make more garbage than is waited for
   stays_flat(function() return x + 1 end, rounds)
   stays_flat(function() return core.sum(core.sqrt(core.abs(x)), 1) end, rounds // 2)
   stays_flat(function() return x:reshape(-1):rows(1, 10):copy(), x[3], core.transpose(x) end, rounds)
@@ -134,6 +134,7 @@ for name, f in pairs(WORK) do
 end
 
 t.test("a tensor too large for the machine is refused with its size", function()
+  if t.is_slow then t.skip "a sanitizer ends the program instead" end
   t.raises(function() return tensor.zeros(1000000, 1000000) end, "out of memory: a tensor of shape %(1000000, 1000000%) needs 4000000000000 bytes")
 end)
 

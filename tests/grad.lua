@@ -234,7 +234,7 @@ end)
 
 t.test("a training loop with free = true asks the system for nothing after its first steps", function()
   local w = leaf(8, 8)
-  local x = N(20000, 8)
+  local x = N(4000, 8)
   local function step()
     local y = x
     for _ = 1, 4 do y = ops.relu(ops.dense(y, w)) end
@@ -242,11 +242,11 @@ t.test("a training loop with free = true asks the system for nothing after its f
     value:backward { free = true }
     w.grad = nil
   end
-  for _ = 1, 300 do step() end -- a few rounds of the collector
+  for _ = 1, 150 do step() end -- a few rounds of the collector
   collectgarbage()
   collectgarbage()
   local calls, kept = core.memory().system_calls, core.memory().in_use
-  for _ = 1, 300 do step() end
+  for _ = 1, 150 do step() end
   collectgarbage()
   collectgarbage()
   t.equal(core.memory().system_calls, calls)

@@ -32,9 +32,40 @@ static int trim(lua_State *L) {
     return 0;
 }
 
+// core.fail_after(n): the n-th allocation of tensors, pictures, ... fails (-n: and all after it); 0 turns it off. Returns
+// how many were to go before an earlier call's failure, nil when that has come.
 static int fail_after(lua_State *L) {
-    mem_fail_after((long)luaL_checkinteger(L, 1));
-    return 0;
+    long left = mem_fail_after((long)luaL_checkinteger(L, 1));
+    if (left) lua_pushinteger(L, left);
+    else lua_pushnil(L);
+    return 1;
+}
+
+static struct {
+    lua_Alloc allocate;
+    void *arg;
+    long left; // allocations before the failing starts; 0: off, 1: failing
+} lua_memory;
+
+static void *failing_allocate(void *unused, void *block, size_t old_size, size_t new_size) {
+    (void)unused;
+    bool is_growth = new_size > (block ? old_size : 0);
+    if (is_growth && lua_memory.left > 1) lua_memory.left--;
+    if (is_growth && lua_memory.left == 1) return NULL;
+    return lua_memory.allocate(lua_memory.arg, block, old_size, new_size);
+}
+
+// core.fail_lua_after(n): the same for Lua's own memory: its n-th allocation and all after it fail.
+static int fail_lua_after(lua_State *L) {
+    long n = (long)luaL_checkinteger(L, 1), left = lua_memory.left;
+    if (!lua_memory.allocate) {
+        lua_memory.allocate = lua_getallocf(L, &lua_memory.arg);
+        lua_setallocf(L, failing_allocate, NULL);
+    }
+    lua_memory.left = n;
+    if (left > 1) lua_pushinteger(L, left - 1);
+    else lua_pushnil(L);
+    return 1;
 }
 
 static int interrupt_begin(lua_State *L) {
@@ -95,5 +126,6 @@ static int isa(lua_State *L) {
 }
 
 const luaL_Reg sys_functions[] = {{"now", now}, {"threads", threads}, {"memory", memory}, {"trim", trim}, {"fail_after", fail_after},
+                                  {"fail_lua_after", fail_lua_after},
                                   {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end}, {"interrupted", interrupted},
                                   {"write_file", write_file}, {"isa", isa}, {NULL, NULL}};

@@ -114,8 +114,10 @@ struct mem_stats mem_stats(void) {
     return now;
 }
 
-void mem_fail_after(long n) {
+long mem_fail_after(long n) {
     pthread_mutex_lock(&lock);
+    long left = fail_after > 0 ? fail_after : fail_after < -1 ? -fail_after - 1 : 0;
     fail_after = n;
     pthread_mutex_unlock(&lock);
+    return left;
 }

@@ -20,4 +20,5 @@ struct mem_stats {
 struct mem_stats mem_stats(void);
 
 // For tests: the n-th allocation from now fails (once), or for -n the n-th and all after it; 0 turns it off.
-void mem_fail_after(long n);
+// Returns how many allocations were still to go before an earlier call's failure, 0 when that failure has come.
+long mem_fail_after(long n);

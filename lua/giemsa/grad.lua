@@ -126,6 +126,9 @@ local function visit(node, is_root, free)
   if y then y:release() end
 end
 
+-- A pass that raises must not keep the gradient it was at.
+local forget = setmetatable({}, { __close = function() current_gradient = nil end })
+
 --- Computes the gradient of t (usually a loss) for every tracked tensor it was computed from.
 ---
 --- Leaves (requires_grad = true) add to their `.grad`; a computed tensor's `.grad` is that of the last pass.
@@ -155,6 +158,7 @@ function grad.backward(t, opts)
   local nodes, order = reachable(root)
   for _, number in ipairs(order) do nodes[number].grad = nil end -- left by a pass that raised
   root.grad = seed
+  local _ <close> = forget
   for i = #order, 1, -1 do
     local node = nodes[order[i]]
     nodes[order[i]] = nil

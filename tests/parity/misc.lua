@@ -67,19 +67,15 @@ local function twisters(parity, python, numpy)
     for i = 1, count do out[i] = make() end
     return out
   end
-  local p = random.python(python.seed)
+  local p = random.python(python.seed) -- one stream, drawn from in this order
   parity:close("python random", draws(function() return p:random() end, #python.random), python.random, 0)
-  p = random.python(python.seed)
   parity:close("python getrandbits", draws(function() return p:bits32() end, #python.getrandbits32), python.getrandbits32, 0)
-  p = random.python(python.seed)
   parity:close("python randrange", draws(function() return p:below(1000) end, #python.randrange_1000), python.randrange_1000, 0)
-  local function fresh() return random.numpy(numpy.seed) end
-  local r = fresh()
+  local r = random.numpy(numpy.seed)
   parity:close("numpy random_sample", draws(function() return r:random_sample() end, #numpy.random_sample), numpy.random_sample, 0)
-  r = fresh()
   parity:close("numpy uniform", draws(function() return r:uniform(-20, 20) end, #numpy.uniform_m20_20), numpy.uniform_m20_20, 0)
-  parity:close("numpy permutation 12", from_zero(fresh():permutation(12)), numpy.permutation_12, 0)
-  parity:close("numpy permutation 100", from_zero(fresh():permutation(100)), numpy.permutation_100, 0)
+  parity:close("numpy permutation 12", from_zero(r:permutation(12)), numpy.permutation_12, 0)
+  parity:close("numpy permutation 100", from_zero(r:permutation(100)), numpy.permutation_100, 0)
 end
 
 local function random_transforms(parity, cases)

@@ -331,9 +331,13 @@ static int tensor_rows(lua_State *L) {
     return 1;
 }
 
+// The row that the key at 2 names, from 0. A number like 2.0 is as good as 2.
 static size_t checked_row(lua_State *L, const struct tensor *t) {
+    int is_row;
+    lua_Integer row = lua_tointegerx(L, 2, &is_row);
+    if (!is_row || lua_type(L, 2) != LUA_TNUMBER)
+        luaL_error(L, "a tensor is indexed by a row number or a name, got %s", luaL_tolstring(L, 2, NULL));
     if (t->ndim == 0) luaL_error(L, "a scalar tensor cannot be indexed; use :item()");
-    lua_Integer row = lua_tointeger(L, 2);
     if (row < 1 || row > t->shape[0]) luaL_error(L, "index %I is outside 1..%d", row, t->shape[0]);
     return (size_t)(row - 1);
 }
@@ -376,7 +380,6 @@ static int tensor_field(lua_State *L, const struct tensor *t) {
 static int tensor_index(lua_State *L) {
     struct tensor *t = luaL_checkudata(L, 1, TENSOR_TYPE);
     if (lua_type(L, 2) == LUA_TSTRING) return tensor_field(L, t);
-    if (!lua_isinteger(L, 2)) return luaL_error(L, "a tensor is indexed by a row number or a name, got %s", luaL_typename(L, 2));
     size_t row = checked_row(L, check_tensor(L, 1));
     if (t->ndim == 1) return lua_pushnumber(L, t->data[row]), 1;
     push_view(L, 1, row * row_size(t), t->ndim - 1, t->shape + 1);
@@ -402,7 +405,6 @@ static int set_field(lua_State *L) {
 static int tensor_newindex(lua_State *L) {
     struct tensor *t = luaL_checkudata(L, 1, TENSOR_TYPE);
     if (lua_type(L, 2) == LUA_TSTRING) return set_field(L);
-    if (!lua_isinteger(L, 2)) return luaL_error(L, "a tensor is indexed by a row number or a name, got %s", luaL_typename(L, 2));
     size_t row = checked_row(L, check_tensor(L, 1)), size = row_size(t);
     float *out = t->data + row * size;
     if (lua_type(L, 3) == LUA_TNUMBER) {

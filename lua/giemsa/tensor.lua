@@ -8,21 +8,6 @@ local random = require "giemsa.random"
 -- Makes a complaint of the core that of our caller. Always called in brackets: a tail call has no level to count.
 local checked = require("giemsa.ops.base").result
 
----@class tensor : userdata
----@field shape integer[] a fresh table
----@field ndim integer
----@field size integer number of elements
----@field grad tensor? what backward() left here
----@field requires_grad boolean?
----@field name string?
----@operator add(tensor|number): tensor
----@operator sub(tensor|number): tensor
----@operator mul(tensor|number): tensor
----@operator div(tensor|number): tensor
----@operator pow(tensor|number): tensor
----@operator unm: tensor
----@operator len: integer
-
 ---@class giemsa.tensor
 ---@overload fun(values: table|number|tensor): tensor
 local tensor = {}

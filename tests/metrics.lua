@@ -1,4 +1,5 @@
---- Reports, matrices and curves against scikit-learn's numbers; intervals against published and worked values.
+--- Reports, matrices and curves against scikit-learn's numbers; intervals against published and
+-- worked values.
 local t = require "tests.harness"
 local json = require "dkjson"
 local core = require "giemsa.core"
@@ -13,7 +14,9 @@ local function cases(name) return json.decode(read(t.need_fixtures() .. "/report
 
 -- Fixtures count classes from 0 and keep long lists in a file of bytes.
 local function labels(list)
-  if type(list) == "string" then list = core.npy_load(t.fixtures .. "/report/" .. list):totable() end
+  if type(list) == "string" then
+    list = core.npy_load(t.fixtures .. "/report/" .. list):totable()
+  end
   local out = {}
   for i, v in ipairs(list) do out[i] = math.tointeger(v) + 1 end
   return out
@@ -21,7 +24,8 @@ end
 
 t.test("every report is scikit-learn's text to the byte", function()
   for _, case in ipairs(cases "cases.json") do
-    local got = metrics.classification_report(labels(case.y_true), labels(case.y_pred), { target_names = case.target_names })
+    local got = metrics.classification_report(labels(case.y_true), labels(case.y_pred),
+      { target_names = case.target_names })
     t.equal(got, read(t.fixtures .. "/report/" .. case.report), case.id)
   end
 end)
@@ -29,31 +33,39 @@ end)
 t.test("tensors do as well as arrays", function()
   local case = cases("cases.json")[2]
   local y_true, y_pred = core.from_table(labels(case.y_true)), core.from_table(labels(case.y_pred))
-  t.equal(metrics.classification_report(y_true, y_pred:reshape(-1, 1), { target_names = case.target_names }),
+  t.equal(metrics.classification_report(y_true, y_pred:reshape(-1, 1),
+    { target_names = case.target_names }),
     read(t.fixtures .. "/report/" .. case.report))
 end)
 
 t.test("the numbers behind the reports", function()
   for _, case in ipairs(cases "cases.json") do
     local y_true, y_pred, names = labels(case.y_true), labels(case.y_pred), case.target_names
-    local precision, recall, f1, support = metrics.precision_recall_f1(y_true, y_pred, { target_names = names })
+    local given = { target_names = names }
+    local precision, recall, f1, support = metrics.precision_recall_f1(y_true, y_pred, given)
     t.close(precision, case.precision, 1e-12, 0, case.id)
     t.close(recall, case.recall, 1e-12, 0, case.id)
     t.close(f1, case.f1, 1e-12, 0, case.id)
     t.equal(support, case.support)
-    local report = metrics.classification_report(y_true, y_pred, { target_names = names, output = "table" })
+    local report = metrics.classification_report(y_true, y_pred,
+      { target_names = names, output = "table" })
     for kind, want in pairs(case.averages_p_r_f1) do
       local row = report[kind .. " avg"]
-      if row then t.close({ row.precision, row.recall, row["f1-score"] }, want, 1e-12, 0, case.id .. " " .. kind) end
+      if row then
+        t.close({ row.precision, row.recall, row["f1-score"] }, want, 1e-12, 0,
+          case.id .. " " .. kind)
+      end
       local all = {}
       for i = 1, #names do all[i] = i end
       t.close({ metrics.precision_score(y_true, y_pred, { average = kind, labels = all }),
         metrics.recall_score(y_true, y_pred, { average = kind, labels = all }),
-        metrics.f1_score(y_true, y_pred, { average = kind, labels = all }) }, want, 1e-12, 0, case.id .. " " .. kind)
+        metrics.f1_score(y_true, y_pred, { average = kind, labels = all }) }, want, 1e-12, 0,
+          case.id .. " " .. kind)
     end
     t.close(report.accuracy, case.accuracy, 1e-12)
     t.close(metrics.accuracy_score(y_true, y_pred), case.accuracy, 1e-12)
-    t.close(metrics.confusion_matrix(y_true, y_pred, { target_names = names }), case.confusion_matrix_rows_true, 0)
+    t.close(metrics.confusion_matrix(y_true, y_pred, { target_names = names }),
+      case.confusion_matrix_rows_true, 0)
   end
 end)
 
@@ -61,7 +73,8 @@ t.test("ROC curves and areas", function()
   for i, case in ipairs(cases("roc.json").cases) do
     for _, kind in ipairs { { "curve_all", false }, { "curve_drop_intermediate", nil } } do
       local want = case[kind[1]]
-      local fpr, tpr, thresholds = metrics.roc_curve(case.y, case.score, { drop_intermediate = kind[2] })
+      local given = { drop_intermediate = kind[2] }
+      local fpr, tpr, thresholds = metrics.roc_curve(case.y, case.score, given)
       t.close(fpr, want.fpr, 1e-12, 0, "case " .. i .. " fpr")
       t.close(tpr, want.tpr, 1e-12, 0, "case " .. i .. " tpr")
       t.equal(thresholds[1], math.huge)
@@ -96,11 +109,11 @@ t.test("the area is the chance that a positive beats a negative", function()
 end)
 
 t.test("DeLong's interval on a case worked by hand", function()
-  -- placements of positives: 1, 3/4, 1/2, of negatives: 1, 1, 2/3, 1/3; variances 1/16 and 11/108
+  -- placements of positives: 1, 3/4, 1/2, of negatives: 1, 1, 2/3, 1/3; variances 1/16, 11/108
   local y, s = { 1, 0, 1, 0, 1, 0, 0 }, { 7, 6.5, 6, 4, 3.5, 3, 2 }
   local area, low, high = metrics.auc_interval(y, s)
   t.close(area, (1 + 3 / 4 + 2 / 4) / 3, 1e-15)
-  local deviation = math.sqrt((1 / 16) / 3 + (((1 / 3 - 3 / 4) ^ 2 + (2 / 3 - 3 / 4) ^ 2 + 2 * (1 - 3 / 4) ^ 2) / 3) / 4)
+  local deviation = math.sqrt((1 / 16) / 3 + (11 / 108) / 4)
   local spread = 1.959963984540054 * deviation / (area * (1 - area))
   t.close(low, 1 / (1 + math.exp(spread) * (1 - area) / area), 1e-12)
   t.close(high, 1 / (1 + math.exp(-spread) * (1 - area) / area), 1e-12)
@@ -128,7 +141,8 @@ t.test("names are measured in characters", function()
   local names = { "疟原虫", "trophozoïte" }
   local text = metrics.classification_report({ 1, 2 }, { 1, 2 }, { target_names = names })
   t.ok(text:find("\n         疟原虫       1.00", 1, true), text)
-  t.equal(tostring(metrics.confusion_matrix({ 1, 2, 2 }, { 1, 2, 1 }, { target_names = { "ill", "well" } })), [[
+  local matrix = metrics.confusion_matrix({ 1, 2, 2 }, { 1, 2, 1 }, { target_names = { "ill", "well" } })
+  t.equal(tostring(matrix), [[
 true \ predicted  ill  well
              ill    1     0
             well    1     1]])
@@ -146,10 +160,13 @@ end)
 
 t.test("sensitivity and specificity of the positive class by name", function()
   local y_true, y_pred = {}, {}
-  local function add(n, a, b) for _ = 1, n do y_true[#y_true + 1], y_pred[#y_pred + 1] = a, b end end
+  local function add(n, a, b)
+    for _ = 1, n do y_true[#y_true + 1], y_pred[#y_pred + 1] = a, b end
+  end
   add(90, 1, 1) add(10, 1, 2) add(5, 2, 1) add(195, 2, 2)
   local r = metrics.sensitivity_specificity(y_true, y_pred,
-    { target_names = { "Parasitized", "Uninfected" }, positive = "Parasitized", prevalence = { 0.5, 0.01 } })
+    { target_names = { "Parasitized", "Uninfected" }, positive = "Parasitized",
+      prevalence = { 0.5, 0.01 } })
   t.equal({ r.tp, r.fn, r.fp, r.tn }, { 90, 10, 5, 195 })
   t.equal({ r.sensitivity.value, r.specificity.value, r.accuracy.value }, { 0.9, 0.975, 0.95 })
   t.close({ r.sensitivity.low, r.sensitivity.high }, { metrics.wilson(90, 100) }, 0)
@@ -161,12 +178,13 @@ t.test("sensitivity and specificity of the positive class by name", function()
 Positive means Parasitized.
 sensitivity   90.0 %   95 % interval 82.6 % to 94.5 %   90 of 100 Parasitized found
 specificity   97.5 %   95 % interval 94.3 % to 98.9 %   195 of 200 Uninfected recognised
-Of 1000 with 500 Parasitized (prevalence 50.0 %): 450 found, 50 missed; of the other 500, 13 false alarms.
+Prevalence 50.0 %: of 1000, 500 are Parasitized; 450 found, 50 missed, 13 false alarms.
   A positive answer is right in 97.3 % (PPV), a negative one in 90.7 % (NPV).
-Of 1000 with 10 Parasitized (prevalence 1.0 %): 9 found, 1 missed; of the other 990, 25 false alarms.
+Prevalence 1.0 %: of 1000, 10 are Parasitized; 9 found, 1 missed, 25 false alarms.
   A positive answer is right in 26.7 % (PPV), a negative one in 99.9 % (NPV).]])
   local other = metrics.sensitivity_specificity(y_true, y_pred, { positive = 2 })
-  t.equal({ other.positive, other.rest, other.sensitivity.value }, { "class 2", "not class 2", 0.975 })
+  t.equal({ other.positive, other.rest, other.sensitivity.value },
+    { "class 2", "not class 2", 0.975 })
   local none = metrics.sensitivity_specificity({ 2, 2 }, { 2, 2 })
   t.equal(none.sensitivity.value, nil)
   t.ok(tostring(none):find("sensitivity  unknown", 1, true))
@@ -176,19 +194,23 @@ t.test("wrong use is explained", function()
   local report, y = metrics.classification_report, { 1, 2 }
   t.raises(report, "y_true has 2 classes and y_pred has 1", y, { 1 })
   t.raises(report, "nothing to score", {}, {})
-  t.raises(report, "class 0 occurs.*counted from 1", { 0, 1 }, { 0, 1 }, { target_names = { "a", "b" } })
-  t.raises(report, "class 3 occurs, but the 2 target_names", { 1, 3 }, { 1, 1 }, { target_names = { "a", "b" } })
+  t.raises(report, "class 0 occurs.*counted from 1", { 0, 1 }, { 0, 1 },
+    { target_names = { "a", "b" } })
+  t.raises(report, "class 3 occurs, but the 2 target_names", { 1, 3 }, { 1, 1 },
+    { target_names = { "a", "b" } })
   t.raises(report, "y_pred%[1%] is 0.5, not a class", y, { 0.5, 1 })
   t.raises(report, "argmax", y, core.from_table { { 0.1, 0.9 }, { 0.5, 0.5 } })
   t.raises(report, "did you mean 'target_names'", y, y, { target_name = {} })
-  t.raises(report, "3 labels but 2 target_names", y, y, { labels = { 1, 2, 3 }, target_names = { "a", "b" } })
+  t.raises(report, "3 labels but 2 target_names", y, y,
+    { labels = { 1, 2, 3 }, target_names = { "a", "b" } })
   t.raises(report, "output must be one of text, table", y, y, { output = "dict" })
   t.raises(report, "must be an array or a tensor", "ab", y)
   t.raises(metrics.roc_curve, "none are of class 3", y, { 0.1, 0.2 }, { positive = 3 })
   t.raises(metrics.roc_curve, "scores%[2%] is ", y, { 0.1, 0 / 0 })
   t.raises(metrics.roc_auc_score, "scores has 3", y, { 1, 2, 3 })
   t.raises(metrics.auc, "turns back", { 0, 1, 0.5 }, { 0, 1, 1 })
-  t.raises(metrics.sensitivity_specificity, "none of the target_names", y, y, { positive = "Ring", target_names = { "a", "b" } })
+  t.raises(metrics.sensitivity_specificity, "none of the target_names", y, y,
+    { positive = "Ring", target_names = { "a", "b" } })
   t.raises(metrics.sensitivity_specificity, "prevalence is a share", y, y, { prevalence = 5 })
   t.raises(metrics.f1_score, "average must be one of", y, y, { average = "mean" })
   local where = t.raises(function() metrics.accuracy_score(y, { 1 }) end, "match one to one")

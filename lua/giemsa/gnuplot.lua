@@ -1,18 +1,20 @@
---- gnuplot as a drawing engine: a script goes to its stdin, a picture comes back on its stdout. No shell, no files.
--- The same script gives the same bytes: fixed fonts, no dates, and the user's own gnuplot settings are not read (-d).
+--- gnuplot as a drawing engine: a script goes to its stdin, a picture comes back on its stdout. No
+-- shell, no files. The same script gives the same bytes: fixed fonts, no dates, and the user's own
+-- gnuplot settings are not read (-d).
 local core = require "giemsa.core"
 
 local gnuplot = {}
 
 local FONT, FONT_SIZE = "DejaVu Sans", 11
 -- Fonts with Chinese glyphs that go well with DejaVu, the best first.
-local CHINESE = { "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
-  "WenQuanYi Zen Hei", "Droid Sans Fallback" }
+local CHINESE = { "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
+  "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback" }
 local MISSING = "plot: gnuplot is not installed; install it with: sudo apt install gnuplot-nox"
 
 -- ---- text
 
---- A text as gnuplot's string expression. Single quotes: nothing in them is expanded, above all no `commands`.
+--- A text as gnuplot's string expression. Single quotes: nothing in them is expanded, above all no
+--- `commands`.
 ---@param text string
 ---@return string
 function gnuplot.quote(text)
@@ -90,17 +92,20 @@ local function short_hash(text)
   return ("g%08x"):format(hash)
 end
 
+local PLAIN = "noenhanced background '#ffffff'"
+
 local terminals = {
   png = function(o)
-    return ("pngcairo size %d,%d font '%s,%g' fontscale %g linewidth %g pointscale %g noenhanced background '#ffffff'")
+    return ("pngcairo size %d,%d font '%s,%g' fontscale %g linewidth %g pointscale %g " .. PLAIN)
       :format(o.width * o.scale, o.height * o.scale, o.font, FONT_SIZE, o.scale, o.scale, o.scale)
   end,
   svg = function(o)
-    return ("svg size %d,%d font '%s,%g' fontscale 1.25 noenhanced background '#ffffff' name '%s'")
+    return ("svg size %d,%d font '%s,%g' fontscale 1.25 name '%s' " .. PLAIN)
       :format(o.width, o.height, o.font, FONT_SIZE, o.name)
   end,
+  text = function(o) return ("dumb size %d,%d ansirgb noenhanced"):format(o.width, o.height) end,
   pdf = function(o)
-    return ("pdfcairo size %.4f,%.4f font '%s,%g' fontscale 0.78 linewidth 1.5 noenhanced background '#ffffff'")
+    return ("pdfcairo size %.4f,%.4f font '%s,%g' fontscale 0.78 linewidth 1.5 " .. PLAIN)
       :format(o.width / 96, o.height / 96, o.font, FONT_SIZE)
   end,
 }
@@ -109,21 +114,32 @@ local terminals = {
 local polish = {
   png = function(bytes) return bytes end,
   svg = function(bytes, font)
+    local list = font .. ", DejaVu Sans, Verdana, Noto Sans CJK SC, WenQuanYi Micro Hei, sans-serif"
     return (bytes:gsub('font%-family="' .. font:gsub("%p", "%%%0") .. '"',
-      ('font-family="%s, DejaVu Sans, Verdana, Noto Sans CJK SC, WenQuanYi Micro Hei, sans-serif"'):format(font)))
+      ('font-family="%s"'):format(list)))
+  end,
+  text = function(bytes)
+    local lines = {}
+    for line in bytes:gsub("\f", ""):gmatch("[^\n]+") do
+      line = line:gsub("^\27%[0;39m", ""):gsub("%s+$", ""):gsub("\27%[0;39;49m", "")
+      if line ~= "" then lines[#lines + 1] = line .. "\27[0m\n" end
+    end
+    return table.concat(lines)
   end,
   pdf = function(bytes) return (bytes:gsub("(/CreationDate %(D:)%d+", "%120000101000000")) end,
 }
 
 -- gnuplot writes the line it did not understand, a caret, and the reason after "line N:".
 local function complaint(errors)
-  local why = errors:match("line %d+: ([^\n]+)") or errors:match("([^\n]+)%s*$") or "it said nothing"
+  local why = errors:match("line %d+: ([^\n]+)") or errors:match("([^\n]+)%s*$")
+    or "it said nothing"
   return "plot: gnuplot failed: " .. why
 end
 
 --- Draws a script.
 ---@param parts (string|{binary: string})[] the script; binary parts are data for '-'
----@param o {format: "png"|"svg"|"pdf", width: integer, height: integer, scale: number?} size in pixels; scale: finer PNG
+---@param o {format: "png"|"svg"|"pdf"|"text", width: integer, height: integer, scale: number?}
+--- size in pixels (text: columns and rows); scale: finer PNG
 ---@return string? bytes, string? message nil and why when gnuplot is missing or fails
 function gnuplot.render(parts, o)
   local text, script = {}, {}
@@ -133,11 +149,13 @@ function gnuplot.render(parts, o)
   end
   local all_text, body = table.concat(text), table.concat(script)
   local font = font_for(all_text)
-  local terminal = terminals[o.format] { width = o.width, height = o.height, scale = o.scale or 1, font = font,
-    name = short_hash(body) }
+  local terminal = terminals[o.format] { width = o.width, height = o.height, scale = o.scale or 1,
+    font = font, name = short_hash(body) }
   local code, bytes, errors = core.run_program({ "gnuplot", "-d" },
     ("set encoding utf8\nset terminal %s\n%s\n"):format(terminal, body), 120)
-  if not code then return nil, bytes:find("no such program", 1, true) and MISSING or "plot: " .. bytes end
+  if not code then
+    return nil, bytes:find("no such program", 1, true) and MISSING or "plot: " .. bytes
+  end
   if code ~= 0 or #bytes == 0 then return nil, complaint(errors) end
   return polish[o.format](bytes, font)
 end

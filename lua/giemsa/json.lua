@@ -1,5 +1,6 @@
---- JSON that comes back as it was: the same value gives the same text (keys sorted), and numbers survive exactly.
--- A table is an array when its metatable says __jsontype = "array", or untagged when it has an element 1.
+--- JSON that comes back as it was: the same value gives the same text (keys sorted), and numbers
+-- survive exactly. A table is an array when its metatable says __jsontype = "array", or untagged
+-- when it has an element 1.
 local dkjson = require "dkjson"
 
 local json = {}
@@ -33,11 +34,15 @@ end
 local function object_text(t, depth)
   local keys, parts = {}, {}
   for key in pairs(t) do
-    if type(key) ~= "string" then error("a JSON object has only strings as keys, got " .. tostring(key), 0) end
+    if type(key) ~= "string" then
+      error("a JSON object has only strings as keys, got " .. tostring(key), 0)
+    end
     keys[#keys + 1] = key
   end
   table.sort(keys)
-  for i, key in ipairs(keys) do parts[i] = dkjson.quotestring(key) .. ":" .. encode(t[key], depth) end
+  for i, key in ipairs(keys) do
+    parts[i] = dkjson.quotestring(key) .. ":" .. encode(t[key], depth)
+  end
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
@@ -59,7 +64,8 @@ end
 ---@return string
 function json.encode(value) return encode(value, 0) end
 
---- The value of a JSON text; null becomes nil (or what is given for it). Plain tables, without metatables.
+--- The value of a JSON text; null becomes nil (or what is given for it). Plain tables, without
+--- metatables.
 ---@param text string
 ---@param null any?
 ---@return any value, string? message nil and why when the text is not JSON
@@ -67,7 +73,9 @@ function json.decode(text, null)
   local ok, value, stop, problem = pcall(dkjson.decode, text, 1, null, nil, nil)
   if not ok then return nil, "it is not JSON: nested too deeply" end
   if problem then return nil, "it is not JSON: " .. tostring(problem) end
-  if text:find("%S", stop) then return nil, ("it is not JSON: something follows at character %d"):format(stop) end
+  if text:find("%S", stop) then
+    return nil, ("it is not JSON: something follows at character %d"):format(stop)
+  end
   return value
 end
 

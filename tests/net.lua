@@ -1,4 +1,5 @@
---- Whole nets against the reference: ../shared/fixtures/net_tiny and net_full, to the tolerances of the README there.
+--- Whole nets against the reference: ../shared/fixtures/net_tiny and net_full, to the tolerances of
+--- the README there.
 local t = require "tests.harness"
 local json = require "dkjson"
 local core = require "giemsa.core"
@@ -26,11 +27,13 @@ end
 local function build(dir)
   local net = read_json(dir .. "/net.json")
   local c = net.config
-  local model = nn.ResNet.build(c.width or c.height, c.height, c.depth, c.classes, c.stages, c.filters,
+  local model = nn.ResNet.build(c.width or c.height, c.height, c.depth, c.classes, c.stages,
+    c.filters,
     { reg = c.reg, bnEps = c.bnEps, bnMom = c.bnMom })
   local o = net.optimizer
   model:compile{ loss = net.loss, metrics = { "accuracy" },
-    optimizer = optim.SGD{ lr = o.lr, momentum = o.momentum, decay = o.decay, nesterov = o.nesterov } }
+    optimizer = optim.SGD{ lr = o.lr, momentum = o.momentum, decay = o.decay,
+      nesterov = o.nesterov } }
   local given = {}
   for _, p in ipairs(net.params) do given[p.name] = load(dir, "weights", p.file) end
   model:set_weights(given)
@@ -60,7 +63,7 @@ local function minus(a, b)
   return d
 end
 
--- ---- parts -------------------------------------------------------------------------------------------------
+-- ---- parts --------------------------------------------------------------------------------------
 
 local function check_parameters(model, net)
   t.equal(model:count_params(), net.params_total)
@@ -68,7 +71,8 @@ local function check_parameters(model, net)
   local weights = model:weights()
   t.equal(#weights, #net.params)
   for i, p in ipairs(net.params) do
-    t.equal({ weights[i].name, weights[i].tensor.shape, weights[i].trainable, weights[i].l2 }, { p.name,
+    t.equal({ weights[i].name, weights[i].tensor.shape, weights[i].trainable, weights[i].l2 },
+      { p.name,
       setmetatable(p.shape, nil), p.trainable, p.l2 }, p.name)
   end
   for _, pair in ipairs(net.activation_shapes_HWC) do
@@ -79,7 +83,8 @@ end
 local function check_forward(dir, model, tolerance)
   local x = load(dir, "x.npy")
   grad.no_grad(function()
-    t.close(model:forward(x, { logits = true }), load(dir, "infer_logits.npy"), tolerance, 0, "logits")
+    t.close(model:forward(x, { logits = true }), load(dir, "infer_logits.npy"), tolerance, 0,
+      "logits")
     t.close(model(x), load(dir, "infer_probs.npy"), tolerance, 0, "probabilities")
   end)
 end
@@ -88,9 +93,11 @@ end
 local function check_training_forward(dir, tolerance)
   local model = build(dir)
   local x = load(dir, "x.npy")
-  t.close(model:forward(x, { training = true, logits = true }), load(dir, "train_logits.npy"), tolerance, 0, "logits")
+  t.close(model:forward(x, { training = true, logits = true }), load(dir, "train_logits.npy"),
+    tolerance, 0, "logits")
   model = build(dir)
-  t.close(model:forward(x, { training = true }), load(dir, "train_probs.npy"), tolerance, 0, "probabilities")
+  t.close(model:forward(x, { training = true }), load(dir, "train_probs.npy"), tolerance, 0,
+    "probabilities")
 end
 
 -- The gradients of the total loss at the first weights, by name.
@@ -115,7 +122,8 @@ local function check_moving(model, net, dir, absolute, relative)
   for _, p in ipairs(net.params) do
     if not p.trainable and exists(dir .. "/" .. p.file) then
       local row, name = p.name:match("(.+)/(.+)")
-      t.close(model:get_layer(row).weights[name], core.npy_load(dir .. "/" .. p.file), absolute, relative, p.name)
+      t.close(model:get_layer(row).weights[name], core.npy_load(dir .. "/" .. p.file), absolute,
+        relative, p.name)
     end
   end
 end
@@ -133,27 +141,35 @@ local function check_updates(model, net, first, dir)
   end
 end
 
--- ---- the tiny net: five steps ------------------------------------------------------------------------------
+-- ---- the tiny net: five steps -------------------------------------------------------------------
 
-t.test("net_tiny: parameters, names, shapes", function() check_parameters(build(folder("net_tiny"))) end)
+t.test("net_tiny: parameters, names, shapes", function()
+  check_parameters(build(folder("net_tiny")))
+end)
 
 t.test("net_tiny: inference", function()
   local dir = folder("net_tiny")
   check_forward(dir, build(dir), 2e-6)
 end)
 
-t.test("net_tiny: training forward", function() check_training_forward(folder("net_tiny"), 2e-6) end)
+t.test("net_tiny: training forward", function()
+  check_training_forward(folder("net_tiny"), 2e-6)
+end)
 
 t.test("net_tiny: activations", function()
   local dir = folder("net_tiny")
   local model = build(dir)
   local names = {}
   for _, row in ipairs(model.rows) do
-    if exists(("%s/infer_activations/%s.npy"):format(dir, row.name)) then names[#names + 1] = row.name end
+    if exists(("%s/infer_activations/%s.npy"):format(dir, row.name)) then
+      names[#names + 1] = row.name
+    end
   end
   t.ok(#names >= 20)
   local _, kept = model:forward(load(dir, "x.npy"), { keep = names })
-  for _, name in ipairs(names) do t.close(kept[name], load(dir, "infer_activations", name .. ".npy"), 1e-5, 1e-5, name) end
+  for _, name in ipairs(names) do
+    t.close(kept[name], load(dir, "infer_activations", name .. ".npy"), 1e-5, 1e-5, name)
+  end
 end)
 
 t.test("net_tiny: gradients of the total loss", function()
@@ -186,7 +202,8 @@ t.test("net_tiny: five steps of training", function()
     if p.trainable then
       local want, got = flat(load(dir, "velocity5", p.file)), flat(slots[p.name .. "/velocity"])
       local error_, limit = largest_difference(got, want), 2e-3 * rms(want) + 1e-6
-      t.ok(error_ <= limit, ("velocity of %s: error %.3g, allowed %.3g"):format(p.name, error_, limit))
+      t.ok(error_ <= limit, ("velocity of %s: error %.3g, allowed %.3g")
+        :format(p.name, error_, limit))
     end
   end
   grad.no_grad(function() t.close(model(x), load(dir, "final_infer_probs.npy"), 5e-5) end)
@@ -194,26 +211,33 @@ t.test("net_tiny: five steps of training", function()
   t.close(result.loss, net.final_inference_loss_incl_reg, 2e-4)
 end)
 
--- ---- the course's net --------------------------------------------------------------------------------------
+-- ---- the course's net ---------------------------------------------------------------------------
 
-t.test("net_full: parameters, names, shapes", function() check_parameters(build(folder("net_full"))) end)
+t.test("net_full: parameters, names, shapes", function()
+  check_parameters(build(folder("net_full")))
+end)
 
 t.test("net_full: inference", function()
   local dir = folder("net_full")
   check_forward(dir, build(dir), 5e-6)
 end)
 
-t.test("net_full: training forward", function() check_training_forward(folder("net_full"), 5e-6) end)
+t.test("net_full: training forward", function()
+  check_training_forward(folder("net_full"), 5e-6)
+end)
 
 t.test("net_full: gradients of the total loss", function()
   local flipped, worst = 0, 0
   each_gradient(folder("net_full"), function(name, got, want)
     local relative = rms(minus(got, want)) / rms(want)
     worst = math.max(worst, relative)
-    if relative > 1e-3 then flipped = flipped + 1 end -- a ReLU or max-pool decision fell the other way by rounding
+    -- a ReLU or max-pool decision fell the other way by rounding
+    if relative > 1e-3 then flipped = flipped + 1 end
     t.ok(relative <= 2e-2, ("%s: relative error %.3g"):format(name, relative))
   end)
-  if os.getenv("VERBOSE") then print(("worst relative error %.3g, above 1e-3 in %d tensors"):format(worst, flipped)) end
+  if os.getenv("VERBOSE") then
+    print(("worst relative error %.3g, above 1e-3 in %d tensors"):format(worst, flipped))
+  end
 end)
 
 t.test("net_full: the first steps", function()

@@ -18,13 +18,16 @@ local function small()
   return nn.Model(x, nn.Dense{ 2, activation = "softmax" }(nn.Flatten{}(y)))
 end
 
-local function course() return nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 }) end
+local function course()
+  return nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
+end
 
--- ---- graphs ------------------------------------------------------------------------------------------------
+-- ---- graphs -------------------------------------------------------------------------------------
 
 t.test("rows are class, name, config, inputs, in order of creation", function()
   local model = small()
-  t.equal(names_of(model), { "input_1", "conv2d_1", "batch_normalization_1", "activation_1", "flatten_1", "dense_1" })
+  t.equal(names_of(model), { "input_1", "conv2d_1", "batch_normalization_1", "activation_1",
+    "flatten_1", "dense_1" })
   t.equal(model.rows[2].inputs[1], 1)
   t.equal(model.rows[2].class, "Conv2D")
   t.equal(model.rows[2].config.kernel_size, { 3, 3 })
@@ -40,14 +43,16 @@ t.test("names follow Keras 2.2.4, from 1 in each model", function()
     y = nn.Conv2DTranspose{ 4, 2, strides = 2 }(y)
     y = nn.ReLU{}(y)
     y = nn.GlobalAveragePooling2D{}(y)
-    t.equal(names_of(nn.Model(x, y)), { "input_1", "zero_padding2d_1", "max_pooling2d_1", "up_sampling2d_1",
+    t.equal(names_of(nn.Model(x, y)), { "input_1", "zero_padding2d_1", "max_pooling2d_1",
+      "up_sampling2d_1",
       "conv2d_transpose_1", "re_lu_1", "global_average_pooling2d_1" })
   end
 end)
 
 t.test("positional, named and plain arguments mean the same", function()
   local x = nn.Input{ shape = { 8, 8, 3 } }
-  local list = { nn.Conv2D{ 4, 5 }(x), nn.Conv2D{ filters = 4, kernel_size = 5 }(x), nn.Conv2D{ 4, { 5, 5 } }(x), nn.Conv2D(4, 5)(x),
+  local list = { nn.Conv2D{ 4, 5 }(x), nn.Conv2D{ filters = 4, kernel_size = 5 }(x),
+    nn.Conv2D{ 4, { 5, 5 } }(x), nn.Conv2D(4, 5)(x),
     nn.Conv2D(4, 5, { strides = 1 })(x) }
   for _, y in ipairs(list) do t.equal(y.shape, { 4, 4, 4 }) end
   t.equal(nn.Dense(7)(nn.Flatten()(x)).shape, { 7 })
@@ -114,7 +119,8 @@ t.test("several inputs", function()
 end)
 
 t.test("Sequential, and layers added one by one", function()
-  local model = nn.Sequential{ nn.Dense{ 8, activation = "relu", input_shape = { 2 } }, nn.Dense{ 1 } }
+  local model = nn.Sequential{ nn.Dense{ 8, activation = "relu", input_shape = { 2 } },
+    nn.Dense{ 1 } }
   model:add(nn.Activation{ "sigmoid" })
   t.equal(names_of(model), { "input_1", "dense_1", "dense_2", "activation_1" })
   t.equal(model:count_params(), 8 * 3 + 9)
@@ -124,7 +130,7 @@ t.test("Sequential, and layers added one by one", function()
   t.equal(with_input.rows[2].shape, { 1 })
 end)
 
--- ---- the course's net --------------------------------------------------------------------------------------
+-- ---- the course's net ---------------------------------------------------------------------------
 
 t.test("ResNet.build is the course's: 294,766 parameters", function()
   local model = course()
@@ -151,10 +157,16 @@ t.test("ResNet.build keeps the reg quirk", function()
 end)
 
 t.test("ResNet.build refuses images that are too small, and odd tables", function()
-  t.raises(function() nn.ResNet.build(16, 16, 3, 2, { 1, 1 }, { 4, 8, 16 }) end, "8x8 of a 16x16 image; use at least 32 pixels")
-  t.raises(function() nn.ResNet.build(64, 64, 3, 2, { 1, 1 }, { 4, 8 }) end, "2 stages need 3 filters")
+  t.raises(function()
+    nn.ResNet.build(16, 16, 3, 2, { 1, 1 }, { 4, 8, 16 })
+  end, "8x8 of a 16x16 image; use at least 32 pixels")
+  t.raises(function()
+    nn.ResNet.build(64, 64, 3, 2, { 1, 1 }, { 4, 8 })
+  end, "2 stages need 3 filters")
   t.raises(function() nn.ResNet.build(64, 64, 3, 2, { 1, 1 }, { 4, 8, 18 }) end, "multiple of 4")
-  t.raises(function() nn.ResNet.build(64, 64, 3, 2, { 1, 1 }, { 4, 8, 16 }, { regg = 1 }) end, "did you mean 'reg'")
+  t.raises(function()
+    nn.ResNet.build(64, 64, 3, 2, { 1, 1 }, { 4, 8, 16 }, { regg = 1 })
+  end, "did you mean 'reg'")
 end)
 
 t.test("summary names every layer, whole, with parameters and multiply-adds", function()
@@ -169,7 +181,7 @@ t.test("summary names every layer, whole, with parameters and multiply-adds", fu
   t.equal(tostring(model), text)
 end)
 
--- ---- randomness --------------------------------------------------------------------------------------------
+-- ---- randomness ---------------------------------------------------------------------------------
 
 t.test("first weights: glorot, keyed by seed, model number and layer", function()
   local function first(seed, before)
@@ -190,7 +202,8 @@ end)
 
 t.test("initialisers have the deviations of their names", function()
   local function deviation(initializer)
-    local model = nn.Sequential{ nn.Dense{ 200, kernel_initializer = initializer, input_shape = { 100 } } }
+    local model = nn.Sequential{ nn.Dense{ 200, kernel_initializer = initializer,
+      input_shape = { 100 } } }
     local w = model:weights()[1].tensor
     return math.sqrt(core.mean(w * w):item())
   end
@@ -209,7 +222,8 @@ t.test("dropout draws anew at each call, and again after the same seed", functio
     random.seed(5)
     local model = nn.Sequential{ nn.Dropout{ 0.5, input_shape = { 50 } } }
     local x = core.full({ 1, 50 }, 1)
-    return model:forward(x, { training = true }):totable()[1], model:forward(x, { training = true }):totable()[1], model(x):totable()[1]
+    return model:forward(x, { training = true }):totable()[1],
+      model:forward(x, { training = true }):totable()[1], model(x):totable()[1]
   end
   local a, b, plain = masks()
   local c = masks()
@@ -220,13 +234,14 @@ t.test("dropout draws anew at each call, and again after the same seed", functio
   for i = 1, 50 do t.equal(plain[i], 1) end
 end)
 
--- ---- running -----------------------------------------------------------------------------------------------
+-- ---- running ------------------------------------------------------------------------------------
 
 t.test("a fused batch norm and ReLU gives what the two give", function()
   random.seed(3)
   local model = small()
   local x = core.uniform({ 4, 6, 6, 2 }, -1, 1, 9, 9, 9, 9)
-  local plain, kept = model:forward(x, { training = true, keep = { "batch_normalization_1", "activation_1" } })
+  local plain, kept = model:forward(x,
+    { training = true, keep = { "batch_normalization_1", "activation_1" } })
   random.seed(3)
   local fused = small():forward(x, { training = true })
   t.close(fused, plain, 1e-6)
@@ -244,13 +259,15 @@ t.test("inference gives back memory as it goes, also round layers that pass valu
   local want = model(input)
   local got = grad.no_grad(model.forward, model, input)
   t.ok(want == got)
-  t.ok(grad.no_grad(model.forward, model, input) == got, "the input and the weights are still there")
+  t.ok(grad.no_grad(model.forward, model, input) == got,
+    "the input and the weights are still there")
 end)
 
 t.test("logits stop before a final softmax, wherever it stands", function()
   local x = core.uniform({ 3, 6, 6, 2 }, -1, 1, 1, 1, 1, 1)
   for _, last in ipairs{ function(y) return nn.Dense{ 2, activation = "softmax" }(y) end,
-    function(y) return nn.Activation{ "softmax" }(nn.Dense{ 2 }(y)) end, function(y) return nn.Softmax{}(nn.Dense{ 2 }(y)) end } do
+    function(y) return nn.Activation{ "softmax" }(nn.Dense{ 2 }(y)) end,
+      function(y) return nn.Softmax{}(nn.Dense{ 2 }(y)) end } do
     local input = nn.Input{ shape = { 6, 6, 2 } }
     local model = nn.Model(input, last(nn.Flatten{}(input)))
     t.equal(model:final_activation(), "softmax")
@@ -262,13 +279,17 @@ t.test("weights are listed, counted, copied and set", function()
   local model = small()
   local names = {}
   for i, weight in ipairs(model:weights()) do names[i] = weight.name end
-  t.equal(names, { "conv2d_1/kernel", "conv2d_1/bias", "batch_normalization_1/gamma", "batch_normalization_1/beta",
-    "batch_normalization_1/moving_mean", "batch_normalization_1/moving_variance", "dense_1/kernel", "dense_1/bias" })
+  t.equal(names, { "conv2d_1/kernel", "conv2d_1/bias", "batch_normalization_1/gamma",
+    "batch_normalization_1/beta",
+    "batch_normalization_1/moving_mean", "batch_normalization_1/moving_variance", "dense_1/kernel",
+      "dense_1/bias" })
   local copies = model:get_weights()
   model:weights()[1].tensor:fill(0)
   model:set_weights(copies)
   t.ok(model:weights()[1].tensor == copies[1])
-  t.raises(function() model:set_weights{ core.zeros{ 1 } } end, "'conv2d_1/kernel' has shape %(3, 3, 2, 3%), got %(1,%)")
+  t.raises(function()
+    model:set_weights{ core.zeros{ 1 } }
+  end, "'conv2d_1/kernel' has shape %(3, 3, 2, 3%), got %(1,%)")
 end)
 
 t.test("frozen layers are not trained", function()
@@ -282,7 +303,7 @@ t.test("frozen layers are not trained", function()
   t.raises(function() model:set_trainable(false, "nothing") end, "no layer name matches")
 end)
 
--- ---- configurations ----------------------------------------------------------------------------------------
+-- ---- configurations -----------------------------------------------------------------------------
 
 t.test("a configuration makes the same net again, through JSON", function()
   local json = require "dkjson"
@@ -307,27 +328,43 @@ end)
 
 t.test("from_config refuses what it does not know", function()
   t.raises(function() nn.Model.from_config{} end, "expected a table with layers")
-  t.raises(function() nn.Model.from_config{ layers = { { class = "Conv2d" } } } end, "unknown class 'Conv2d' %(did you mean 'Conv2D'")
-  t.raises(function() nn.Model.from_config{ layers = { { class = "ReLU", name = "r", inputs = { 4 } } } } end, "rows above it")
-  t.raises(function() nn.Model.from_config{ layers = { { class = "Dense", name = "d", config = { unit = 3 } } } } end, "did you mean 'units'")
+  t.raises(function()
+    nn.Model.from_config{ layers = { { class = "Conv2d" } } }
+  end, "unknown class 'Conv2d' %(did you mean 'Conv2D'")
+  t.raises(function()
+    nn.Model.from_config{ layers = { { class = "ReLU", name = "r", inputs = { 4 } } } }
+  end, "rows above it")
+  t.raises(function()
+    nn.Model.from_config{ layers = { { class = "Dense", name = "d", config = { unit = 3 } } } }
+  end, "did you mean 'units'")
 end)
 
--- ---- errors ------------------------------------------------------------------------------------------------
+-- ---- errors -------------------------------------------------------------------------------------
 
 t.test("mistakes in building are named at the caller's line", function()
   local x = nn.Input{ shape = { 8, 8, 3 } }
-  local message = t.raises(function() nn.Conv2D{ 4, 3, paddding = "same" } end, "Conv2D: unknown option 'paddding' %(did you mean 'padding'")
+  local message = t.raises(function()
+    nn.Conv2D{ 4, 3, paddding = "same" }
+  end, "Conv2D: unknown option 'paddding' %(did you mean 'padding'")
   t.ok(message:find("tests/nn.lua", 1, true), message)
-  message = t.raises(function() nn.Conv2D{ 4, 9 }(x) end, "Conv2D: its 9x9 window does not fit into the 8x8 map")
+  message = t.raises(function()
+    nn.Conv2D{ 4, 9 }(x)
+  end, "Conv2D: its 9x9 window does not fit into the 8x8 map")
   t.ok(message:find("tests/nn.lua", 1, true), message)
-  t.raises(function() nn.Conv2D{ 4, 3, padding = "full" } end, 'padding must be "same" or "valid", got \'full\'')
+  t.raises(function()
+    nn.Conv2D{ 4, 3, padding = "full" }
+  end, 'padding must be "same" or "valid", got \'full\'')
   t.raises(function() nn.Conv2D{ 4, 3, activation = "rellu" } end, "activation must be")
   t.raises(function() nn.Conv2D{ 4, 3, 1, 1 } end, "takes only filters, kernel_size by position")
   t.raises(function() nn.Conv2D{ 4 } end, "kernel_size must be a whole number from 1 up, got nil")
   t.raises(function() nn.Conv2D{ "4", 3 } end, "option 'filters' must be integer")
-  t.raises(function() nn.Conv2D{ 4, 3, name = "stem" }(nn.Flatten{}(x)) end, "Conv2D 'stem': the input must be %(height, width, channels%), got %(192,%)")
+  t.raises(function()
+    nn.Conv2D{ 4, 3, name = "stem" }(nn.Flatten{}(x))
+  end, "Conv2D 'stem': the input must be %(height, width, channels%), got %(192,%)")
   t.raises(function() nn.Conv2D{ 4, 3, kernel_regularizer = 0.1 } end, "kernel_regularizer")
-  t.raises(function() nn.add{ x, nn.Conv2D{ 4, 1 }(x) } end, "adds maps of one shape, got %(8, 8, 3%) and %(8, 8, 4%)")
+  t.raises(function()
+    nn.add{ x, nn.Conv2D{ 4, 1 }(x) }
+  end, "adds maps of one shape, got %(8, 8, 3%) and %(8, 8, 4%)")
   t.raises(function() nn.concatenate{ x, nn.MaxPooling2D{}(x) } end, "differ in more than axis 4")
   t.raises(function() nn.Reshape{ { 5, 5 } }(x) end, "does not hold the 192 values")
   t.raises(function() nn.BatchNormalization{ axis = 1 }(x) end, "axis must be the last one")
@@ -341,25 +378,40 @@ end)
 t.test("mistakes in models are named", function()
   local x = nn.Input{ shape = { 4 } }
   t.raises(function() nn.Model(x, nn.Dense{ 3 }) end, "nn.Dense{...}%(x%)")
-  t.raises(function() nn.Model(nn.Input{ shape = { 4 } }, nn.Dense{ 3 }(x)) end, "not among the inputs")
-  t.raises(function() nn.Model({ x, nn.Input{ shape = { 4 } } }, nn.Dense{ 3 }(x)) end, "leads to none")
+  t.raises(function()
+    nn.Model(nn.Input{ shape = { 4 } }, nn.Dense{ 3 }(x))
+  end, "not among the inputs")
+  t.raises(function()
+    nn.Model({ x, nn.Input{ shape = { 4 } } }, nn.Dense{ 3 }(x))
+  end, "leads to none")
   t.raises(function() nn.Model(x) end, "needs inputs and outputs")
-  t.raises(function() nn.Model(x, nn.Dense{ 3, name = "a" }(nn.Dense{ 3, name = "a" }(x))) end, "two layers are named 'a'")
+  t.raises(function()
+    nn.Model(x, nn.Dense{ 3, name = "a" }(nn.Dense{ 3, name = "a" }(x)))
+  end, "two layers are named 'a'")
   local layer = nn.Dense{ 3 }
   layer(x)
   t.raises(function() layer(x) end, "already stands in a graph")
-  t.raises(function() small():get_layer("conv2d_2") end, "no layer 'conv2d_2' %(did you mean 'conv2d_1'")
+  t.raises(function()
+    small():get_layer("conv2d_2")
+  end, "no layer 'conv2d_2' %(did you mean 'conv2d_1'")
 end)
 
 t.test("a wrong input is told with both shapes; an error inside says in which layer", function()
   local model = small()
-  t.raises(function() model(core.zeros{ 1, 7, 6, 2 }) end, "takes input %(None, 6, 6, 2%), got %(1, 7, 6, 2%)")
+  t.raises(function()
+    model(core.zeros{ 1, 7, 6, 2 })
+  end, "takes input %(None, 6, 6, 2%), got %(1, 7, 6, 2%)")
   t.raises(function() model(core.zeros{ 6, 6, 2 }) end, "x:reshape%(1, ...%)")
   t.raises(function() model(3) end, "needs a tensor, got number")
-  t.raises(function() model:forward(core.zeros{ 1, 6, 6, 2 }, { trainig = true }) end, "did you mean 'training'")
+  t.raises(function()
+    model:forward(core.zeros{ 1, 6, 6, 2 }, { trainig = true })
+  end, "did you mean 'training'")
   local x = nn.Input{ shape = { 4 } }
-  local broken = nn.Model(x, nn.Lambda{ fn = function(v) return v + core.zeros{ 3 } end, output_shape = { 4 } }(nn.Dense{ 4 }(x)))
-  t.raises(function() broken(core.zeros{ 2, 4 }) end, "layer 3 'lambda_1' %(Lambda%), input %(None, 4%)")
+  local broken = nn.Model(x, nn.Lambda{ fn = function(v) return v + core.zeros{ 3 } end,
+    output_shape = { 4 } }(nn.Dense{ 4 }(x)))
+  t.raises(function()
+    broken(core.zeros{ 2, 4 })
+  end, "layer 3 'lambda_1' %(Lambda%), input %(None, 4%)")
 end)
 
 t.done()

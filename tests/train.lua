@@ -1,8 +1,10 @@
---- Training: compile, fit, evaluate, predict, callbacks, optimisers, the progress line, Ctrl-C, and errors by message.
+--- Training: compile, fit, evaluate, predict, callbacks, optimisers, the progress line, Ctrl-C, and
+--- errors by message.
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local giemsa = require "giemsa"
-local callbacks, grad, nn, optim, progress, random, train = giemsa.callbacks, giemsa.grad, giemsa.nn, giemsa.optim,
+local callbacks, grad, nn, optim, progress, random, train = giemsa.callbacks, giemsa.grad,
+  giemsa.nn, giemsa.optim,
   giemsa.progress, giemsa.random, giemsa.train
 
 local function tensor(rows) return core.from_table(rows) end
@@ -26,11 +28,13 @@ end
 
 local function conv_net(opts)
   local x = nn.Input{ shape = { 8, 8, 1 } }
-  local y = nn.Conv2D{ 4, 3, padding = "same", use_bias = false, kernel_regularizer = nn.l2(1e-4) }(x)
+  local y = nn.Conv2D{ 4, 3, padding = "same", use_bias = false, kernel_regularizer = nn.l2(1e-4) }(
+    x)
   y = nn.Activation{ "relu" }(nn.BatchNormalization{ momentum = 0.9 }(y))
   y = nn.Flatten{}(nn.MaxPooling2D{ 2 }(y))
   local model = nn.Model(x, nn.Activation{ "softmax" }(nn.Dense{ 2 }(y)))
-  return model:compile{ loss = opts and opts.loss or "categorical_crossentropy", metrics = { "accuracy" },
+  return model:compile{ loss = opts and opts.loss or "categorical_crossentropy",
+    metrics = { "accuracy" },
     optimizer = opts and opts.optimizer or optim.SGD{ lr = 0.05, momentum = 0.9 } }
 end
 
@@ -58,7 +62,8 @@ end
 -- A data source over tensors that counts what is asked of it.
 local function counting_source(x, y, batch_size)
   local source = { n = #x, batch_size = batch_size, asked = {} }
-  setmetatable(source, { __len = function(self) return (self.n + batch_size - 1) // batch_size end })
+  setmetatable(source,
+    { __len = function(self) return (self.n + batch_size - 1) // batch_size end })
   function source:batches(given)
     table.insert(self.asked, given)
     local at, left = 0, given.steps
@@ -73,12 +78,14 @@ local function counting_source(x, y, batch_size)
   return source
 end
 
--- ---- learning ----------------------------------------------------------------------------------------------
+-- ---- learning -----------------------------------------------------------------------------------
 
 t.test("xor is learnt", function()
   random.seed(1)
-  local model = nn.Sequential{ nn.Dense{ 8, activation = "tanh", input_shape = { 2 } }, nn.Dense{ 1, activation = "sigmoid" } }
-  model:compile{ loss = "binary_crossentropy", optimizer = optim.Adam{ lr = 0.05 }, metrics = { "accuracy" } }
+  local model = nn.Sequential{ nn.Dense{ 8, activation = "tanh", input_shape = { 2 } },
+    nn.Dense{ 1, activation = "sigmoid" } }
+  model:compile{ loss = "binary_crossentropy", optimizer = optim.Adam{ lr = 0.05 },
+    metrics = { "accuracy" } }
   local x, y = tensor(XOR_X), tensor(XOR_Y)
   local H = model:fit(x, y, { epochs = 150, batch_size = 4, verbose = 0 })
   t.equal(H.accuracy[150], 1)
@@ -88,13 +95,15 @@ t.test("xor is learnt", function()
 end)
 
 t.test("a small net learns pictures, and does as well on others", function()
-  for _, optimizer in ipairs{ optim.SGD{ lr = 0.05, momentum = 0.9 }, optim.SGD{ lr = 0.05, momentum = 0.9, nesterov = true },
+  for _, optimizer in ipairs{ optim.SGD{ lr = 0.05, momentum = 0.9 },
+    optim.SGD{ lr = 0.05, momentum = 0.9, nesterov = true },
     optim.Adam{ lr = 0.01 }, optim.RMSprop{ lr = 0.01 } } do
     random.seed(2)
     local x, y = pictures(64, 1)
     local vx, vy = pictures(40, 2)
     local model = conv_net{ optimizer = optimizer }
-    local H = model:fit(x, y, { epochs = 8, batch_size = 16, validation_data = { vx, vy }, verbose = 0 })
+    local H = model:fit(x, y, { epochs = 8, batch_size = 16, validation_data = { vx, vy },
+      verbose = 0 })
     t.ok(H.accuracy[8] >= 0.95, tostring(optimizer) .. " accuracy " .. H.accuracy[8])
     t.ok(H.val_accuracy[8] >= 0.85, tostring(optimizer) .. " val_accuracy " .. H.val_accuracy[8])
     t.ok(H.loss[8] < H.loss[1])
@@ -104,21 +113,25 @@ end)
 t.test("every loss trains", function()
   local x, y = pictures(32, 3)
   local labels = core.argmax(y, 2)
-  for _, name in ipairs{ "categorical_crossentropy", "binary_crossentropy", "sparse_categorical_crossentropy", "mse" } do
+  for _, name in ipairs{ "categorical_crossentropy", "binary_crossentropy",
+    "sparse_categorical_crossentropy", "mse" } do
     random.seed(2)
     local model = conv_net{ loss = name }
-    local H = model:fit(x, name:find("sparse") and labels or y, { epochs = 6, batch_size = 8, verbose = 0 })
+    local H = model:fit(x, name:find("sparse") and labels or y,
+      { epochs = 6, batch_size = 8, verbose = 0 })
     t.ok(H.accuracy[6] >= 0.9, name .. " " .. H.accuracy[6])
   end
   random.seed(2)
-  local model = conv_net{ loss = function(want, p) return giemsa.ops.mean((want - p) * (want - p)) end }
+  local model = conv_net{ loss = function(want, p) return giemsa.ops.mean(
+    (want - p) * (want - p)) end }
   t.ok(model:fit(x, y, { epochs = 6, batch_size = 8, verbose = 0 }).accuracy[6] >= 0.9)
 end)
 
 t.test("binary cross-entropy of a two-way softmax is the categorical one", function()
   local x, y = pictures(16, 3)
   local losses = {}
-  for i, name in ipairs{ "categorical_crossentropy", "binary_crossentropy", giemsa.loss.binary_crossentropy } do
+  for i, name in ipairs{ "categorical_crossentropy", "binary_crossentropy",
+    giemsa.loss.binary_crossentropy } do
     random.seed(4)
     losses[i] = train.step(conv_net{ loss = name }, x, y)
   end
@@ -142,13 +155,15 @@ t.test("binary cross-entropy of a three-way softmax is Keras's mean over the out
   t.close(train.step(model, x, y), sum / 12, 1e-5)
 end)
 
--- ---- history -----------------------------------------------------------------------------------------------
+-- ---- history ------------------------------------------------------------------------------------
 
 t.test("history has a value an epoch under Keras's names", function()
   local x, y = pictures(24, 1)
   local model = conv_net()
   local H = model:fit(x, y, quiet{ epochs = 3, batch_size = 8, validation_split = 0.25 })
-  for _, key in ipairs{ "loss", "accuracy", "val_loss", "val_accuracy", "epoch" } do t.equal(#H[key], 3, key) end
+  for _, key in ipairs{ "loss", "accuracy", "val_loss", "val_accuracy", "epoch" } do
+    t.equal(#H[key], 3, key)
+  end
   t.equal(H.history.loss, H.loss)
   t.equal(model.history.loss, H.loss)
   t.equal(model.epoch, 3)
@@ -177,7 +192,8 @@ end)
 t.test("passes are asked for as tf.keras does", function()
   local x, y = pictures(20, 1)
   local source, validation = counting_source(x, y, 4), counting_source(x, y, 4)
-  conv_net():fit(source, quiet{ epochs = 2, steps_per_epoch = 3, validation_data = validation, validation_steps = 1, seed = 9 })
+  conv_net():fit(source, quiet{ epochs = 2, steps_per_epoch = 3, validation_data = validation,
+    validation_steps = 1, seed = 9 })
   t.equal(#source.asked, 2)
   t.equal(source.asked[2], { epoch = 2, steps = 3, shuffle_batches = true, seed = 9 })
   t.equal({ validation.asked[2].steps, validation.asked[2].shuffle_batches }, { 1, false })
@@ -220,12 +236,13 @@ t.test("once warm, training asks the system for no more memory", function()
   local before = core.memory()
   model:fit(x, y, quiet{ epochs = 30, batch_size = 16 })
   local after = core.memory()
-  local blocks = after.system_calls - before.system_calls -- a few of 256 bytes, as Lua's collector comes and goes
+  -- A few of 256 bytes, as Lua's collector comes and goes.
+  local blocks = after.system_calls - before.system_calls
   t.ok(blocks < 60, blocks .. " new blocks in 120 steps")
   t.ok(after.in_use + after.kept - before.in_use - before.kept < 2 ^ 18, "memory grows")
 end)
 
--- ---- class weights -----------------------------------------------------------------------------------------
+-- ---- class weights ------------------------------------------------------------------------------
 
 t.test("class weights count each sample by its class", function()
   local x, y = pictures(6, 1)
@@ -235,10 +252,13 @@ t.test("class weights count each sample by its class", function()
   local logits = model:forward(x, { logits = true })
   local function loss_of(rows_x, rows_y) return model.objective.value(rows_y, rows_x):item() end
   local want = 0
-  for i = 1, 6 do want = want + (y[i][1] == 1 and 3 or 0.5) * loss_of(logits:rows(i, i), y:rows(i, i)) end
+  for i = 1, 6 do
+    want = want + (y[i][1] == 1 and 3 or 0.5) * loss_of(logits:rows(i, i), y:rows(i, i))
+  end
   local weighted = objective.weighted(model.objective, { [1] = 3, b = 0.5 }, { "a", "b" })
   t.close(weighted.value(y, logits):item(), want / 6, 1e-6)
-  local sparse = objective.weighted(conv_net{ loss = "sparse_categorical_crossentropy" }.objective, { 3, 0.5 })
+  local sparse = objective.weighted(conv_net{ loss = "sparse_categorical_crossentropy" }.objective,
+    { 3, 0.5 })
   t.close(sparse.value(core.argmax(y, 2), logits):item(), want / 6, 1e-6)
 
   local z, labels = tensor{ { 2 }, { -1 }, { 0.5 } }, tensor{ 1, 0, 0 }
@@ -246,11 +266,14 @@ t.test("class weights count each sample by its class", function()
   net:compile{ loss = "binary_crossentropy", optimizer = "sgd" }
   local binary = objective.weighted(net.objective, { 1, 4 })
   local function softplus(v) return math.log(1 + math.exp(v)) end
-  t.close(binary.value(labels, z):item(), (4 * softplus(-2) + softplus(-1) + softplus(0.5)) / 3, 1e-6)
-  t.raises(function() model:fit(x, y, quiet{ class_weight = { c = 1 } }) end, "class_weight must map classes")
+  t.close(binary.value(labels, z):item(), (4 * softplus(-2) + softplus(-1) + softplus(0.5)) / 3,
+    1e-6)
+  t.raises(function()
+    model:fit(x, y, quiet{ class_weight = { c = 1 } })
+  end, "class_weight must map classes")
 end)
 
--- ---- evaluate and predict ----------------------------------------------------------------------------------
+-- ---- evaluate and predict -----------------------------------------------------------------------
 
 t.test("evaluate gives a table and the values", function()
   local x, y = pictures(20, 1)
@@ -260,7 +283,8 @@ t.test("evaluate gives a table and the values", function()
   local again = model:evaluate(counting_source(x, y, 20))
   t.close(loss, again.loss, 1e-6)
   t.equal(accuracy, again.accuracy)
-  t.close(model:evaluate(counting_source(x, y, 4), { steps = 2 }).loss, model:evaluate(x:rows(1, 8), y:rows(1, 8)).loss, 1e-6)
+  t.close(model:evaluate(counting_source(x, y, 4), { steps = 2 }).loss,
+    model:evaluate(x:rows(1, 8), y:rows(1, 8)).loss, 1e-6)
 end)
 
 t.test("predict returns n rows in order, also when a batch too many is asked for", function()
@@ -278,8 +302,10 @@ end)
 
 t.test("accuracy follows the shapes, as in tf.keras", function()
   local accuracy = require("giemsa.train.objective").metrics{ "accuracy" }[1].value
-  t.close(accuracy(tensor{ { 1, 0 }, { 0, 1 }, { 0, 1 } }, tensor{ { .9, .1 }, { .8, .2 }, { .5, .5 } }, false), 1 / 3, 1e-6)
-  t.close(accuracy(tensor{ 1, 2, 2 }, tensor{ { .9, .1 }, { .2, .8 }, { .8, .2 } }, false), 2 / 3, 1e-6)
+  t.close(accuracy(tensor{ { 1, 0 }, { 0, 1 }, { 0, 1 } },
+    tensor{ { .9, .1 }, { .8, .2 }, { .5, .5 } }, false), 1 / 3, 1e-6)
+  t.close(accuracy(tensor{ 1, 2, 2 }, tensor{ { .9, .1 }, { .2, .8 }, { .8, .2 } }, false), 2 / 3,
+    1e-6)
   t.close(accuracy(tensor{ 1, 0, 0 }, tensor{ { .9 }, { .2 }, { .8 } }, false), 2 / 3, 1e-6)
   t.close(accuracy(tensor{ 1, 0, 0 }, tensor{ { .9 }, { -.2 }, { .8 } }, true), 2 / 3, 1e-6)
 end)
@@ -287,13 +313,14 @@ end)
 t.test("metrics of one's own have names", function()
   local x, y = pictures(16, 1)
   local model = conv_net()
-  model:compile{ loss = "categorical_crossentropy", optimizer = "sgd", metrics = { "accuracy", "mse",
+  model:compile{ loss = "categorical_crossentropy", optimizer = "sgd",
+    metrics = { "accuracy", "mse",
     top = function(_, p) return core.max(p) end } }
   local H = model:fit(x, y, quiet{ epochs = 1, batch_size = 8, validation_data = { x, y } })
   t.ok(H.top[1] > 0.5 and H.top[1] <= 1 and H.val_top[1] and H.mse[1] > 0)
 end)
 
--- ---- optimisers --------------------------------------------------------------------------------------------
+-- ---- optimisers ---------------------------------------------------------------------------------
 
 -- Steps of an optimiser on w = {1, -2} with the gradient w itself, and the same by plain Lua.
 local function against(optimizer, formula)
@@ -323,7 +350,8 @@ t.test("optimisers follow their formulas", function()
   against(optim.Adam{ lr = 0.1, decay = 0.1 }, function(s, g, step)
     local n = step + 1
     s.m, s.v = 0.9 * (s.m or 0) + 0.1 * g, 0.999 * (s.v or 0) + 0.001 * g * g
-    return -0.1 / (1 + 0.1 * step) * math.sqrt(1 - 0.999 ^ n) / (1 - 0.9 ^ n) * s.m / (math.sqrt(s.v) + 1e-7)
+    return -0.1 / (1 + 0.1 * step) * math.sqrt(1 - 0.999 ^ n) / (1 - 0.9 ^ n) * s.m / (
+      math.sqrt(s.v) + 1e-7)
   end)
   against(optim.RMSprop{ lr = 0.1 }, function(s, g)
     s.v = 0.9 * (s.v or 0) + 0.1 * g * g
@@ -353,14 +381,18 @@ t.test("an optimiser's state goes on elsewhere", function()
 end)
 
 t.test("optimisers refuse what they do not know", function()
-  t.raises(function() optim.SGD{ momentun = 0.9 } end, "SGD: unknown option 'momentun' %(did you mean 'momentum'")
+  t.raises(function()
+    optim.SGD{ momentun = 0.9 }
+  end, "SGD: unknown option 'momentun' %(did you mean 'momentum'")
   t.raises(function() optim.SGD{ lr = -1 } end, "lr must be from 0")
   t.raises(function() optim.SGD{ lr = 1, learning_rate = 2 } end, "give one")
-  t.raises(function() conv_net{ optimizer = "adaam" } end, "optimizer must be one of SGD, Adam, RMSprop")
+  t.raises(function()
+    conv_net{ optimizer = "adaam" }
+  end, "optimizer must be one of SGD, Adam, RMSprop")
   t.equal(optim.SGD{ learning_rate = 0.3 }.lr, 0.3)
 end)
 
--- ---- callbacks ---------------------------------------------------------------------------------------------
+-- ---- callbacks ----------------------------------------------------------------------------------
 
 -- A model whose evaluation can be scripted: fit sees `values` as val_loss, one an epoch.
 local function scripted(values)
@@ -370,7 +402,8 @@ end
 local function fit_scripted(values, callback, epochs)
   local x, y = pictures(8, 1)
   local model = conv_net()
-  local H = model:fit(x, y, quiet{ epochs = epochs or #values, batch_size = 8, callbacks = { scripted(values), callback } })
+  local H = model:fit(x, y, quiet{ epochs = epochs or #values, batch_size = 8,
+    callbacks = { scripted(values), callback } })
   return model, H
 end
 
@@ -378,8 +411,10 @@ t.test("EarlyStopping waits, stops and restores", function()
   local kept = {}
   local x, y = pictures(8, 1)
   local model = conv_net()
-  local stop = callbacks.EarlyStopping{ monitor = "val_loss", patience = 2, restore_best_weights = true }
-  local H = model:fit(x, y, quiet{ epochs = 9, batch_size = 8, callbacks = { scripted{ 3, 2, 2.5, 2.2, 1, 1, 1, 1, 1 },
+  local stop = callbacks.EarlyStopping{ monitor = "val_loss", patience = 2,
+    restore_best_weights = true }
+  local H = model:fit(x, y, quiet{ epochs = 9, batch_size = 8,
+    callbacks = { scripted{ 3, 2, 2.5, 2.2, 1, 1, 1, 1, 1 },
     function(epoch, _, m) kept[epoch] = m:get_weights() end, stop } })
   t.equal({ #H.loss, stop.stopped_epoch, stop.best_epoch }, { 4, 4, 2 })
   for i, w in ipairs(kept[2]) do t.ok(w == model:weights()[i].tensor) end
@@ -391,20 +426,25 @@ t.test("EarlyStopping knows that more accuracy is better", function()
   local stop = callbacks.EarlyStopping{ "val_accuracy", patience = 1 }
   local x, y = pictures(8, 1)
   local H = conv_net():fit(x, y, quiet{ epochs = 9, batch_size = 8, callbacks = {
-    { on_epoch_end = function(_, epoch, logs) logs.val_accuracy = ({ .5, .6, .6 })[epoch] end }, stop } })
+    { on_epoch_end = function(_, epoch, logs) logs.val_accuracy = ({ .5, .6, .6 })[epoch] end },
+      stop } })
   t.equal(#H.loss, 3)
 end)
 
 t.test("ReduceLROnPlateau cuts the rate and writes it into the history", function()
-  local model, H = fit_scripted({ 3, 3, 3, 3, 3 }, callbacks.ReduceLROnPlateau{ factor = 0.1, patience = 2, min_lr = 1e-3 })
+  local model, H = fit_scripted({ 3, 3, 3, 3, 3 }, callbacks.ReduceLROnPlateau{ factor = 0.1,
+    patience = 2, min_lr = 1e-3 })
   t.close(H.lr, { 0.05, 0.05, 0.05, 0.005, 0.005 }, 1e-12)
   t.close(model.optimizer.lr, 1e-3, 1e-12)
 end)
 
 t.test("LearningRateScheduler sets the rate before each epoch", function()
-  local _, H = fit_scripted({ 1, 1, 1 }, callbacks.LearningRateScheduler{ function(epoch, lr) return epoch == 1 and 0.02 or lr / 2 end })
+  local _, H = fit_scripted({ 1, 1, 1 },
+    callbacks.LearningRateScheduler{ function(epoch, lr) return epoch == 1 and 0.02 or lr / 2 end })
   t.close(H.lr, { 0.02, 0.01, 0.005 }, 1e-12)
-  t.raises(function() fit_scripted({ 1 }, callbacks.LearningRateScheduler(function() end)) end, "schedule must return a number")
+  t.raises(function()
+    fit_scripted({ 1 }, callbacks.LearningRateScheduler(function() end))
+  end, "schedule must return a number")
 end)
 
 t.test("CSVLogger writes a line an epoch", function()
@@ -416,7 +456,9 @@ t.test("CSVLogger writes a line an epoch", function()
   t.equal(#lines, 4)
   t.equal(lines[1], "epoch,accuracy,loss,val_loss")
   t.ok(lines[3]:find("^2,.*,1.25$"))
-  t.raises(function() fit_scripted({ 1 }, callbacks.CSVLogger{ "/nowhere/at/all.csv" }) end, "CSVLogger: cannot write /nowhere")
+  t.raises(function()
+    fit_scripted({ 1 }, callbacks.CSVLogger{ "/nowhere/at/all.csv" })
+  end, "CSVLogger: cannot write /nowhere")
 end)
 
 t.test("ModelCheckpoint saves when the value gets better", function()
@@ -425,10 +467,13 @@ t.test("ModelCheckpoint saves when the value gets better", function()
   local model = conv_net()
   model.save = function(_, path) paths[#paths + 1] = path end
   model:fit(x, y, quiet{ epochs = 4, batch_size = 8, callbacks = { scripted{ 3, 4, 2, 2.5 },
-    callbacks.ModelCheckpoint{ "m-{epoch:02d}-{val_loss:.1f}.safetensors", save_best_only = true } } })
+    callbacks.ModelCheckpoint{ "m-{epoch:02d}-{val_loss:.1f}.safetensors",
+      save_best_only = true } } })
   t.equal(paths, { "m-01-3.0.safetensors", "m-03-2.0.safetensors" })
   t.raises(function() callbacks.ModelCheckpoint{} end, "needs a filepath")
-  t.raises(function() callbacks.ModelCheckpoint{ "a", save_best_onl = true } end, "did you mean 'save_best_only'")
+  t.raises(function()
+    callbacks.ModelCheckpoint{ "a", save_best_onl = true }
+  end, "did you mean 'save_best_only'")
   t.raises(function() return callbacks.EarlyStoping end, "did you mean 'EarlyStopping'")
 end)
 
@@ -437,27 +482,32 @@ t.test("a table's events come in order; batches too", function()
   local function hear(name) return function(_, n) events[#events + 1] = name .. (n or "") end end
   local x, y = pictures(8, 1)
   local model = conv_net()
-  model:fit(x, y, quiet{ epochs = 1, batch_size = 4, callbacks = { on_train_begin = hear "begin", on_train_end = hear "end",
-    on_epoch_begin = hear "epoch", on_epoch_end = hear "done", on_batch_begin = hear "b", on_batch_end = hear "e" } })
+  model:fit(x, y, quiet{ epochs = 1, batch_size = 4, callbacks = { on_train_begin = hear "begin",
+    on_train_end = hear "end",
+    on_epoch_begin = hear "epoch", on_epoch_end = hear "done", on_batch_begin = hear "b",
+      on_batch_end = hear "e" } })
   t.equal(events, { "begin", "epoch1", "b1", "e1", "b2", "e2", "done1", "end" })
 end)
 
--- ---- the progress line -------------------------------------------------------------------------------------
+-- ---- the progress line --------------------------------------------------------------------------
 
 t.test("away from a terminal: one line an epoch, no control bytes", function()
   local x, y = pictures(32, 1)
-  local text = written(function() conv_net():fit(x, y, { epochs = 3, batch_size = 8, validation_data = { x, y } }) end)
+  local text = written(function() conv_net():fit(x, y,
+    { epochs = 3, batch_size = 8, validation_data = { x, y } }) end)
   local _, lines = text:gsub("\n", "")
   t.equal(lines, 3)
   t.ok(not text:find("[%z\1-\9\11-\31\27]"), "control bytes")
-  t.ok(text:find("^Epoch 1/3 %- %d+s %- [%d%.]+[mu]?s/step %- accuracy: %d%.%d+ %- loss: .- %- val_accuracy: .- %- val_loss: .- images/s %- lr: 0.05\n"), text)
+  t.ok(text:find("^Epoch 1/3 %- %d+s %- [%d%.]+[mu]?s/step %- accuracy: %d%.%d+ %- loss: .- %- "
+    .. "val_accuracy: .- %- val_loss: .- images/s %- lr: 0.05 %- best\n"), text)
   t.equal(written(function() conv_net():fit(x, y, quiet{ epochs = 2 }) end), "")
 end)
 
 -- Runs f as if at a terminal of so many columns; returns what was written and how often.
 local function at_terminal(columns, f)
   local parts, columns_before, write_before = {}, progress.columns, progress.write
-  progress.columns, progress.write = function() return columns end, function(text) parts[#parts + 1] = text end
+  progress.columns, progress.write = function() return columns end,
+    function(text) parts[#parts + 1] = text end
   local ok, problem = pcall(f)
   progress.columns, progress.write = columns_before, write_before
   if not ok then error(problem, 0) end
@@ -487,16 +537,19 @@ t.test("at a terminal: one line redrawn, at most ten times a second, within its 
     t.ok(parts[#parts]:find("\n$"))
     if columns == 120 then
       local plain = parts[#parts]:gsub("\27%[[%d;]*[mK]", "")
-      t.ok(plain:find("^\r120/120 .- 0s %d+[mu]s/step %- accuracy: 0.8731 %- loss: 0.3312 %- 325 images/s\n$"), plain)
+      local shape = "^\r120/120 .- 0s %d+[mu]s/step %- accuracy: 0.8731 %- loss: 0.3312 "
+        .. "%- 325 images/s\n$"
+      t.ok(plain:find(shape), plain)
     end
   end
 end)
 
 t.test("times are written as Keras does", function()
-  t.equal({ progress.time_text(12.9), progress.time_text(65), progress.time_text(3723) }, { "12s", "1:05", "1:02:03" })
+  t.equal({ progress.time_text(12.9), progress.time_text(65), progress.time_text(3723) },
+    { "12s", "1:05", "1:02:03" })
 end)
 
--- ---- things that go wrong ----------------------------------------------------------------------------------
+-- ---- things that go wrong -----------------------------------------------------------------------
 
 t.test("nan stops with the epoch, the step and what to try; the weights stay", function()
   random.seed(1)
@@ -504,14 +557,16 @@ t.test("nan stops with the epoch, the step and what to try; the weights stay", f
   local model = conv_net{ optimizer = optim.SGD{ lr = 1e30 } }
   local message = t.raises(function() model:fit(x, y, quiet{ epochs = 3, batch_size = 8 }) end,
     "the loss is %a+ since epoch 1, step %d")
-  t.ok(message:find("smaller learning rate", 1, true) and message:find("one step before", 1, true), message)
+  t.ok(message:find("smaller learning rate", 1, true) and message:find("one step before", 1, true),
+    message)
 
   local bad = x:copy()
   bad[20]:fill(0 / 0)
   model = conv_net()
   local before
   message = t.raises(function()
-    model:fit(bad, y, quiet{ epochs = 2, batch_size = 8, shuffle = false, callbacks = { on_batch_begin = function(_, step)
+    model:fit(bad, y, quiet{ epochs = 2, batch_size = 8, shuffle = false,
+      callbacks = { on_batch_begin = function(_, step)
       if step == 3 then before = model:trainable()[1].tensor:copy() end
     end } })
   end, "nan since epoch 1, step 3")
@@ -531,7 +586,8 @@ local function interrupted_run(body)
     for i = 1, 512 do rows[i] = i % 2 == 0 and { 1, 0 } or { 0, 1 } end
     local y = core.from_table(rows)
     local model = nn.ResNet.build(32, 32, 3, 2, { 1, 1 }, { 16, 32, 64 })
-    model:compile{ loss = "binary_crossentropy", optimizer = optim.SGD{ lr = 0.01 }, metrics = { "accuracy" } }
+    model:compile{ loss = "binary_crossentropy", optimizer = optim.SGD{ lr = 0.01 },
+      metrics = { "accuracy" } }
     local sent
     local function interrupt_me() -- by another process, as a keyboard would
       io.popen("kill -INT " .. io.open("/proc/self/stat"):read("n")):close()
@@ -545,9 +601,11 @@ local function interrupted_run(body)
   return text, select(3, pipe:close())
 end
 
-t.test("Ctrl-C: fit returns within half a second with the history so far; the model works", function()
+t.test("Ctrl-C: fit returns within half a second with the history so far; the model works",
+  function()
   local text, code = interrupted_run [[
-    local H = model:fit(x, y, { epochs = 100, batch_size = 32, verbose = 0, callbacks = { on_batch_end = function(_, step)
+    local H = model:fit(x, y, { epochs = 100, batch_size = 32, verbose = 0,
+      callbacks = { on_batch_end = function(_, step)
       if model.epoch == 1 and step == 2 then interrupt_me() end
     end } })
     print("took", core.now() - sent < 0.5)
@@ -601,7 +659,9 @@ end)
 t.test("an error in a callback leaves the model usable and Ctrl-C the host's", function()
   local x, y = pictures(16, 1)
   local model = conv_net()
-  t.raises(function() model:fit(x, y, quiet{ callbacks = function() error("mine") end }) end, "mine")
+  t.raises(function()
+    model:fit(x, y, quiet{ callbacks = function() error("mine") end })
+  end, "mine")
   t.equal(#model:fit(x, y, quiet{ epochs = 1 }).loss, 1)
 end)
 
@@ -612,19 +672,32 @@ t.test("wrong use is told at the caller's line", function()
     local message = t.raises(f, pattern)
     t.ok(message:find("tests/train.lua", 1, true), message)
   end
-  raises("fit: unknown option 'epoch' %(did you mean 'epochs'", function() model:fit(x, y, { epoch = 3 }) end)
+  raises("fit: unknown option 'epoch' %(did you mean 'epochs'", function()
+    model:fit(x, y, { epoch = 3 })
+  end)
   raises("fit: 16 samples, but 15 labels", function() model:fit(x, y:rows(1, 15)) end)
   raises("fit: expected a tensor or a data source, got string", function() model:fit("folder") end)
-  raises("batch_size is the data source's own %(4%)", function() model:fit(counting_source(x, y, 4), { batch_size = 3 }) end)
-  raises("steps_per_epoch = 0", function() model:fit(counting_source(x, y, 4), { steps_per_epoch = 0 }) end)
-  raises("validation_split needs tensors", function() model:fit(counting_source(x, y, 4), { validation_split = 0.1 }) end)
+  raises("batch_size is the data source's own %(4%)", function()
+    model:fit(counting_source(x, y, 4), { batch_size = 3 })
+  end)
+  raises("steps_per_epoch = 0", function()
+    model:fit(counting_source(x, y, 4), { steps_per_epoch = 0 })
+  end)
+  raises("validation_split needs tensors", function()
+    model:fit(counting_source(x, y, 4), { validation_split = 0.1 })
+  end)
   raises("give steps_per_epoch", function() model:fit(function() return x, y end) end)
-  raises("compile the model first", function() nn.Sequential{ nn.Dense{ 1, input_shape = { 2 } } }:fit(x, y) end)
-  raises("unknown loss 'categorical_crosentropy' %(did you mean 'categorical_crossentropy'", function()
+  raises("compile the model first", function()
+    nn.Sequential{ nn.Dense{ 1, input_shape = { 2 } } }:fit(x, y)
+  end)
+  raises("unknown loss 'categorical_crosentropy' %(did you mean 'categorical_crossentropy'",
+    function()
     model:compile{ loss = "categorical_crosentropy" }
   end)
-  raises("unknown metric 'acuracy' %(did you mean 'accuracy'", function() model:compile{ loss = "mse", metrics = { "acuracy" } } end)
-  raises("categorical_crossentropy needs a net that ends in softmax, but 'dense_1' %(Dense%) ends in no activation", function()
+  raises("unknown metric 'acuracy' %(did you mean 'accuracy'", function()
+    model:compile{ loss = "mse", metrics = { "acuracy" } }
+  end)
+  raises("ends in softmax, but 'dense_1' %(Dense%) ends in no activation", function()
     nn.Sequential{ nn.Dense{ 2, input_shape = { 2 } } }:compile{ loss = "categorical_crossentropy" }
   end)
   raises("compile: give a loss", function() model:compile{} end)

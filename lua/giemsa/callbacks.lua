@@ -1,16 +1,17 @@
 --- What may happen between epochs. A callback is a table with any of
 --
---   on_train_begin(self), on_train_end(self), on_epoch_begin(self, epoch), on_epoch_end(self, epoch, logs),
---   on_batch_begin(self, step), on_batch_end(self, step, logs)
+--   on_train_begin(self)    on_epoch_begin(self, epoch)        on_batch_begin(self, step)
+--   on_train_end(self)      on_epoch_end(self, epoch, logs)    on_batch_end(self, step, logs)
 --
--- or a plain function (epoch, logs, model), called at each epoch's end. `self.model` is the model; logs holds loss,
--- accuracy, val_loss, ...; epochs and steps count from 1. model.stop_training = true ends the training after the epoch.
--- What a callback writes into logs goes into the history (ReduceLROnPlateau and LearningRateScheduler write lr).
+-- or a plain function (epoch, logs, model), called at each epoch's end. `self.model` is the model;
+-- logs holds loss, accuracy, val_loss, ...; epochs and steps count from 1. model.stop_training =
+-- true ends the training after the epoch. What a callback writes into logs goes into the history
+-- (ReduceLROnPlateau and LearningRateScheduler write lr).
 local options = require "giemsa.options"
 
 local callbacks = {}
 
--- ---- shared ------------------------------------------------------------------------------------------------
+-- ---- shared -------------------------------------------------------------------------------------
 
 -- The names of the classes, and how each is made: class(options table or positional values).
 local function class(name, order, known, defaults)
@@ -44,9 +45,10 @@ end
 local function higher_is_better(self)
   options.one_of("callback", "mode", self.mode, { "auto", "min", "max" }, 0)
   if self.mode ~= "auto" then return self.mode == "max" end
-  local name = self.monitor
-  return name:find("acc") ~= nil or name:find("auc") ~= nil or name:find("dice_coef") ~= nil or name:find("precision") ~= nil
-    or name:find("recall") ~= nil or name:find("f1") ~= nil
+  for _, part in ipairs{ "acc", "auc", "dice_coef", "precision", "recall", "f1" } do
+    if self.monitor:find(part, 1, true) then return true end
+  end
+  return false
 end
 
 local function start_watching(self)
@@ -66,15 +68,16 @@ local function watched(self, logs)
   local names = {}
   for name, v in pairs(logs) do if type(v) == "number" then names[#names + 1] = name end end
   table.sort(names)
-  error(("%s watches '%s', but an epoch gives only %s%s"):format(self.class, self.monitor, table.concat(names, ", "),
-    self.monitor:find("^val_") and "; give fit validation_data" or ""), 0)
+  local advice = self.monitor:find("^val_") and "; give fit validation_data" or ""
+  error(("%s watches '%s', but an epoch gives only %s%s")
+    :format(self.class, self.monitor, table.concat(names, ", "), advice), 0)
 end
 
 local function say(self, message, ...)
   if (self.verbose or 0) > 0 then io.write(message:format(...), "\n") end
 end
 
--- ---- EarlyStopping -----------------------------------------------------------------------------------------
+-- ---- EarlyStopping ------------------------------------------------------------------------------
 
 --- Ends the training when the watched value has not got better for `patience` epochs.
 ---@class giemsa.EarlyStopping
@@ -86,8 +89,8 @@ end
 ---@field restore_best_weights boolean default false: keep the last epoch's weights
 ---@field stopped_epoch integer? where it stopped
 local EarlyStopping = class("EarlyStopping", { "monitor" },
-  { monitor = "string", min_delta = "number", patience = "integer", mode = "string", baseline = "number",
-    restore_best_weights = "boolean", verbose = "integer" },
+  { monitor = "string", min_delta = "number", patience = "integer", mode = "string",
+    baseline = "number", restore_best_weights = "boolean", verbose = "integer" },
   { monitor = "val_loss", min_delta = 0, patience = 0, mode = "auto" })
 EarlyStopping.check = start_watching
 
@@ -111,12 +114,13 @@ end
 
 function EarlyStopping:on_train_end()
   if not self.stopped_epoch then return end
-  say(self, "Epoch %d: early stopping, %s was best in epoch %s", self.stopped_epoch, self.monitor, self.best_epoch or "-")
+  say(self, "Epoch %d: early stopping, %s was best in epoch %s", self.stopped_epoch, self.monitor,
+    self.best_epoch or "-")
   if self.best_weights then self.model:set_weights(self.best_weights) end
   self.best_weights = nil
 end
 
--- ---- ModelCheckpoint ---------------------------------------------------------------------------------------
+-- ---- ModelCheckpoint ----------------------------------------------------------------------------
 
 --- Saves the model after each epoch, or only when the watched value got better.
 ---@class giemsa.ModelCheckpoint
@@ -125,7 +129,8 @@ end
 ---@field save_best_only boolean default false
 ---@field mode "auto"|"min"|"max"
 local ModelCheckpoint = class("ModelCheckpoint", { "filepath", "monitor" },
-  { filepath = "string", monitor = "string", save_best_only = "boolean", mode = "string", verbose = "integer" },
+  { filepath = "string", monitor = "string", save_best_only = "boolean", mode = "string",
+    verbose = "integer" },
   { monitor = "val_loss", mode = "auto" })
 
 function ModelCheckpoint:check()
@@ -136,7 +141,10 @@ end
 -- {name:.2f} -> the value in C's format of the same meaning.
 local function fill_in(path, values)
   return (path:gsub("{([%w_]+):?([%w.]*)}", function(name, format)
-    local value = values[name] or error(("ModelCheckpoint: the path names {%s}, which an epoch does not give"):format(name), 0)
+    local value = values[name]
+    if not value then
+      error(("ModelCheckpoint: the path names {%s}, which an epoch does not give"):format(name), 0)
+    end
     if format == "" then return tostring(value) end
     if format:sub(-1) == "d" then value = math.tointeger(value) end
     return ("%" .. format):format(value)
@@ -156,9 +164,10 @@ function ModelCheckpoint:on_epoch_end(epoch, logs)
   self.model:save(self.last_path)
 end
 
--- ---- learning rates ----------------------------------------------------------------------------------------
+-- ---- learning rates -----------------------------------------------------------------------------
 
---- Multiplies the learning rate by `factor` when the watched value has not got better for `patience` epochs.
+--- Multiplies the learning rate by `factor` when the watched value has not got better for
+--- `patience` epochs.
 ---@class giemsa.ReduceLROnPlateau
 ---@field monitor string default "val_loss"
 ---@field factor number default 0.1
@@ -167,9 +176,10 @@ end
 ---@field cooldown integer epochs to wait after a cut; default 0
 ---@field min_lr number default 0
 local ReduceLROnPlateau = class("ReduceLROnPlateau", { "monitor" },
-  { monitor = "string", factor = "number", patience = "integer", min_delta = "number", cooldown = "integer",
-    min_lr = "number", mode = "string", verbose = "integer" },
-  { monitor = "val_loss", factor = 0.1, patience = 10, min_delta = 1e-4, cooldown = 0, min_lr = 0, mode = "auto" })
+  { monitor = "string", factor = "number", patience = "integer", min_delta = "number",
+    cooldown = "integer", min_lr = "number", mode = "string", verbose = "integer" },
+  { monitor = "val_loss", factor = 0.1, patience = 10, min_delta = 1e-4, cooldown = 0, min_lr = 0,
+    mode = "auto" })
 
 function ReduceLROnPlateau:check()
   if not (self.factor > 0 and self.factor < 1) then error("factor must be between 0 and 1", 0) end
@@ -211,14 +221,16 @@ end
 function LearningRateScheduler:on_epoch_begin(epoch)
   local optimizer = self.model.optimizer
   local lr = self.schedule(epoch, optimizer.lr)
-  if type(lr) ~= "number" then error(("LearningRateScheduler: schedule must return a number, got %s"):format(type(lr)), 0) end
+  if type(lr) ~= "number" then
+    error(("LearningRateScheduler: schedule must return a number, got %s"):format(type(lr)), 0)
+  end
   optimizer.lr = lr
   say(self, "Epoch %d: learning rate is %g", epoch, lr)
 end
 
 function LearningRateScheduler:on_epoch_end(_, logs) logs.lr = self.model.optimizer.lr end
 
--- ---- CSVLogger ---------------------------------------------------------------------------------------------
+-- ---- CSVLogger ----------------------------------------------------------------------------------
 
 --- Writes a line an epoch: epoch and the values, by name. The file is whole after every epoch.
 ---@class giemsa.CSVLogger
@@ -257,25 +269,32 @@ function CSVLogger:on_epoch_end(epoch, logs)
   if not file then error("CSVLogger: cannot write " .. problem, 0) end
   if not self.names then
     self.names = {}
-    for name, value in pairs(logs) do if type(value) == "number" then self.names[#self.names + 1] = name end end
+    for name, value in pairs(logs) do
+      if type(value) == "number" then self.names[#self.names + 1] = name end
+    end
     table.sort(self.names)
     file:write("epoch", self.separator, table.concat(self.names, self.separator), "\n")
   end
   local cells = { tostring(epoch) }
-  for _, name in ipairs(self.names) do cells[#cells + 1] = logs[name] and ("%.9g"):format(logs[name]) or "" end
+  for _, name in ipairs(self.names) do
+    cells[#cells + 1] = logs[name] and ("%.9g"):format(logs[name]) or ""
+  end
   file:write(table.concat(cells, self.separator), "\n")
   file:close()
 end
 
--- ---- for fit -----------------------------------------------------------------------------------------------
+-- ---- for fit ------------------------------------------------------------------------------------
 
 --- Brings what a student gave (a callback, a list, functions) into a list of callback tables.
 ---@param given table|function|nil
 ---@return table[]
 function callbacks.list(given)
   if given == nil then return {} end
-  if type(given) == "function" or type(given) == "table" and #given == 0 and next(given) ~= nil then given = { given } end
-  if type(given) ~= "table" then error("callbacks must be a list of callbacks, got " .. type(given), 0) end
+  local one = type(given) == "function" or type(given) == "table" and #given == 0 and next(given)
+  if one then given = { given } end
+  if type(given) ~= "table" then
+    error("callbacks must be a list of callbacks, got " .. type(given), 0)
+  end
   local list = {}
   for i, one in ipairs(given) do
     if type(one) == "function" then
@@ -291,7 +310,7 @@ end
 
 return setmetatable(callbacks, {
   __index = function(self, key)
-    local near = options.nearest(tostring(key), self)
-    error(("callbacks has nothing named '%s'%s"):format(tostring(key), near and (" (did you mean '%s'?)"):format(near) or ""), 2)
+    error(("callbacks has nothing named '%s'%s")
+      :format(tostring(key), options.hint(key, self)), 2)
   end,
 })

@@ -29,6 +29,15 @@ function options.nearest(name, known)
   return best
 end
 
+--- " (did you mean 'x'?)" for a message, or "" when no known name is near.
+---@param name any
+---@param known table<string, any>
+---@return string
+function options.hint(name, known)
+  local near = options.nearest(tostring(name), known)
+  return near and (" (did you mean '%s'?)"):format(near) or ""
+end
+
 local function is_of_type(value, expected)
   for one in expected:gmatch("[^|?]+") do
     if one == "any" or type(value) == one then return true end

@@ -1,5 +1,6 @@
---- The one progress primitive. At a terminal a line that is redrawn at most ten times a second, in the shape Keras's
--- students know; anywhere else (a pipe, a file, CI) exactly one plain line at the end, no control bytes:
+--- The one progress primitive. At a terminal a line that is redrawn at most ten times a second, in
+-- the shape Keras's students know; anywhere else (a pipe, a file, CI) exactly one plain line at the
+-- end, no control bytes:
 --
 --   Epoch 1/25
 --     3/120 ━━━━━━━━━━━━━━━━━━━━ 12s 98ms/step - accuracy: 0.8731 - loss: 0.3312 - 325 images/s
@@ -12,10 +13,13 @@ local progress = {}
 
 local BAR_WIDTH, REDRAW_SECONDS = 20, 0.1
 
---- Columns of the terminal that io.write goes to, nil when it is none. Replaced by a notebook that draws by itself.
+--- Columns of the terminal that io.write goes to, nil when it is none. Replaced by a notebook that
+--- draws by itself.
 ---@return integer? columns
 function progress.columns()
-  if io.output() ~= io.stdout or os.getenv("TERM") == "dumb" or not core.is_terminal(1) then return nil end
+  if io.output() ~= io.stdout or os.getenv("TERM") == "dumb" or not core.is_terminal(1) then
+    return nil
+  end
   local columns = core.terminal_size()
   return columns and columns > 0 and columns or 80
 end
@@ -43,7 +47,8 @@ local function per_unit_text(seconds, unit)
   return ("%.0fus/%s"):format(seconds * 1e6, unit)
 end
 
--- {"loss", 0.3312} -> "loss: 0.3312"; a string stands for itself. Keras writes small numbers as 1.0000e-04.
+-- {"loss", 0.3312} -> "loss: 0.3312"; a string stands for itself. Keras writes small numbers as
+-- 1.0000e-04.
 local function value_text(value)
   if type(value) == "string" then return value end
   local name, x = value[1], value[2]
@@ -62,16 +67,20 @@ end
 local Bar = {}
 Bar.__index = Bar
 
---- A bar over `total` units of work. Nothing is written before the first update (at a terminal: the label at once).
----@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?} unit default "step"; quiet
---- writes nothing; plain writes one line even at a terminal
+--- A bar over `total` units of work. Nothing is written before the first update (at a terminal: the
+--- label at once).
+---@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?}
+---  unit default "step"; quiet writes nothing; plain writes one line even at a terminal
 ---@return giemsa.ProgressBar
 function progress.bar(opts)
-  opts = options.check("progress.bar", opts, { total = "integer", label = "string", unit = "string", quiet = "boolean",
+  opts = options.check("progress.bar", opts, { total = "integer", label = "string", unit = "string",
+    quiet = "boolean",
     plain = "boolean" }, 3)
   local bar = setmetatable({
-    total = opts.total, label = opts.label, unit = opts.unit or "step", quiet = opts.quiet, done = 0,
-    started = core.now(), drawn_at = -math.huge, live = not opts.quiet and not opts.plain and progress.columns() ~= nil,
+    total = opts.total, label = opts.label, unit = opts.unit or "step", quiet = opts.quiet,
+      done = 0,
+    started = core.now(), drawn_at = -math.huge, live = not opts.quiet and not opts.plain
+      and progress.columns() ~= nil,
   }, Bar)
   if bar.live and bar.label then progress.write(bar.label .. "\n") end
   return bar
@@ -100,7 +109,8 @@ local function time_part(bar, finished)
   return progress.time_text(time) .. " " .. per_unit_text(each, bar.unit)
 end
 
--- The line, never wider than the terminal: first the cells shrink, then values are left out from the end.
+-- The line, never wider than the terminal: first the cells shrink, then values are left out from
+-- the end.
 local function line_text(bar, values, finished)
   local columns = progress.columns() or 80
   local count, time, parts = count_text(bar), time_part(bar, finished), values_text(values)
@@ -138,7 +148,8 @@ function Bar:finish(values)
   if self.live then return draw(self, values, true) end
   if self.quiet then return end
   local elapsed = core.now() - self.started
-  progress.write(("%s%s - %s%s\n"):format(self.label and self.label .. " - " or "", progress.time_text(elapsed),
+  progress.write(("%s%s - %s%s\n"):format(self.label and self.label .. " - " or "",
+    progress.time_text(elapsed),
     per_unit_text(elapsed / math.max(self.done, 1), self.unit), table.concat(values_text(values))))
 end
 

@@ -1,5 +1,6 @@
---- Two rows in one op: saves a pass over memory, changes no value but by rounding. A rule looks at a row and at the only
--- row that reads it, and gives the forward of both, or nil. GIEMSA_FUSE=0 runs the plain composition.
+--- Two rows in one op: saves a pass over memory, changes no value but by rounding. A rule looks at
+-- a row and at the only row that reads it, and gives the forward of both, or nil. GIEMSA_FUSE=0
+-- runs the plain composition.
 local ops = require "giemsa.ops"
 
 local fuse = { wanted = os.getenv("GIEMSA_FUSE") ~= "0" }
@@ -9,7 +10,10 @@ local rules = {}
 -- BatchNormalization, then ReLU.
 function rules.norm_relu(row, reader)
   if row.class ~= "BatchNormalization" then return end
-  if not (reader.class == "ReLU" or reader.class == "Activation" and reader.config.activation == "relu") then return end
+  if not (reader.class == "ReLU" or reader.class == "Activation"
+    and reader.config.activation == "relu") then
+    return
+  end
   local w, options = row.weights, {}
   for training, given in pairs(row.options) do
     options[training] = { relu = true }
@@ -23,10 +27,17 @@ end
 
 -- ZeroPadding2D, then MaxPooling2D without padding of its own: zeros that are never stored.
 function rules.pad_pool(row, reader)
-  if row.class ~= "ZeroPadding2D" or reader.class ~= "MaxPooling2D" or reader.config.padding ~= "valid" then return end
-  local rows, columns, window = row.config.padding[1], row.config.padding[2], reader.config.pool_size
-  if math.max(rows[1], rows[2]) >= window[1] or math.max(columns[1], columns[2]) >= window[2] then return end
-  local given = { pool = window, strides = reader.config.strides, padding = { rows[1], rows[2], columns[1], columns[2] } }
+  if row.class ~= "ZeroPadding2D" or reader.class ~= "MaxPooling2D"
+    or reader.config.padding ~= "valid" then
+    return
+  end
+  local rows, columns, window = row.config.padding[1], row.config.padding[2],
+    reader.config.pool_size
+  if math.max(rows[1], rows[2]) >= window[1] or math.max(columns[1], columns[2]) >= window[2] then
+    return
+  end
+  local given = { pool = window, strides = reader.config.strides,
+    padding = { rows[1], rows[2], columns[1], columns[2] } }
   return function(_, x) return ops.max_pool2d(x, given) end
 end
 

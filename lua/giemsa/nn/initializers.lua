@@ -1,8 +1,10 @@
---- First values of weights. Each draw is keyed by (seed, model number, layer row, weight), so a layer's first values do
--- not depend on what else was drawn, nor on threads. Variance scaling as in Keras, with fan = receptive field * channels:
---   glorot_uniform  U(-a, a), a = sqrt(6 / (fan_in + fan_out))      glorot_normal  N(0, 2 / (fan_in + fan_out))
---   he_uniform      U(-a, a), a = sqrt(6 / fan_in)                  he_normal      N(0, 2 / fan_in)
--- (Keras cuts its normals off at two deviations and widens them to the same variance; ours are plain normals.)
+--- First values of weights. Each draw is keyed by (seed, model number, layer row, weight), so a
+-- layer's first values do not depend on what else was drawn, nor on threads. Variance scaling as in
+-- Keras, with fan = receptive field * channels:
+--   glorot_uniform  U(-a, a), a = sqrt(6 / (fan_in + fan_out))      glorot_normal  N(0, 2 / (fan_in
+--   + fan_out)) he_uniform      U(-a, a), a = sqrt(6 / fan_in)                  he_normal      N(0,
+--   2 / fan_in) (Keras cuts its normals off at two deviations and widens them to the same variance;
+--   ours are plain normals.)
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 
@@ -38,11 +40,14 @@ local known = {
   zeros = { {}, constant(function() return 0 end) },
   ones = { {}, constant(function() return 1 end) },
   constant = { { value = "number" }, constant(function(config) return config.value or 0 end) },
-  glorot_uniform = { {}, uniform(function(_, fan_in, fan_out) return math.sqrt(6 / (fan_in + fan_out)) end) },
-  glorot_normal = { {}, normal(function(_, fan_in, fan_out) return math.sqrt(2 / (fan_in + fan_out)) end) },
+  glorot_uniform = { {},
+    uniform(function(_, fan_in, fan_out) return math.sqrt(6 / (fan_in + fan_out)) end) },
+  glorot_normal = { {},
+    normal(function(_, fan_in, fan_out) return math.sqrt(2 / (fan_in + fan_out)) end) },
   he_uniform = { {}, uniform(function(_, fan_in) return math.sqrt(6 / fan_in) end) },
   he_normal = { {}, normal(function(_, fan_in) return math.sqrt(2 / fan_in) end) },
-  random_uniform = { { limit = "number" }, uniform(function(config) return config.limit or 0.05 end) },
+  random_uniform = { { limit = "number" },
+    uniform(function(config) return config.limit or 0.05 end) },
   random_normal = { { mean = "number", stddev = "number" },
     normal(function(config) return config.stddev or 0.05 end) },
 }
@@ -51,7 +56,8 @@ local names = {}
 for name in pairs(known) do names[#names + 1] = name end
 table.sort(names)
 
---- The plain form { name = "glorot_uniform", ... } of a name or such a table; raises (level 0) on an unknown one.
+--- The plain form { name = "glorot_uniform", ... } of a name or such a table; raises (level 0) on
+--- an unknown one.
 ---@param value string|table "he_normal", or { "constant", value = 0.1 }, or the plain form
 ---@return table plain
 function initializers.plain(value)

@@ -1,139 +1,37 @@
---- The layer classes, one entry each: all a class is stands in its entry, so a new layer made of ops is one entry here.
+--- The layer classes, one entry each: all a class is stands in its entry, so a new layer made of
+--- ops is one entry here.
 --
---   order    names of the positional values              options   key -> type, as giemsa.options wants it
---   defaults key -> value                                 check(config)  brings values to their plain, saved form
---   shape(config, input) -> output shape; shapes are without the batch axis; `merges` classes get a list of shapes
---   weights(config, input) -> array of { name, shape, initializer, regularizer = , trainable = }
---   prepare(row)   once, for what forward wants ready     forward(row, x, training, model) -> y
---   macs(config, input, output) -> multiply-adds of one image
+--   order    names of the positional values              options   key -> type, as giemsa.options
+--   wants it defaults key -> value                                 check(config)  brings values to
+--   their plain, saved form shape(config, input) -> output shape; shapes are without the batch
+--   axis; `merges` classes get a list of shapes weights(config, input) -> array of { name, shape,
+--   initializer, regularizer = , trainable = } prepare(row)   once, for what forward wants ready   
+--    forward(row, x, training, model) -> y macs(config, input, output) -> multiply-adds of one
+--    image
 --   aliases        forward may return its input or a view of it
 --
 -- check and shape raise plain text (level 0); the caller adds the layer's name.
-local initializers = require "giemsa.nn.initializers"
+local checks = require "giemsa.nn.checks"
 local ops = require "giemsa.ops"
 
-local layers = {}
+local fail, pair, whole, shape_text = checks.fail, checks.pair, checks.whole, checks.shape_text
+local need_map, windows, size_of = checks.need_map, checks.windows, checks.size_of
+local kernel_options, kernel_defaults, kernel_weights = checks.kernel_options,
+  checks.kernel_defaults, checks.kernel_weights
 
-local function fail(message, ...) error(message:format(...), 0) end
-
--- ---- values ------------------------------------------------------------------------------------------------
-
-local function whole(value, what, low)
-  local n = math.tointeger(value)
-  if not n or n < low then fail("%s must be a whole number from %d up, got %s", what, low, tostring(value)) end
-  return n
-end
-
--- n or {n, m} -> {n, m}
-local function pair(config, key)
-  local value = config[key]
-  if type(value) ~= "table" then value = { whole(value, key, 1), value } end
-  if #value ~= 2 then fail("%s must be a number or two of them, got %d values", key, #value) end
-  config[key] = { whole(value[1], key, 1), whole(value[2], key, 1) }
-end
-
-local function check_padding(config)
-  if config.padding == "same" or config.padding == "valid" then return end
-  fail("padding must be \"same\" or \"valid\", got '%s'", tostring(config.padding))
-end
-
-local activations = { linear = true, relu = true, sigmoid = true, tanh = true, softmax = true }
-
-local function check_activation(config)
-  local name = config.activation
-  if name == nil or type(name) == "function" or activations[name] then return end
-  fail("activation must be linear, relu, sigmoid, softmax, tanh or a function, got '%s'", tostring(name))
-end
-
-local function check_regularizer(config, key)
-  local value = config[key]
-  if value == nil then return end
-  if value == "l2" then value = { l2 = 0.01 } end
-  if type(value) ~= "table" or type(value.l2) ~= "number" then fail("%s must be nn.l2(factor)", key) end
-  config[key] = { l2 = value.l2 }
-end
-
--- Everything a layer with a kernel and a bias has in common.
-local function check_kernel_and_bias(config)
-  check_activation(config)
-  check_regularizer(config, "kernel_regularizer")
-  check_regularizer(config, "bias_regularizer")
-  config.kernel_initializer = initializers.plain(config.kernel_initializer)
-  config.bias_initializer = initializers.plain(config.bias_initializer)
-end
-
-local function kernel_and_bias(config, kernel_shape, units)
-  local weights = { { "kernel", kernel_shape, config.kernel_initializer, regularizer = config.kernel_regularizer } }
-  if config.use_bias then
-    weights[2] = { "bias", { units }, config.bias_initializer, regularizer = config.bias_regularizer }
-  end
-  return weights
-end
-
--- A table of options: `more` and what kernel layers share.
-local function kernel_options(more)
-  local known = {
-    use_bias = "boolean", activation = "string|function", kernel_initializer = "string|table",
-    bias_initializer = "string|table", kernel_regularizer = "string|table", bias_regularizer = "string|table",
-  }
-  for key, kind in pairs(more) do known[key] = kind end
-  return known
-end
-
-local function kernel_defaults(more)
-  local defaults = { use_bias = true, kernel_initializer = "glorot_uniform", bias_initializer = "zeros" }
-  for key, value in pairs(more) do defaults[key] = value end
-  return defaults
-end
-
--- ---- shapes ------------------------------------------------------------------------------------------------
-
-local function need_map(input)
-  if #input ~= 3 then fail("the input must be (height, width, channels), got %s", layers.shape_text(input)) end
-  return input[1], input[2], input[3]
-end
-
--- How many windows of k pixels, s apart, d between their taps, go over n pixels.
-local function windows(config, input, window, strides, dilation)
-  local out = {}
-  for i = 1, 2 do
-    local reach = (window[i] - 1) * (dilation and dilation[i] or 1) + 1
-    if config.padding == "same" then out[i] = (input[i] + strides[i] - 1) // strides[i]
-    elseif input[i] < reach then
-      fail("its %dx%d window does not fit into the %dx%d map it gets (a smaller window, padding = \"same\", or larger images)",
-        window[1], window[2], input[1], input[2])
-    else out[i] = (input[i] - reach) // strides[i] + 1 end
-  end
-  return out[1], out[2]
-end
-
-local function size_of(shape)
-  local size = 1
-  for _, n in ipairs(shape) do size = size * n end
-  return size
-end
-
---- "(32, 32, 3)"; with batch = true "(None, 32, 32, 3)".
----@param shape integer[]
----@param batch boolean?
----@return string
-function layers.shape_text(shape, batch)
-  local parts = { table.unpack(shape) }
-  if batch then table.insert(parts, 1, "None") end
-  return "(" .. table.concat(parts, ", ") .. (#parts == 1 and ",)" or ")")
-end
-
-local function same_shape(config, input) return input end
+local function same_shape(_, input) return input end
 
 local classes = {}
 
--- ---- input -------------------------------------------------------------------------------------------------
+-- ---- input --------------------------------------------------------------------------------------
 
 classes.Input = {
   order = { "shape" }, options = { shape = "table" },
   check = function(config)
     local shape = config.shape or fail("needs a shape, for example nn.Input{shape = {64, 64, 3}}")
-    if #shape > 3 then fail("a shape has at most 3 numbers (the batch axis comes by itself), got %d", #shape) end
+    if #shape > 3 then
+      fail("a shape has at most 3 numbers (the batch axis comes by itself), got %d", #shape)
+    end
     local plain = {}
     for i, n in ipairs(shape) do plain[i] = whole(n, "shape", 1) end
     config.shape = plain
@@ -141,11 +39,12 @@ classes.Input = {
   shape = function(config) return config.shape end,
 }
 
--- ---- convolutions and dense --------------------------------------------------------------------------------
+-- ---- convolutions and dense ---------------------------------------------------------------------
 
 classes.Conv2D = {
   order = { "filters", "kernel_size" },
-  options = kernel_options{ filters = "integer", kernel_size = "integer|table", strides = "integer|table",
+  options = kernel_options{ filters = "integer", kernel_size = "integer|table",
+    strides = "integer|table",
     padding = "string", dilation_rate = "integer|table" },
   defaults = kernel_defaults{ strides = 1, padding = "valid", dilation_rate = 1 },
   check = function(config)
@@ -153,8 +52,8 @@ classes.Conv2D = {
     pair(config, "kernel_size")
     pair(config, "strides")
     pair(config, "dilation_rate")
-    check_padding(config)
-    check_kernel_and_bias(config)
+    checks.padding(config)
+    checks.kernel_and_bias(config)
   end,
   shape = function(config, input)
     need_map(input)
@@ -163,11 +62,12 @@ classes.Conv2D = {
   end,
   weights = function(config, input)
     local k = config.kernel_size
-    return kernel_and_bias(config, { k[1], k[2], input[3], config.filters }, config.filters)
+    return kernel_weights(config, { k[1], k[2], input[3], config.filters }, config.filters)
   end,
   prepare = function(row)
     local config = row.config
-    row.options = { strides = config.strides, padding = config.padding, dilation = config.dilation_rate }
+    row.options = { strides = config.strides, padding = config.padding,
+      dilation = config.dilation_rate }
   end,
   forward = function(row, x)
     local w = row.weights
@@ -180,32 +80,37 @@ classes.Conv2D = {
 
 classes.Conv2DTranspose = {
   order = { "filters", "kernel_size" },
-  options = kernel_options{ filters = "integer", kernel_size = "integer|table", strides = "integer|table",
+  options = kernel_options{ filters = "integer", kernel_size = "integer|table",
+    strides = "integer|table",
     padding = "string" },
   defaults = kernel_defaults{ strides = 1, padding = "valid" },
   check = function(config)
     config.filters = whole(config.filters, "filters", 1)
     pair(config, "kernel_size")
     pair(config, "strides")
-    check_padding(config)
-    check_kernel_and_bias(config)
+    checks.padding(config)
+    checks.kernel_and_bias(config)
   end,
   shape = function(config, input)
     local h, w = need_map(input)
     local k, s, more = config.kernel_size, config.strides, { 0, 0 }
-    if config.padding == "valid" then more = { math.max(k[1] - s[1], 0), math.max(k[2] - s[2], 0) } end
+    if config.padding == "valid" then
+      more = { math.max(k[1] - s[1], 0), math.max(k[2] - s[2], 0) }
+    end
     return { h * s[1] + more[1], w * s[2] + more[2], config.filters }
   end,
   weights = function(config, input) -- out before in: the kernel of the convolution this one undoes
     local k = config.kernel_size
-    return kernel_and_bias(config, { k[1], k[2], config.filters, input[3] }, config.filters)
+    return kernel_weights(config, { k[1], k[2], config.filters, input[3] }, config.filters)
   end,
-  prepare = function(row) row.options = { strides = row.config.strides, padding = row.config.padding } end,
+  prepare = function(row) row.options = { strides = row.config.strides,
+    padding = row.config.padding } end,
   forward = function(row, x)
     local w = row.weights
     return ops.conv2d_transpose(x, w.kernel, w.bias, row.options)
   end,
-  macs = function(config, input) return size_of(input) * config.kernel_size[1] * config.kernel_size[2] * config.filters end,
+  macs = function(config, input) return size_of(
+    input) * config.kernel_size[1] * config.kernel_size[2] * config.filters end,
 }
 
 classes.Dense = {
@@ -214,7 +119,7 @@ classes.Dense = {
   defaults = kernel_defaults{},
   check = function(config)
     config.units = whole(config.units, "units", 1)
-    check_kernel_and_bias(config)
+    checks.kernel_and_bias(config)
   end,
   shape = function(config, input)
     if #input == 0 then fail("the input has no axis besides the batch") end
@@ -223,7 +128,7 @@ classes.Dense = {
     return output
   end,
   weights = function(config, input)
-    return kernel_and_bias(config, { input[#input], config.units }, config.units)
+    return kernel_weights(config, { input[#input], config.units }, config.units)
   end,
   forward = function(row, x) -- on more than two axes it works on the last one, as in Keras
     local w, ndim = row.weights, x.ndim
@@ -236,19 +141,23 @@ classes.Dense = {
   macs = function(config, input) return size_of(input) * config.units end,
 }
 
--- ---- normalisation, activation, dropout --------------------------------------------------------------------
+-- ---- normalisation, activation, dropout ---------------------------------------------------------
 
 classes.BatchNormalization = {
   order = { "axis", "momentum", "epsilon" },
-  options = { axis = "integer", momentum = "number", epsilon = "number", center = "boolean", scale = "boolean" },
+  options = { axis = "integer", momentum = "number", epsilon = "number", center = "boolean",
+    scale = "boolean" },
   defaults = { axis = -1, momentum = 0.99, epsilon = 1e-3, center = true, scale = true },
   check = function(config)
-    if not (config.momentum >= 0 and config.momentum <= 1) then fail("momentum must be from 0 to 1") end
+    if not (config.momentum >= 0 and config.momentum <= 1) then
+      fail("momentum must be from 0 to 1")
+    end
     if not (config.epsilon > 0) then fail("epsilon must be above 0") end
   end,
   shape = function(config, input)
     if config.axis ~= -1 and config.axis ~= #input + 1 then
-      fail("axis must be the last one (-1 or %d): channels come last here, got %d", #input + 1, config.axis)
+      fail("axis must be the last one (-1 or %d): channels come last here, got %d", #input + 1,
+        config.axis)
     end
     return input
   end,
@@ -267,8 +176,10 @@ classes.BatchNormalization = {
   end,
   forward = function(row, x, training)
     local w = row.weights
-    training = training and row.config.trainable ~= false -- frozen: keeps its statistics, as in tf.keras
-    return ops.batch_norm(x, w.gamma, w.beta, w.moving_mean, w.moving_variance, row.options[training])
+    -- frozen: keeps its statistics, as in tf.keras
+    training = training and row.config.trainable ~= false
+    return ops.batch_norm(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
+      row.options[training])
   end,
 }
 
@@ -276,20 +187,24 @@ classes.Activation = {
   order = { "activation" }, options = { activation = "string|function" }, aliases = true,
   check = function(config)
     if not config.activation then fail("needs a name, for example nn.Activation{\"relu\"}") end
-    check_activation(config)
+    checks.activation(config)
   end,
   shape = same_shape,
   forward = function(_, x) return x end, -- the row's activation does it
 }
 
-classes.ReLU = { order = {}, options = {}, shape = same_shape, forward = function(_, x) return ops.relu(x) end }
+classes.ReLU = { order = {}, options = {}, shape = same_shape,
+  forward = function(_, x) return ops.relu(x) end }
 
-classes.Softmax = { order = {}, options = {}, shape = same_shape, forward = function(_, x) return ops.softmax(x) end }
+classes.Softmax = { order = {}, options = {}, shape = same_shape,
+  forward = function(_, x) return ops.softmax(x) end }
 
 classes.Dropout = {
   order = { "rate" }, options = { rate = "number" }, aliases = true,
   check = function(config)
-    if not (config.rate and config.rate >= 0 and config.rate < 1) then fail("rate must be from 0 to below 1") end
+    if not (config.rate and config.rate >= 0 and config.rate < 1) then
+      fail("rate must be from 0 to below 1")
+    end
   end,
   shape = same_shape,
   prepare = function(row) row.options = {} end,
@@ -301,7 +216,7 @@ classes.Dropout = {
   end,
 }
 
--- ---- pooling, padding, shape -------------------------------------------------------------------------------
+-- ---- pooling, padding, shape --------------------------------------------------------------------
 
 local function pooling(op)
   return {
@@ -312,7 +227,7 @@ local function pooling(op)
       pair(config, "pool_size")
       config.strides = config.strides or { table.unpack(config.pool_size) }
       pair(config, "strides")
-      check_padding(config)
+      checks.padding(config)
     end,
     shape = function(config, input)
       need_map(input)
@@ -347,7 +262,9 @@ classes.UpSampling2D = {
   defaults = { size = 2, interpolation = "nearest" },
   check = function(config)
     pair(config, "size")
-    if config.interpolation ~= "nearest" then fail("interpolation must be \"nearest\", got '%s'", config.interpolation) end
+    if config.interpolation ~= "nearest" then
+      fail("interpolation must be \"nearest\", got '%s'", config.interpolation)
+    end
   end,
   shape = function(config, input)
     local h, w, c = need_map(input)
@@ -385,7 +302,8 @@ classes.Flatten = {
 classes.Reshape = {
   order = { "target_shape" }, options = { target_shape = "table" }, aliases = true,
   check = function(config)
-    local target = config.target_shape or fail("needs target_shape, for example nn.Reshape{target_shape = {8, 8, 4}}")
+    local target = config.target_shape
+      or fail("needs target_shape, for example nn.Reshape{target_shape = {8, 8, 4}}")
     if #target > 3 then fail("target_shape has at most 3 numbers, got %d", #target) end
     local plain = {}
     for i, n in ipairs(target) do plain[i] = n == -1 and -1 or whole(n, "target_shape", 1) end
@@ -398,8 +316,9 @@ classes.Reshape = {
     end
     if unknown then output[unknown] = size_of(input) // known end
     if size_of(output) ~= size_of(input) then
-      fail("target_shape %s does not hold the %d values of an input %s", layers.shape_text(config.target_shape),
-        size_of(input), layers.shape_text(input))
+      fail("target_shape %s does not hold the %d values of an input %s",
+        shape_text(config.target_shape),
+        size_of(input), shape_text(input))
     end
     return output
   end,
@@ -409,14 +328,17 @@ classes.Reshape = {
   end,
 }
 
--- ---- several inputs ----------------------------------------------------------------------------------------
+-- ---- several inputs -----------------------------------------------------------------------------
 
 classes.Add = {
   order = {}, options = {}, merges = true,
   shape = function(_, inputs)
     for i = 2, #inputs do
-      local a, b = layers.shape_text(inputs[1]), layers.shape_text(inputs[i])
-      if a ~= b then fail("adds maps of one shape, got %s and %s (a 1x1 Conv2D can bring a shortcut to the other's shape)", a, b) end
+      local a, b = shape_text(inputs[1]), shape_text(inputs[i])
+      if a ~= b then
+        fail("adds maps of one shape, got %s and %s "
+          .. "(a 1x1 Conv2D can bring a shortcut to the other's shape)", a, b)
+      end
     end
     return inputs[1]
   end,
@@ -433,29 +355,35 @@ classes.Concatenate = {
     local output = { table.unpack(inputs[1]) }
     local axis = config.axis < 0 and #output + 1 + config.axis or config.axis - 1
     if not output[axis] then
-      fail("axis %d is none of %s, counted from 1 with the batch as the first (or -1, the last)", config.axis,
-        layers.shape_text(output, true))
+      fail("axis %d is none of %s, counted from 1 with the batch as the first (or -1, the last)",
+        config.axis,
+        shape_text(output, true))
     end
     for i = 2, #inputs do
       for d = 1, math.max(#output, #inputs[i]) do
         if d ~= axis and inputs[i][d] ~= output[d] then
-          fail("shapes %s and %s differ in more than axis %d", layers.shape_text(inputs[1]), layers.shape_text(inputs[i]), axis + 1)
+          fail("shapes %s and %s differ in more than axis %d", shape_text(inputs[1]),
+            shape_text(inputs[i]), axis + 1)
         end
       end
       output[axis] = output[axis] + inputs[i][axis]
     end
     return output
   end,
-  prepare = function(row) row.axis = row.config.axis < 0 and #row.shape + 2 + row.config.axis or row.config.axis end,
+  prepare = function(row) row.axis = row.config.axis < 0 and #row.shape + 2 + row.config.axis
+    or row.config.axis end,
   forward = function(row, list) return ops.concat(list, row.axis) end,
 }
 
--- ---- a free function ---------------------------------------------------------------------------------------
+-- ---- a free function ----------------------------------------------------------------------------
 
 classes.Lambda = {
-  order = { "fn", "output_shape" }, options = { fn = "function", output_shape = "table" }, aliases = true,
+  order = { "fn", "output_shape" }, options = { fn = "function", output_shape = "table" },
+    aliases = true,
   check = function(config)
-    if not config.fn then fail("needs a function of a tensor, for example nn.Lambda(function(x) return x * 2 end)") end
+    if not config.fn then
+      fail("needs a function of a tensor, for example nn.Lambda(function(x) return x * 2 end)")
+    end
   end,
   shape = function(config, input)
     if config.output_shape then return config.output_shape end
@@ -467,5 +395,4 @@ classes.Lambda = {
   forward = function(row, x) return row.config.fn(x) end,
 }
 
-layers.classes = classes
-return layers
+return { classes = classes, shape_text = shape_text }

@@ -2,22 +2,22 @@
 --
 --   model.rows[i] = { class =, name =, config = <plain table>, inputs = { row numbers }, ... }
 --
--- Rows stand in the order they were made; a row reads only rows above it. Everything else in a row (weights, shapes,
--- prepared options) follows from those four, which is why get_config / from_config is all that saving needs.
--- A plan is the loop's own form of the rows: which values go in, which are used for the last time, what is fused.
+-- Rows stand in the order they were made; a row reads only rows above it. Everything else in a row
+-- (weights, shapes, prepared options) follows from those four, which is why get_config /
+-- from_config is all that saving needs.
 local core = require "giemsa.core"
-local fuse = require "giemsa.nn.fuse"
-local grad = require "giemsa.grad"
 local initializers = require "giemsa.nn.initializers"
 local layers = require "giemsa.nn.layers"
 local ops = require "giemsa.ops"
 local options = require "giemsa.options"
+local plan = require "giemsa.nn.plan"
 local random = require "giemsa.random"
 
 local classes, shape_text = layers.classes, layers.shape_text
 
 ---@class giemsa.Model
----@field rows table[] the layers: { class, name, config, inputs, index, shape, input_shape, weights, variables }
+---@field rows table[] the layers: { class, name, config, inputs, index, shape, input_shape,
+---  weights, variables }
 ---@field name string
 ---@field optimizer table? after compile; likewise loss_name and metric_names
 ---@field history table? of the last fit: name -> array, a value an epoch
@@ -30,7 +30,8 @@ local Model = {}
 -- Methods that stand in other parts; each part adds its own to Model when it is loaded.
 local later = {
   summary = "nn.summary", summary_text = "nn.summary",
-  compile = "train", fit = "train", fit_generator = "train", evaluate = "train", evaluate_generator = "train",
+  compile = "train", fit = "train", fit_generator = "train", evaluate = "train",
+    evaluate_generator = "train",
   predict = "train", predict_generator = "train", train_on_batch = "train",
   save = "save", save_weights = "save", load_weights = "save",
 }
@@ -49,17 +50,15 @@ local metatable = {
   __tostring = function(self) return self:summary_text() end,
 }
 
---- Raised (as the error value itself) when Ctrl-C arrives while a model runs inside fit, evaluate or predict.
-Model.INTERRUPTED = setmetatable({}, { __tostring = function() return "interrupted!" end })
-
--- ---- rows --------------------------------------------------------------------------------------------------
+-- ---- rows ---------------------------------------------------------------------------------------
 
 --- A model without layers; append() adds them.
 ---@param name string?
 ---@return giemsa.Model
 function Model.empty(name)
   return setmetatable({
-    name = name or "model", rows = {}, outputs = {}, counts = {}, by_name = {}, epoch = 0, draws = 0,
+    name = name or "model", rows = {}, outputs = {}, counts = {}, by_name = {}, epoch = 0,
+      draws = 0,
     seed = random.get_seed(), number = random.consumer(),
   }, metatable)
 end
@@ -79,7 +78,9 @@ local function name_of(model, class, config)
       name = base .. "_" .. model.counts[base]
     until not model.by_name[name]
   end
-  if model.by_name[name] then error(("two layers are named '%s'; names are one of a kind"):format(name), 0) end
+  if model.by_name[name] then
+    error(("two layers are named '%s'; names are one of a kind"):format(name), 0)
+  end
   return name
 end
 
@@ -101,7 +102,8 @@ local function make_weights(model, row, class)
     tensor.name = row.name .. "/" .. name
     row.weights[name] = tensor
     row.variables[i] = {
-      name = tensor.name, tensor = tensor, l2 = regularizer and regularizer.l2 or 0, trainable = weight.trainable ~= false,
+      name = tensor.name, tensor = tensor, l2 = regularizer and regularizer.l2 or 0,
+        trainable = weight.trainable ~= false,
     }
   end
 end
@@ -115,7 +117,9 @@ local function mark_trainable(row)
   end
 end
 
-local function forget_plans(model) model.plans, model.all_weights, model.trainable_weights = {}, nil, nil end
+local function forget_plans(model)
+  model.plans, model.all_weights, model.trainable_weights = {}, nil, nil
+end
 
 --- Adds a layer row. Raises (level 0) when the shapes do not fit.
 ---@param class_name string a name in nn, such as "Conv2D"
@@ -145,11 +149,11 @@ end
 function Model:get_layer(key)
   local row = self.by_name[key] or self.rows[key]
   if row then return row end
-  local near = options.nearest(tostring(key), self.by_name)
-  error(("the model has no layer '%s'%s"):format(key, near and (" (did you mean '%s'?)"):format(near) or ""), 2)
+  error(("the model has no layer '%s'%s"):format(key, options.hint(key, self.by_name)), 2)
 end
 
---- Freezes layers (trainable = false) or thaws them. A frozen BatchNormalization keeps its statistics.
+--- Freezes layers (trainable = false) or thaws them. A frozen BatchNormalization keeps its
+--- statistics.
 ---@param trainable boolean
 ---@param pattern string? a Lua pattern for layer names; all layers when absent
 function Model:set_trainable(trainable, pattern)
@@ -165,161 +169,18 @@ function Model:set_trainable(trainable, pattern)
   forget_plans(self)
 end
 
--- ---- plans -------------------------------------------------------------------------------------------------
+-- ---- running ------------------------------------------------------------------------------------
 
-local with_logits = { softmax = true, sigmoid = true }
-
--- A row's own activation, as a function of a tensor, and its name.
-local function activation_of(row)
-  local name = row.config.activation
-  if name == nil or name == "linear" then return nil, "linear" end
-  if type(name) == "function" then return name, "function" end
-  return ops[name], name
-end
-
---- What the net ends in: "softmax", "sigmoid", or nil; the loss can then work on what comes before it.
+--- What the net ends in: "softmax", "sigmoid", or nil; a loss can then work on what comes before
+--- it.
 ---@return string?
-function Model:final_activation()
-  if #self.outputs ~= 1 then return nil end
-  local row = self.rows[self.outputs[1]]
-  if row.class == "Softmax" then return "softmax" end
-  local _, name = activation_of(row)
-  return with_logits[name] and name or nil
-end
-
--- One op for a row and the next, when nothing else reads the first.
-local function try_fuse(model, row, readers, kept)
-  local index = row.index
-  if kept[index] or #readers[index] ~= 1 or readers[index][1] ~= index + 1 then return end
-  local reader = model.rows[index + 1]
-  local forward = fuse.pair(row, reader)
-  return forward and reader, forward
-end
-
--- Which rows are needed for the outputs, who reads each, and who reads it last.
-local function reading(model, last)
-  local needed, readers = {}, {}
-  for _, index in ipairs(last) do needed[index] = true end
-  for index = #model.rows, 1, -1 do
-    readers[index] = readers[index] or {}
-    if needed[index] then
-      for _, from in ipairs(model.rows[index].inputs) do
-        needed[from] = true
-        readers[from] = readers[from] or {}
-        table.insert(readers[from], 1, index)
-      end
-    end
-  end
-  return needed, readers
-end
-
--- May the storage of row i's value be given back by hand once its last reader ran? Not when it may be another's too.
-local function owns_value(model, i, readers)
-  local row = model.rows[i]
-  local function aliases(r) return classes[r.class].aliases or type(r.config.activation) == "function" end
-  if row.class == "Input" or aliases(row) then return false end
-  for _, reader in ipairs(readers[i]) do
-    if aliases(model.rows[reader]) then return false end
-  end
-  return true
-end
-
--- Fills in, for each step, whose values are used there for the last time.
-local function mark_last_use(model, steps, readers, kept)
-  local last_step = {}
-  for number, step in ipairs(steps) do
-    for _, from in ipairs(step.row.inputs) do last_step[from] = number end
-  end
-  for from, number in pairs(last_step) do
-    if not kept[from] then
-      local list = owns_value(model, from, readers) and "release" or "forget"
-      table.insert(steps[number][list], from)
-    end
-  end
-end
-
-local function step_of(row)
-  local class = classes[row.class]
-  return {
-    row = row, to = row.index, from = not class.merges and row.inputs[1], forward = class.forward,
-    activation = activation_of(row), forget = {}, release = {},
-  }
-end
-
--- The steps of a run. logits: stop before the final activation. keep: row numbers whose values are wanted too.
-local function make_plan(model, logits, keep)
-  local out = { table.unpack(model.outputs) }
-  local skip_activation
-  if logits and model:final_activation() then
-    local row = model.rows[out[1]]
-    if row.class == "Softmax" or row.class == "Activation" then out[1] = row.inputs[1]
-    else skip_activation = row.index end
-  end
-  local kept = {}
-  for _, index in ipairs(out) do kept[index] = true end
-  for _, index in ipairs(keep) do kept[index] = true end
-  local wanted = { table.unpack(out) }
-  table.move(keep, 1, #keep, #wanted + 1, wanted)
-  local needed, readers = reading(model, wanted)
-  local steps, fused = {}, {}
-  for index, row in ipairs(model.rows) do
-    if needed[index] and row.class ~= "Input" and not fused[index] then
-      local step = step_of(row)
-      local reader, both = try_fuse(model, row, readers, kept)
-      if reader then
-        step.forward, step.to = both, reader.index
-        fused[reader.index] = true
-      end
-      if index == skip_activation then step.activation = nil end
-      steps[#steps + 1] = step
-    end
-  end
-  mark_last_use(model, steps, readers, kept)
-  return { steps = steps, out = out, kept = kept }
-end
-
-local function plan_of(model, logits, keep)
-  if #keep > 0 then return make_plan(model, logits, keep) end
-  local which = logits and "logits" or "all"
-  local plan = model.plans[which]
-  if not plan then
-    plan = make_plan(model, logits, keep)
-    model.plans[which] = plan
-  end
-  return plan
-end
-
--- ---- running -----------------------------------------------------------------------------------------------
-
-local function gather(row, values)
-  local list = {}
-  for i, from in ipairs(row.inputs) do list[i] = values[from] end
-  return list
-end
-
--- The loop. While gradients are recorded the tape decides what stays alive; else values go as soon as they were read.
-local function run(model, plan, values, training, poll)
-  local recording = grad.enabled()
-  for _, step in ipairs(plan.steps) do
-    if poll and core.interrupted() then error(Model.INTERRUPTED, 0) end
-    local row = step.row
-    model.running = row
-    local y = step.forward(row, step.from and values[step.from] or gather(row, values), training, model)
-    if step.activation then y = step.activation(y) end
-    for _, from in ipairs(step.release) do
-      if not recording then values[from]:release() end
-      values[from] = nil
-    end
-    for _, from in ipairs(step.forget) do values[from] = nil end
-    values[step.to] = y
-  end
-end
+function Model:final_activation() return plan.final_activation(self) end
 
 -- Says in which layer an error happened, and what went in.
 local function name_the_layer(model)
   return function(problem)
     local row = model.running
-    if problem == Model.INTERRUPTED or not row or type(problem) ~= "string" then return problem end
+    if problem == plan.INTERRUPTED or not row or type(problem) ~= "string" then return problem end
     if problem:find("interrupted!", 1, true) then return problem end
     local shape = row.input_shape or row.shape
     local text = type(shape[1]) == "table" and {} or shape_text(shape, true)
@@ -327,19 +188,23 @@ local function name_the_layer(model)
       for i, one in ipairs(shape) do text[i] = shape_text(one, true) end
       text = table.concat(text, " and ")
     end
-    return ("layer %d '%s' (%s), input %s: %s"):format(row.index, row.name, row.class, text, problem)
+    return ("layer %d '%s' (%s), input %s: %s"):format(row.index, row.name, row.class, text,
+      problem)
   end
 end
 
 local function check_input(row, x, level)
-  if not core.is_tensor(x) then error(("the model needs a tensor, got %s"):format(type(x)), level) end
+  if not core.is_tensor(x) then
+    error(("the model needs a tensor, got %s"):format(type(x)), level)
+  end
   local shape, want = x.shape, row.shape
   local fits = #shape == #want + 1
   for i = 1, #want do fits = fits and shape[i + 1] == want[i] end
   if fits then return end
   local hint = ""
   if #shape == #want then hint = "; a single sample needs a batch axis: x:reshape(1, ...)" end
-  error(("the model ('%s') takes input %s, got %s%s"):format(row.name, shape_text(want, true), shape_text(shape), hint), level)
+  error(("the model ('%s') takes input %s, got %s%s"):format(row.name, shape_text(want, true),
+    shape_text(shape), hint), level)
 end
 
 -- row number -> input tensor; x is one tensor, or a list for several inputs.
@@ -362,14 +227,17 @@ local function collect(values, indices)
   return list
 end
 
-local forward_options = { training = "boolean", logits = "boolean", keep = "table", poll = "boolean" }
+local forward_options = { training = "boolean", logits = "boolean", keep = "table",
+  poll = "boolean" }
 
---- Runs the net. The tape records it while grad.enabled(), so a gradient of the output with respect to x or to the
---- weights can follow.
+--- Runs the net. The tape records it while grad.enabled(), so a gradient of the output with respect
+--- to x or to the weights can follow.
 ---
---- - training: batch norm uses the batch's statistics (and updates the moving ones), dropout drops. Default false.
+--- - training: batch norm uses the batch's statistics (and updates the moving ones), dropout drops.
+---   Default false.
 --- - logits: stop before a final softmax or sigmoid. Default false.
---- - keep: names of layers whose values are wanted as well; they come as a second result, a table name -> tensor.
+--- - keep: names of layers whose values are wanted as well; they come as a second result, a table
+---   name -> tensor.
 ---@param x userdata|table (N, ...) a tensor, or a list of them for a model with several inputs
 ---@param opts {training: boolean?, logits: boolean?, keep: string[]?}?
 ---@return userdata|table y a tensor, or a list for a model with several outputs
@@ -378,35 +246,39 @@ function Model:forward(x, opts)
   opts = options.check("forward", opts, forward_options, 3)
   local keep = {}
   for i, name in ipairs(opts.keep or {}) do keep[i] = self:get_layer(name).index end
-  local plan = plan_of(self, opts.logits, keep)
+  local steps = plan.of(self, opts.logits, keep)
   local values = place_inputs(self, x, 3)
   self.running = nil
-  local ok, problem = xpcall(run, name_the_layer(self), self, plan, values, opts.training or false, opts.poll)
+  local ok, problem = xpcall(plan.run, name_the_layer(self), self, steps.list, values, opts.training
+    or false, opts.poll)
   self.running = nil
   if not ok then error(problem, 0) end
-  local out = collect(values, plan.out)
+  local out = collect(values, steps.out)
   if #keep == 0 then return #out == 1 and out[1] or out end
   local kept = {}
   for i, index in ipairs(keep) do kept[opts.keep[i]] = values[index] end
   return #out == 1 and out[1] or out, kept
 end
 
---- A fresh number for each random mask of this model, in the order they are drawn. A training step sets model.draws
---- from the number of updates done, so that training that goes on after a load draws what it would have drawn.
+--- A fresh number for each random mask of this model, in the order they are drawn. A training step
+--- sets model.draws from the number of updates done, so that training that goes on after a load
+--- draws what it would have drawn.
 ---@return integer
 function Model:draw_number()
   self.draws = self.draws + 1
   return self.draws
 end
 
--- ---- weights -----------------------------------------------------------------------------------------------
+-- ---- weights ------------------------------------------------------------------------------------
 
 --- All weights in order of the layers: kernel and bias; gamma, beta, moving_mean, moving_variance.
 ---@return {name: string, tensor: userdata, trainable: boolean, l2: number}[] list not to be changed
 function Model:weights()
   if self.all_weights then return self.all_weights end
   local list = {}
-  for _, row in ipairs(self.rows) do table.move(row.variables, 1, #row.variables, #list + 1, list) end
+  for _, row in ipairs(self.rows) do
+    table.move(row.variables, 1, #row.variables, #list + 1, list)
+  end
   self.all_weights = list
   return list
 end
@@ -438,7 +310,9 @@ function Model:set_weights(given)
     local value = given[weight.name] or given[i]
     if not value then error(("set_weights: nothing given for '%s'"):format(weight.name), 2) end
     local have, want = shape_text(value.shape), shape_text(weight.tensor.shape)
-    if have ~= want then error(("set_weights: '%s' has shape %s, got %s"):format(weight.name, want, have), 2) end
+    if have ~= want then
+      error(("set_weights: '%s' has shape %s, got %s"):format(weight.name, want, have), 2)
+    end
     weight.tensor:copy_from(value)
   end
 end
@@ -455,7 +329,8 @@ function Model:count_params()
   return total, trainable
 end
 
---- The regularisation term: the sum of l2 * sum(w^2) over the weights that have one (no 1/2, as in Keras).
+--- The regularisation term: the sum of l2 * sum(w^2) over the weights that have one (no 1/2, as in
+--- Keras).
 ---@return userdata|number scalar tensor, or 0 when no weight has one
 function Model:penalty()
   local list = {}
@@ -476,12 +351,12 @@ function Model:zero_grad()
   end
 end
 
--- ---- plain form --------------------------------------------------------------------------------------------
+-- ---- plain form ---------------------------------------------------------------------------------
 
 local function plain_copy(value, where)
   if type(value) == "function" then
-    error(("%s holds a Lua function, which cannot be written down; use named layers, or save the weights alone "
-      .. "(model:get_weights()) and build the net by its code"):format(where), 0)
+    error(("%s holds a Lua function, which cannot be written down; use named layers, or save the "
+      .. "weights alone (model:save_weights) and build the net by its code"):format(where), 0)
   end
   if type(value) ~= "table" then return value end
   local copy = {}

@@ -1,6 +1,7 @@
---- model:summary(): what a net is made of and what it costs. Every column is as wide as its longest cell, so nothing is
--- ever cut off. MACs (multiply-adds) count convolutions and dense layers, which is where the time goes; activations
--- are the float32 values of a layer's output. Both are for one image; a training step keeps them for the whole batch.
+--- model:summary(): what a net is made of and what it costs. Every column is as wide as its longest
+-- cell, so nothing is ever cut off. MACs (multiply-adds) count convolutions and dense layers, which
+-- is where the time goes; activations are the float32 values of a layer's output. Both are for one
+-- image; a training step keeps them for the whole batch.
 local layers = require "giemsa.nn.layers"
 local Model = require "giemsa.nn.model"
 
@@ -45,7 +46,8 @@ local function cells_of(model)
     local macs, values = macs_of(row), size_of(row.shape)
     total.macs, total.values = total.macs + macs, total.values + values
     lines[#lines + 1] = {
-      row.name, row.class .. (row.config.trainable == false and " (frozen)" or ""), layers.shape_text(row.shape, true),
+      row.name, row.class .. (row.config.trainable == false and " (frozen)" or ""),
+        layers.shape_text(row.shape, true),
       thousands(params_of(row)), thousands(macs), bytes_text(4 * values), readers_text(model, row),
     }
   end
@@ -57,7 +59,9 @@ local right = { [4] = true, [5] = true, [6] = true }
 local function laid_out(lines)
   local widths = {}
   for _, cells in ipairs(lines) do
-    for i, cell in ipairs(cells) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
+    for i, cell in ipairs(cells) do
+      widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell)
+    end
   end
   local out = {}
   for n, cells in ipairs(lines) do
@@ -89,11 +93,13 @@ function Model:summary_text()
   add("Trainable params: %s", thousands(trainable))
   add("Non-trainable params: %s", thousands(params - trainable))
   add("Multiply-adds, one image forward: %s", thousands(total.macs))
-  add("Activations, one image: %s (a batch of 32: %s)", bytes_text(4 * total.values), bytes_text(4 * 32 * total.values))
+  add("Activations, one image: %s (a batch of 32: %s)", bytes_text(4 * total.values),
+    bytes_text(4 * 32 * total.values))
   return table.concat(out, "\n")
 end
 
---- Prints the layers with their shapes, parameters, multiply-adds and activation memory, and the totals.
+--- Prints the layers with their shapes, parameters, multiply-adds and activation memory, and the
+--- totals.
 function Model:summary() io.write(self:summary_text(), "\n") end
 
 return Model

@@ -1,0 +1,129 @@
+--- What layer classes check their options and shapes with. Everything raises plain text (level 0);
+--- the caller adds the layer's name. Shapes are without the batch axis.
+local initializers = require "giemsa.nn.initializers"
+
+local checks = {}
+
+local function fail(message, ...) error(message:format(...), 0) end
+checks.fail = fail
+
+-- ---- values -------------------------------------------------------------------------------------
+
+function checks.whole(value, what, low)
+  local n = math.tointeger(value)
+  if not n or n < low then
+    fail("%s must be a whole number from %d up, got %s", what, low, tostring(value))
+  end
+  return n
+end
+
+-- n or {n, m} -> {n, m}
+function checks.pair(config, key)
+  local value = config[key]
+  if type(value) ~= "table" then value = { checks.whole(value, key, 1), value } end
+  if #value ~= 2 then fail("%s must be a number or two of them, got %d values", key, #value) end
+  config[key] = { checks.whole(value[1], key, 1), checks.whole(value[2], key, 1) }
+end
+
+function checks.padding(config)
+  if config.padding == "same" or config.padding == "valid" then return end
+  fail("padding must be \"same\" or \"valid\", got '%s'", tostring(config.padding))
+end
+
+local activations = { linear = true, relu = true, sigmoid = true, tanh = true, softmax = true }
+
+function checks.activation(config)
+  local name = config.activation
+  if name == nil or type(name) == "function" or activations[name] then return end
+  fail("activation must be linear, relu, sigmoid, softmax, tanh or a function, got '%s'",
+    tostring(name))
+end
+
+function checks.regularizer(config, key)
+  local value = config[key]
+  if value == nil then return end
+  if value == "l2" then value = { l2 = 0.01 } end
+  if type(value) ~= "table" or type(value.l2) ~= "number" then
+    fail("%s must be nn.l2(factor)", key)
+  end
+  config[key] = { l2 = value.l2 }
+end
+
+-- Everything a layer with a kernel and a bias has in common.
+function checks.kernel_and_bias(config)
+  checks.activation(config)
+  checks.regularizer(config, "kernel_regularizer")
+  checks.regularizer(config, "bias_regularizer")
+  config.kernel_initializer = initializers.plain(config.kernel_initializer)
+  config.bias_initializer = initializers.plain(config.bias_initializer)
+end
+
+function checks.kernel_weights(config, kernel_shape, units)
+  local weights = { { "kernel", kernel_shape, config.kernel_initializer,
+    regularizer = config.kernel_regularizer } }
+  if config.use_bias then
+    weights[2] = { "bias", { units }, config.bias_initializer,
+      regularizer = config.bias_regularizer }
+  end
+  return weights
+end
+
+-- A table of options: `more` and what kernel layers share.
+function checks.kernel_options(more)
+  local known = {
+    use_bias = "boolean", activation = "string|function", kernel_initializer = "string|table",
+    bias_initializer = "string|table", kernel_regularizer = "string|table",
+      bias_regularizer = "string|table",
+  }
+  for key, kind in pairs(more) do known[key] = kind end
+  return known
+end
+
+function checks.kernel_defaults(more)
+  local defaults = { use_bias = true, kernel_initializer = "glorot_uniform",
+    bias_initializer = "zeros" }
+  for key, value in pairs(more) do defaults[key] = value end
+  return defaults
+end
+
+-- ---- shapes -------------------------------------------------------------------------------------
+
+function checks.need_map(input)
+  if #input ~= 3 then
+    fail("the input must be (height, width, channels), got %s", checks.shape_text(input))
+  end
+  return input[1], input[2], input[3]
+end
+
+-- How many windows of k pixels, s apart, d between their taps, go over n pixels.
+function checks.windows(config, input, window, strides, dilation)
+  local out = {}
+  for i = 1, 2 do
+    local reach = (window[i] - 1) * (dilation and dilation[i] or 1) + 1
+    if config.padding == "same" then out[i] = (input[i] + strides[i] - 1) // strides[i]
+    elseif input[i] < reach then
+      fail("its %dx%d window does not fit into the %dx%d map it gets "
+        .. "(a smaller window, padding = \"same\", or larger images)",
+        window[1], window[2], input[1], input[2])
+    else out[i] = (input[i] - reach) // strides[i] + 1 end
+  end
+  return out[1], out[2]
+end
+
+function checks.size_of(shape)
+  local size = 1
+  for _, n in ipairs(shape) do size = size * n end
+  return size
+end
+
+--- "(32, 32, 3)"; with batch = true "(None, 32, 32, 3)".
+---@param shape integer[]
+---@param batch boolean?
+---@return string
+function checks.shape_text(shape, batch)
+  local parts = { table.unpack(shape) }
+  if batch then table.insert(parts, 1, "None") end
+  return "(" .. table.concat(parts, ", ") .. (#parts == 1 and ",)" or ")")
+end
+
+return checks

@@ -9,6 +9,8 @@ local FONT, FONT_SIZE = "DejaVu Sans", 11
 -- Fonts with Chinese glyphs that go well with DejaVu, the best first.
 local CHINESE = { "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
   "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "Droid Sans Fallback" }
+-- What an SVG asks the reader's machine for.
+local FALLBACKS = "DejaVu Sans, Verdana, Noto Sans CJK SC, WenQuanYi Micro Hei, sans-serif"
 local MISSING = "plot: gnuplot is not installed; install it with: sudo apt install gnuplot-nox"
 
 -- ---- text
@@ -114,7 +116,7 @@ local terminals = {
 local polish = {
   png = function(bytes) return bytes end,
   svg = function(bytes, font)
-    local list = font .. ", DejaVu Sans, Verdana, Noto Sans CJK SC, WenQuanYi Micro Hei, sans-serif"
+    local list = (font == FONT and "" or font .. ", ") .. FALLBACKS
     return (bytes:gsub('font%-family="' .. font:gsub("%p", "%%%0") .. '"',
       ('font-family="%s"'):format(list)))
   end,

@@ -24,6 +24,9 @@ local function widest_and_highest(figures)
     if not base.is_figure(one) then
       error(("figure: part %d is not a figure (got %s)"):format(i, type(one)), 3)
     end
+    if one.kind == "figure" then
+      error(("figure: part %d is itself made of figures; give those instead"):format(i), 3)
+    end
     width, height = math.max(width, one.width), math.max(height, one.height)
   end
   return width, height
@@ -43,7 +46,7 @@ function plot.figure(spec)
     :format(base.quote(o.title), base.ink) or ""
   local parts, pictures = { ("set multiplot layout %d,%d%s\n"):format(rows, columns, title) }, false
   for _, one in ipairs(o) do
-    parts[#parts + 1] = "reset\n"
+    parts[#parts + 1] = one.pictures and "reset\nset size ratio -1\n" or "reset\n"
     table.move(one.parts, 1, #one.parts, #parts + 1, parts)
     pictures = pictures or one.pictures
   end

@@ -188,7 +188,8 @@ local function histogram(spec)
   end
   parts[1] = base.frame("histogram", base.with(o, { xrange = o.xrange or { low, high },
     yrange = o.yrange or { 0, false }, ylabel = o.ylabel or (o.density and "density" or "count"),
-    legend = named and o.legend })) .. ("set boxwidth %s\n"):format(number((high - low) / bins))
+  })) .. (named and "" or "unset key\n") .. ("set boxwidth %s\n")
+    :format(number((high - low) / bins))
   parts[#parts + 1] = base.plot_command(commands)
   return base.figure(parts, o, "histogram")
 end

@@ -243,10 +243,12 @@ function base.plot_command(commands)
   return "plot " .. table.concat(commands, ", \\\n     ") .. "\n"
 end
 
---- "set xtics ('a' 1, 'b' 2)"
+--- "set xtics ('a' 1, 'b' 2)"; a name is a format to gnuplot.
 function base.name_tics(axis, names)
   local out = {}
-  for i, name in ipairs(names) do out[i] = quote(name) .. " " .. i end
+  for i, name in ipairs(names) do
+    out[i] = quote((tostring(name):gsub("%%", "%%%%"))) .. " " .. i
+  end
   return ("set %stics (%s) scale 0\n"):format(axis, table.concat(out, ", "))
 end
 

@@ -78,7 +78,7 @@ local function lines(who, spec, extra, style)
   if not finite then
     error(who .. ": there is no number to draw (no series, empty, or all NaN)", 0)
   end
-  parts[1] = base.frame(who, named and o or base.with(o, { legend = false })) .. (extra or "")
+  parts[1] = base.frame(who, o) .. (named and "" or "unset key\n") .. (extra or "")
   parts[#parts + 1] = base.plot_command(commands)
   return base.figure(parts, o, who)
 end

@@ -108,7 +108,7 @@ local function images(given, opts)
   local pictures = pictures_of(given)
   local l = layout_of(o, pictures)
   local parts = {
-    "set margins 0,0,0,0\nunset border\nunset tics\nunset key\nset size ratio -1\n",
+    "set margins 0,0,0,0\nunset border\nunset tics\nunset key\n",
     ("set xrange [0:%d]\nset yrange [%d:0]\n"):format(l.width, l.height),
     o.title and label(o.title, l.width / 2, TITLE / 2 + 2, 13, base.ink) or "",
   }
@@ -140,7 +140,7 @@ end
 --- Pictures in a grid: plot.images(list, {captions = {...}, title = "..."}).
 ---
 --- The list holds pictures (giemsa.image), tensors (h, w, c) or paths; a batch (n, h, w, c) does as
---- well. Tensors hold 0..255 or 0..1; others are stretched from their lowest value to their highest.
+--- well. Tensors hold 0..255 or 0..1; others are stretched from their lowest to their highest.
 --- colors: of the captions, "#rrggbb" or a name of plot.colors. tile: pixels of the longer side, or
 --- {width, height}. Small pictures are enlarged with square pixels.
 ---@param list any

@@ -60,7 +60,7 @@ static void check_color(lua_State *L, int arg, int channels, unsigned char color
     luaL_checktype(L, arg, LUA_TTABLE);
     int n = (int)lua_rawlen(L, arg);
     if (n != channels && !(channels == 4 && n == 3))
-        luaL_argerror(L, arg, lua_pushfstring(L, "a picture of %d channels needs a colour of %d numbers, got %d", channels, channels, n));
+        luaL_argerror(L, arg, lua_pushfstring(L, "a picture with channels = %d needs a colour with as many numbers, got %d", channels, n));
     for (int i = 0; i < n; i++, lua_pop(L, 1)) {
         lua_rawgeti(L, arg, i + 1);
         color[i] = color_byte(L, arg, -1);
@@ -180,6 +180,13 @@ static int picture_convert(lua_State *L) {
 static int picture_copy(lua_State *L) {
     struct image *im = check_picture(L, 1), *out = push_sized(L, im->height, im->width, im->channels);
     memcpy(out->pixels, im->pixels, byte_count(im));
+    return 1;
+}
+
+// picture:bytes(): its pixels, row by row from the top, channels side by side.
+static int picture_bytes(lua_State *L) {
+    struct image *im = check_picture(L, 1);
+    lua_pushlstring(L, (const char *)im->pixels, byte_count(im));
     return 1;
 }
 
@@ -304,7 +311,7 @@ static int is_picture(lua_State *L) {
 }
 
 static const luaL_Reg methods[] = {{"to_tensor", to_tensor}, {"resize", picture_resize}, {"crop", picture_crop},
-                                   {"convert", picture_convert}, {"copy", picture_copy}, {"png", picture_png},
+                                   {"convert", picture_convert}, {"copy", picture_copy}, {"png", picture_png}, {"bytes", picture_bytes},
                                    {"release", picture_release}, {NULL, NULL}};
 
 static const luaL_Reg metamethods[] = {{"__eq", picture_equal}, {"__tostring", picture_tostring}, {"__gc", picture_release},

@@ -116,23 +116,38 @@ void reduce_sum(double *y, const float *x, const struct reduction *r, const doub
 
 // ---- the largest and the smallest. Smallest is largest of the negated; NaN beats everything.
 
-INLINE float better(float a, float b, bool largest) { // b only when it is really better than a
-    return (largest ? b > a : b < a) || (b != b && a == a) ? b : a;
+INLINE bool beats(float b, float a, bool largest) { // without branches, so that loops become vectors
+    return (largest ? b > a : b < a) | ((b != b) & (a == a));
+}
+
+INLINE float better(float a, float b, bool largest) { return beats(b, a, largest) ? b : a; }
+
+INLINE vec better_lanes(vec a, vec b, bool largest) {
+    veci beats = largest ? b > a : b < a;
+    return select(beats | ((b != b) & (a == a)), b, a);
+}
+
+// The best lane, by folding halves together: which lane wins is anybody's guess, so branches would be slow.
+INLINE float best_lane(vec lanes, bool largest) {
+    float twice[2 * VL];
+    store(twice + VL, lanes);
+    for (int half = VL / 2; half > 0; half /= 2) {
+        store(twice, lanes);
+        lanes = better_lanes(lanes, load(twice + half), largest);
+    }
+    return lanes[0];
 }
 
 INLINE float extreme_run(const float *x, size_t n, bool largest) {
-    float best[16];
-    if (n < 16) {
-        best[0] = x[0];
-        for (size_t i = 1; i < n; i++) best[0] = better(best[0], x[i], largest);
-        return best[0];
+    float best = x[0];
+    size_t i = 0;
+    if (n >= VL) {
+        vec lanes = load(x);
+        for (i = VL; i + VL <= n; i += VL) lanes = better_lanes(lanes, load(x + i), largest);
+        best = best_lane(lanes, largest);
     }
-    memcpy(best, x, sizeof best);
-    for (size_t i = 16; i + 16 <= n; i += 16)
-        for (int k = 0; k < 16; k++) best[k] = better(best[k], x[i + k], largest);
-    for (size_t i = n / 16 * 16; i < n; i++) best[0] = better(best[0], x[i], largest);
-    for (int k = 1; k < 16; k++) best[0] = better(best[0], best[k], largest);
-    return best[0];
+    for (; i < n; i++) best = better(best, x[i], largest);
+    return best;
 }
 
 INLINE void extreme_columns(double *out, const float *x, size_t rows, size_t inner, bool largest) {
@@ -177,8 +192,7 @@ static void place_task(double *out, const float *x, size_t rows, size_t first, s
     for (size_t i = 0; i < inner; i++) {
         size_t best = 0;
         for (size_t m = 1; m < rows; m++) {
-            float a = x[best * inner + i], b = x[m * inner + i];
-            if ((job->largest ? b > a : b < a) || (b != b && a == a)) best = m;
+            if (beats(x[m * inner + i], x[best * inner + i], job->largest)) best = m;
         }
         out[i] = (double)(first + best);
     }
@@ -194,8 +208,7 @@ void reduce_place(double *y, const float *x, const struct reduction *r, bool lar
             size_t best = (size_t)part[i];
             for (size_t p = 1; p < r->parts; p++) {
                 size_t place = (size_t)part[p * r->inner + i];
-                float a = column[best * r->inner], b = column[place * r->inner];
-                if ((largest ? b > a : b < a) || (b != b && a == a)) best = place;
+                if (beats(column[place * r->inner], column[best * r->inner], largest)) best = place;
             }
             y[o * r->inner + i] = (double)best;
         }

@@ -109,25 +109,44 @@ local function time_part(bar, finished)
   return progress.time_text(time) .. " " .. per_unit_text(each, bar.unit)
 end
 
--- The line, never wider than the terminal: first the cells shrink, then values are left out from
--- the end.
+local function width_of(text) return utf8.len(text) or #text end
+
+-- The line and the values that had no room on it. It is never wider than the terminal: first the
+-- cells shrink, then values are left out from the end.
 local function line_text(bar, values, finished)
   local columns = progress.columns() or 80
   local count, time, parts = count_text(bar), time_part(bar, finished), values_text(values)
-  local width = BAR_WIDTH
-  local function length()
-    local n = utf8.len(count) + 1 + width + 1 + #time
-    for _, part in ipairs(parts) do n = n + (utf8.len(part) or #part) end
-    return n
+  local used, width, rest = width_of(count) + #time + 2, BAR_WIDTH, {}
+  for _, part in ipairs(parts) do used = used + width_of(part) end
+  while used + width >= columns and width > 4 do width = width - 1 end
+  while used + width >= columns and #parts > 0 do
+    local part = table.remove(parts)
+    used = used - width_of(part)
+    table.insert(rest, 1, part)
   end
-  while length() >= columns and width > 4 do width = width - 1 end
-  while length() >= columns and #parts > 0 do table.remove(parts) end
-  if length() >= columns then return (count .. " " .. time):sub(1, math.max(columns - 1, 1)) end
-  return ("%s %s %s%s"):format(count, cells_text(bar, width), time, table.concat(parts))
+  if used + width >= columns then
+    return (count .. " " .. time):sub(1, math.max(columns - 1, 1)), rest
+  end
+  return ("%s %s %s%s"):format(count, cells_text(bar, width), time, table.concat(parts)), rest
+end
+
+-- What had no room, on lines of its own under a finished bar.
+local function overflow_text(rest)
+  local columns, lines, line = progress.columns() or 80, {}, "   "
+  for _, part in ipairs(rest) do
+    if width_of(line .. part) >= columns and line ~= "   " then
+      lines[#lines + 1] = line
+      line = "   "
+    end
+    line = line .. part
+  end
+  if line ~= "   " then lines[#lines + 1] = line end
+  return #lines > 0 and "\n" .. table.concat(lines, "\n") or ""
 end
 
 local function draw(bar, values, finished)
-  progress.write("\r" .. line_text(bar, values, finished) .. "\27[K" .. (finished and "\n" or ""))
+  local line, rest = line_text(bar, values, finished)
+  progress.write("\r" .. line .. "\27[K" .. (finished and overflow_text(rest) .. "\n" or ""))
   bar.drawn_at, bar.open = core.now(), not finished
 end
 

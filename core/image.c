@@ -11,16 +11,29 @@
 #include <stdint.h>
 #include <string.h>
 
-// ---- memory for stb: from the pool, with a limit while a file is decoded (a small file can inflate to gigabytes)
+// ---- memory for stb: from the pool. While a file is decoded no block may be larger than a limit (a small file can inflate to
+// gigabytes), and the blocks are remembered, since stb loses some when memory ends.
 
+enum { LIVE_MAX = 32 };
 static _Thread_local size_t block_limit;
 static _Thread_local bool limit_hit, memory_ended;
+static _Thread_local void *live[LIVE_MAX];
+
+// NULL for `was`: a new block; NULL for `is`: gone.
+static void remember(const void *was, void *is) {
+    for (int i = 0; i < LIVE_MAX; i++)
+        if (live[i] == was) {
+            live[i] = is;
+            return;
+        }
+}
 
 static void *stb_resize(void *block, size_t size) {
     if (size > block_limit) return limit_hit = true, NULL;
-    block = mem_resize(block, size);
-    if (!block) memory_ended = true;
-    return block;
+    void *moved = mem_resize(block, size);
+    if (moved) remember(block, moved);
+    else memory_ended = true;
+    return moved;
 }
 
 // Zeroed: with a damaged file stb uses tables and pixels that it never set.
@@ -29,9 +42,21 @@ static void *stb_alloc(size_t size) {
     return block ? memset(block, 0, size) : NULL;
 }
 
+static void stb_free(void *block) {
+    if (block) remember(block, NULL);
+    mem_free(block);
+}
+
+static void free_lost(const void *except) {
+    for (int i = 0; i < LIVE_MAX; i++) {
+        if (live[i] != except) mem_free(live[i]);
+        live[i] = NULL;
+    }
+}
+
 #define STBI_MALLOC(size) stb_alloc(size)
 #define STBI_REALLOC(block, size) stb_resize(block, size)
-#define STBI_FREE(block) mem_free(block)
+#define STBI_FREE(block) stb_free(block)
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_BMP
@@ -90,7 +115,21 @@ uint32_t image_crc32(const unsigned char *bytes, size_t size) {
     return ~c;
 }
 
+static int check_size(const char *name, int width, int height) {
+    if (width < 1 || height < 1) return sys_fail("%s: the picture is empty (%d x %d pixels)", name, width, height);
+    if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE && (long long)width * height <= IMAGE_MAX_PIXELS) return 0;
+    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)", name, width, height, IMAGE_MAX_SIDE,
+                    IMAGE_MAX_PIXELS >> 20);
+}
+
 enum { PNG_SIGNATURE = 8, PNG_AROUND_CHUNK = 12 }; // length, type, data, checksum
+
+// stb says nothing of the size when it is too large.
+static int check_png_size(const unsigned char *bytes, size_t size, const char *name) {
+    if (size < PNG_SIGNATURE + 16) return 0;
+    uint32_t width = big_endian(bytes + PNG_SIGNATURE + 8), height = big_endian(bytes + PNG_SIGNATURE + 12);
+    return check_size(name, width < INT_MAX ? (int)width : INT_MAX, height < INT_MAX ? (int)height : INT_MAX);
+}
 
 // A PNG is a row of chunks up to IEND; those that matter (capital first letter) must have the right checksum.
 static int check_png(const unsigned char *bytes, size_t size, const char *name) {
@@ -106,13 +145,6 @@ static int check_png(const unsigned char *bytes, size_t size, const char *name) 
         at += length + PNG_AROUND_CHUNK;
     }
     return sys_fail("%s: the PNG file is truncated (%zu bytes and no end); fetch it again", name, size);
-}
-
-static int check_size(const char *name, int width, int height) {
-    if (width < 1 || height < 1) return sys_fail("%s: the picture is empty (%d x %d pixels)", name, width, height);
-    if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE && (long long)width * height <= IMAGE_MAX_PIXELS) return 0;
-    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)", name, width, height, IMAGE_MAX_SIDE,
-                    IMAGE_MAX_PIXELS >> 20);
 }
 
 // A Huffman table of a JPEG has at most 256 codes; stb writes past its arrays when the file says more.
@@ -209,17 +241,18 @@ int image_decode(struct image *im, const unsigned char *bytes, size_t size, int 
     if (format == UNKNOWN) return sys_fail("%s: not a picture (PNG, JPEG and BMP are read)", name);
     if (size > INT_MAX) return sys_fail("%s: the file is too large (%zu bytes)", name, size);
     if (format == JPEG && check_jpeg(bytes, size, name) != 0) return -1;
+    if (format == PNG && (check_png_size(bytes, size, name) != 0 || check_png(bytes, size, name) != 0)) return -1;
     int width, height, have;
     block_limit = SIZE_MAX;
     limit_hit = memory_ended = false;
     if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &have)) return decode_failure(name, format);
     if (height < 0) height = height == INT_MIN ? INT_MAX : -height; // a BMP from the top down
     if (check_size(name, width, height) != 0) return -1;
-    if (format == PNG && check_png(bytes, size, name) != 0) return -1;
     if (format == BMP && check_bmp(bytes, size, name, width, height) != 0) return -1;
     block_limit = 32 * ((size_t)width * (size_t)height + 65536) + 2 * size;
     int wanted = channels == 1 && have >= 3 ? 3 : channels; // stb's own grey is not Pillow's
     im->pixels = stbi_load_from_memory(bytes, (int)size, &width, &height, &have, wanted);
+    free_lost(im->pixels);
     if (!im->pixels) return decode_failure(name, format);
     if (channels == 1 && wanted == 3) to_grey(im->pixels, im->pixels, (size_t)width * (size_t)height, 3);
     im->height = height;

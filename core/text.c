@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdbool.h>
 
 enum { CAPITAL = 21, BELOW = 7, LINE = 34, FONT_HEIGHT = 32, BOX_ADVANCE = 22 }; // units
 enum { WRONG = 0xfffd };
@@ -59,8 +60,9 @@ static int write_from_font(struct writer *w, unsigned codepoint) {
         return 0;
     }
     double x = round(w->x), y = round(w->y);
-    if (w->im && glyph.coverage && fabs(x) < INT_MAX / 2 && fabs(y) < INT_MAX / 2)
-        draw_coverage(w->im, (int)x + glyph.x, (int)y + glyph.y, glyph.coverage, glyph.width, glyph.height, w->style->color);
+    bool visible = w->im && glyph.coverage && fabs(x) < INT_MAX / 2 && fabs(y) < INT_MAX / 2;
+    for (int bold = 0; visible && bold < (w->style->thickness >= 2 ? 2 : 1); bold++) // a thick pen: once more a pixel to the right
+        draw_coverage(w->im, (int)x + glyph.x + bold, (int)y + glyph.y, glyph.coverage, glyph.width, glyph.height, w->style->color);
     mem_free(glyph.coverage);
     w->x += glyph.advance;
     return 0;

@@ -36,7 +36,7 @@ end
 local function size_of(who, target)
   local height, width = math.tointeger(target[1]), math.tointeger(target[2])
   if #target ~= 2 or not height or not width or height < 1 or width < 1 or height > 32768 or width > 32768 then
-    error(who .. ": target_size must be {height, width} of whole numbers from 1 to 32768", 4)
+    error(who .. ": target_size must be {height, width} of whole numbers from 1 to 32768", 3)
   end
   return height, width
 end

@@ -12,15 +12,15 @@ montage.palette = { { 255, 160, 0 }, { 0, 160, 255 }, { 255, 255, 0 }, { 255, 0,
 local function pair(who, key, value)
   local a, b = math.tointeger(value[1]), math.tointeger(value[2])
   if #value ~= 2 or not a or not b or a < 1 or b < 1 then
-    error(("%s: %s must be {%s} of whole numbers from 1 on"):format(who, key, key == "tile" and "width, height" or "columns, rows"), 4)
+    error(("%s: %s must be {%s} of whole numbers from 1 on"):format(who, key, key == "tile" and "width, height" or "columns, rows"), 3)
   end
   return a, b
 end
 
 local function check_pictures(who, pictures)
-  if type(pictures) ~= "table" then error(who .. ": expected an array of pictures, got " .. type(pictures), 4) end
+  if type(pictures) ~= "table" then error(who .. ": expected an array of pictures, got " .. type(pictures), 3) end
   for i, p in ipairs(pictures) do
-    if not image.is_picture(p) then error(("%s: element %d is no picture but a %s"):format(who, i, type(p)), 4) end
+    if not image.is_picture(p) then error(("%s: element %d is no picture but a %s"):format(who, i, type(p)), 3) end
   end
 end
 

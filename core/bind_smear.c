@@ -4,8 +4,6 @@
 #include "smear.h"
 #include "sys.h"
 
-#include <string.h>
-
 #define DRAWS_TYPE "giemsa.draws"
 #define SMEAR_TYPE "giemsa.smear"
 
@@ -169,42 +167,16 @@ static void read_film(lua_State *L, int arg, int planes, struct film *film) {
     lua_pop(L, 2);
 }
 
-// s:develop(film, draws) -> RGB bytes, width, height
+// s:develop(film, draws): the picture.
 static int develop(lua_State *L) {
     struct smear *s = check_smear(L);
     struct film film;
-    struct image picture = {0};
     read_film(L, 2, s->planes, &film);
     struct rng *rng = check_draws(L, 3);
-    luaL_Buffer bytes;
-    size_t most = (size_t)s->width * (size_t)s->height * 3;
-    luaL_buffinitsize(L, &bytes, most); // before the picture has memory that a raise would leak
-    if (smear_develop(&picture, s, &film, rng) != 0) return raise_error(L);
-    size_t size = (size_t)picture.width * (size_t)picture.height * 3;
-    memcpy(luaL_buffaddr(&bytes), picture.pixels, size);
-    int width = picture.width, height = picture.height;
-    image_free(&picture);
-    luaL_pushresultsize(&bytes, size);
-    lua_pushinteger(L, width);
-    lua_pushinteger(L, height);
-    return 3;
+    return smear_develop(push_picture(L), s, &film, rng) == 0 ? 1 : raise_error(L);
 }
 
-// core.encode_png(bytes, width, height, channels): a PNG file's bytes.
-static int encode_png(lua_State *L) {
-    size_t size, png_size;
-    unsigned char *pixels = (unsigned char *)luaL_checklstring(L, 1, &size);
-    int width = check_int(L, 2, 1, IMAGE_MAX_SIDE), height = check_int(L, 3, 1, IMAGE_MAX_SIDE), channels = check_int(L, 4, 1, 4);
-    luaL_argcheck(L, size == (size_t)width * (size_t)height * (size_t)channels, 1, "not width x height x channels bytes");
-    struct image picture = {.width = width, .height = height, .channels = channels, .pixels = pixels};
-    unsigned char *png = image_encode_png(&picture, &png_size);
-    if (!png) return raise_error(L);
-    lua_pushlstring(L, (const char *)png, png_size);
-    mem_free(png);
-    return 1;
-}
-
-const luaL_Reg smear_functions[] = {{"draws", draws}, {"smear", smear}, {"encode_png", encode_png}, {NULL, NULL}};
+const luaL_Reg smear_functions[] = {{"draws", draws}, {"smear", smear}, {NULL, NULL}};
 
 static const luaL_Reg draws_methods[] = {{"uniform", draws_uniform}, {"normal", draws_normal}, {"integer", draws_integer},
                                          {"chance", draws_chance}, {NULL, NULL}};

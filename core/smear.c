@@ -88,15 +88,16 @@ static double radius_towards(double dx, double dy, int n, const double radii[]) 
 }
 
 void smear_outline(struct smear *s, int plane, double amount, double soft, double x, double y, double margin, int n, const double radii[]) {
-    double far = 0;
-    for (int k = 0; k < n; k++) far = fmax(far, radii[k]);
+    double far = 0, near = 1e9;
+    for (int k = 0; k < n; k++) far = fmax(far, radii[k]), near = fmin(near, radii[k]);
     far += margin + soft;
+    near += margin - soft; // inside this circle no direction matters
     struct box b = reach(s, x - far, x + far, y - far, y + far);
     for (int j = b.y0; j < b.y1; j++) {
         double *row = row_of(s, plane, j);
         for (int i = b.x0; i < b.x1; i++) {
-            double dx = i - x, dy = j - y;
-            row[i] += amount * cover(sqrt(dx * dx + dy * dy) - radius_towards(dx, dy, n, radii) - margin, soft);
+            double dx = i - x, dy = j - y, distance = sqrt(dx * dx + dy * dy);
+            row[i] += distance < near ? amount : amount * cover(distance - radius_towards(dx, dy, n, radii) - margin, soft);
         }
     }
 }
@@ -167,6 +168,11 @@ static void expose(double *out, const struct smear *s, const struct film *film, 
     }
 }
 
+// A draw of nearly normal noise, deviation 1, from one word: the sum of its four bytes.
+static double grain_of(uint32_t word) {
+    return ((double)((word & 255) + (word >> 8 & 255) + (word >> 16 & 255) + (word >> 24)) - 510) / 147.8;
+}
+
 enum { BLUR_REACH = 16 };
 
 // One direction of the Gaussian: n values `stride` apart, the border repeated. line: n doubles.
@@ -206,8 +212,8 @@ int smear_develop(struct image *out, const struct smear *s, const struct film *f
         for (int j = b.y0; j < b.y1; j++) {
             for (int i = b.x0; i < b.x1; i++, pixel += 3) {
                 size_t at = (size_t)j * (size_t)s->width + (size_t)i;
-                double noise = film->noise * (rng_uniform(rng) + rng_uniform(rng) + rng_uniform(rng) - 1.5) * 2; // deviation 1
-                *pixel = keep[at] ? (unsigned char)fmin(255, fmax(1, seen[at] + noise + 0.5)) : 0;
+                if (!keep[at]) *pixel = 0;
+                else *pixel = (unsigned char)fmin(255, fmax(1, seen[at] + film->noise * grain_of(rng_u32(rng)) + 0.5));
             }
         }
     }

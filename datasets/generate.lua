@@ -109,7 +109,7 @@ local function draw(dir, plan, difficulty, old, files, progress)
   local contents = {}
   for i, row in ipairs(plan) do
     local cell = smear.cell(row.slide, row.number, row.infected, difficulty)
-    local png = core.encode_png(cell.bytes, cell.width, cell.height, 3)
+    local png = cell.picture:png()
     local name = row.class .. "/" .. row.name
     files[name], contents[i] = hash.sha256(png), cell.contents
     checked(manifest.place(dir, old, name, files[name], function(path) return write_new(path, png) end))

@@ -101,7 +101,7 @@ function parasites.gametocyte(c, x, y, strength)
     s:curve(PURPLE, 0.4 * strength, 3, arc(cx, cy, size, size, turn, from, sweep, width))
     x, y = cx + size * math.cos(turn), cy + size * math.sin(turn)
   else
-    s:blob(PURPLE, 0.35 * strength, 0.35, x, y, size, size * d:uniform(0.7, 1), turn)
+    s:blob(PURPLE, 0.28 * strength, 0.35, x, y, 0.75 * size, 0.75 * size * d:uniform(0.7, 1), turn)
   end
   s:blob(PURPLE, 0.55 * strength, 0.8, x, y, 0.13 * c.r, 0.1 * c.r, turn + math.pi / 2)
   pigment(c, x, y, 0.09, d:integer(6, 14), strength)

@@ -13,9 +13,9 @@ smear.VERSION = 1 -- counts up when the same seed gives other pixels
 --- What makes the cells hard to tell apart, as shares. The defaults are calibrated (see README.md): the course's net ends
 --- between 88 % and 96 %.
 smear.DIFFICULTY = {
-  faint = 0.07, -- parasites so pale or out of focus that they hardly show
-  lookalikes = 0.20, -- cells that carry a platelet, stain precipitate, dust, a Howell-Jolly body, ...
-  label_noise = 0.015, -- cells in the wrong folder
+  faint = 0.05, -- parasites so pale or out of focus that they hardly show
+  lookalikes = 0.16, -- cells that carry a platelet, stain precipitate, dust, a Howell-Jolly body, ...
+  label_noise = 0.012, -- cells in the wrong folder
 }
 
 local CELL, PURPLE = on_cells.CELL, on_cells.PURPLE
@@ -25,8 +25,8 @@ local MASK = 0 -- what the segmentation keeps
 local STAINS = {
   { name = "salmon", share = 50, light = { 221, 178, 162 }, cell = { 204, 149, 148 }, chromatin = { 154, 28, 118 }, pallor = 0.25 },
   { name = "lilac", share = 32, light = { 198, 199, 190 }, cell = { 167, 159, 178 }, chromatin = { 128, 40, 163 }, pallor = 0.30 },
-  { name = "violet", share = 8, light = { 214, 168, 160 }, cell = { 168, 104, 141 }, chromatin = { 140, 34, 114 }, pallor = 0.55 },
-  { name = "beige", share = 7, light = { 211, 180, 165 }, cell = { 176, 150, 153 }, chromatin = { 136, 46, 128 }, pallor = 0.30 },
+  { name = "violet", share = 11, light = { 214, 168, 160 }, cell = { 168, 104, 141 }, chromatin = { 140, 34, 114 }, pallor = 0.55 },
+  { name = "beige", share = 4, light = { 211, 180, 165 }, cell = { 176, 150, 153 }, chromatin = { 136, 46, 128 }, pallor = 0.30 },
   { name = "pink", share = 3, light = { 232, 170, 177 }, cell = { 214, 122, 166 }, chromatin = { 166, 28, 130 }, pallor = 0.30 },
 }
 
@@ -143,13 +143,16 @@ local function body(c, slide)
   s:grain(CELL, 0.04, 7, true, d)
 end
 
+local function radius_at(c, angle) return c.radii[math.floor(angle / (2 * math.pi) * #c.radii) % #c.radii + 1] end
+
 -- The segmentation: a margin around the cell, and now and then a piece of a neighbour too much or a bite too little.
 local function segmentation(c, slide)
   local d, s = c.draws, c.smear
   s:outline(MASK, 1, 5, c.x, c.y, slide.halo + d:normal(0, 0.7), c.radii)
   local function at_rim(out)
     local angle = d:uniform(0, 2 * math.pi)
-    return c.x + out * c.r * math.cos(angle), c.y + out * c.r * math.sin(angle)
+    local radius = out * radius_at(c, angle)
+    return c.x + radius * math.cos(angle), c.y + radius * math.sin(angle)
   end
   local wrong = slide.bites * (c.infected and 1.8 or 1)
   if d:chance(wrong) then
@@ -170,8 +173,8 @@ local function place(c, near_rim)
   local d = c.draws
   local angle = d:uniform(0, 2 * math.pi)
   local out = near_rim and d:uniform(0.8, 0.98) or 0.85 * math.sqrt(d:uniform(0, 1))
-  local radius = c.radii[math.floor(angle / (2 * math.pi) * #c.radii) % #c.radii + 1]
-  return c.x + out * radius * math.cos(angle), c.y + out * radius * math.sin(angle)
+  local radius = out * radius_at(c, angle)
+  return c.x + radius * math.cos(angle), c.y + radius * math.sin(angle)
 end
 
 -- One parasite; its stage is returned. Near the rim the cell is thin and the segmentation follows the bulge.
@@ -207,15 +210,13 @@ local function contents(c, slide, infected, difficulty)
   local faint = d:chance(difficulty.faint)
   if faint then c.blur = c.blur * d:uniform(1, 2) end
   local number = faint and 1 or d:chance(0.24) and 2 or d:chance(0.1) and 3 or 1
-  for _ = 1, number do found = infect(c, slide, faint and d:uniform(0.04, 0.2) or d:uniform(0.55, 1.15)) end
+  for _ = 1, number do found = infect(c, slide, faint and d:uniform(0.04, 0.2) or d:uniform(0.7, 1.2)) end
   if not faint and d:chance(slide.stippling) then stipple(c) end
   return (faint and "faint " or number > 1 and number .. " x " or "") .. found
 end
 
 ---@class smear.cell
----@field bytes string RGB, rows from the top, black outside the cell
----@field width integer
----@field height integer
+---@field picture giemsa.picture RGB, black outside the cell
 ---@field name string a file name in the manner of the real set; the patient is `^C%d+`
 ---@field contents string what is on it ("ring", "faint ring", "platelet", "plain", ...)
 
@@ -238,9 +239,9 @@ function smear.cell(slide, number, infected, difficulty)
   body(c, slide)
   segmentation(c, slide)
   local found = contents(c, slide, infected, difficulty)
-  local bytes, width, height = s:develop({ light = slide.light, absorbance = slide.absorbance, blur = c.blur, noise = slide.noise,
+  local picture = s:develop({ light = slide.light, absorbance = slide.absorbance, blur = c.blur, noise = slide.noise,
     step = slide.step, slope_x = d:normal(0, 0.03), slope_y = d:normal(0, 0.03) }, d)
-  return { bytes = bytes, width = width, height = height, contents = found, name = smear.cell_name(slide, number) }
+  return { picture = picture, contents = found, name = smear.cell_name(slide, number) }
 end
 
 --- The file name of a cell, in the manner of the real set: C33P1thinF_IMG_20150619_114756a_cell_179.png.

@@ -2,6 +2,7 @@
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local hash = require "giemsa.hash"
+local image = require "giemsa.image"
 local json = require "dkjson"
 local random = require "giemsa.random"
 local build_dataset = require "datasets.build_dataset"
@@ -97,7 +98,7 @@ end)
 
 -- ---- a small source of images
 
-local PIXEL = core.encode_png("\200\100\100", 1, 1, 3)
+local PIXEL = image.new(1, 1):png()
 -- 60 images of 6 patients; the bytes of each are its own.
 local function make_source(path)
   for i = 1, 60 do
@@ -306,8 +307,8 @@ end)
 -- ---- synthetic cells
 
 local function digest_of(seed, index, number, infected)
-  local cell = smear.cell(smear.slide(seed, index), number, infected)
-  return hash.sha256(("%d %d "):format(cell.width, cell.height) .. cell.bytes)
+  local picture = smear.cell(smear.slide(seed, index), number, infected).picture
+  return hash.sha256(("%d %d "):format(picture.width, picture.height) .. picture:bytes())
 end
 
 t.test("a cell depends on its seed, slide and number alone", function()
@@ -332,8 +333,8 @@ end
 t.test("the same pixels on every processor", function()
   t.equal(sum_of_some(), GOLDEN, "version " .. smear.VERSION)
   for _, isa in ipairs { "base", "v3", "v4" } do
-    local code = [[local c = require("datasets.smear") local x = c.cell(c.slide(42, 3), 7, true)
-      io.write(require("giemsa.hash").sha256(("%d %d "):format(x.width, x.height) .. x.bytes))]]
+    local code = [[local c = require("datasets.smear") local x = c.cell(c.slide(42, 3), 7, true).picture
+      io.write(require("giemsa.hash").sha256(("%d %d "):format(x.width, x.height) .. x:bytes()))]]
     local output, status = t.shell(("GIEMSA_ISA=%s %s -e %s"):format(isa, t.program, t.quote(code)))
     t.ok(status ~= 0 or output == digest_of(42, 3, 7, true), isa .. " draws otherwise") -- an older processor cannot run all of them
   end
@@ -341,11 +342,12 @@ end)
 
 t.test("cells look like pictures of cells", function()
   for index = 1, 12 do
-    local cell = smear.cell(smear.slide(7, index), index, index % 2 == 0)
+    local cell = smear.cell(smear.slide(7, index), index, index % 2 == 0).picture
+    local bytes = cell:bytes()
     t.ok(cell.width >= 60 and cell.width <= 300 and cell.height >= 60 and cell.height <= 300, "size")
-    t.equal(#cell.bytes, cell.width * cell.height * 3)
+    t.equal(#bytes, cell.width * cell.height * 3)
     local black = 0
-    for at = 1, #cell.bytes, 3 do if cell.bytes:sub(at, at + 2) == "\0\0\0" then black = black + 1 end end
+    for at = 1, #bytes, 3 do if bytes:sub(at, at + 2) == "\0\0\0" then black = black + 1 end end
     local share = black / (cell.width * cell.height)
     t.ok(share > 0.1 and share < 0.7, "black around the cell: " .. share)
   end

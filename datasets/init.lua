@@ -86,14 +86,13 @@ local function synthetic()
 end
 
 --- The data set at `path`: a folder with training, validation and testing is taken as it is; a folder of class folders or a
---- zip is split by the course's rule into data/NAME. No path: GIEMSA_DATA, else synthetic cells. Raises with the reason.
+--- zip is split by the course's rule into data/NAME. No path: GIEMSA_DATA; none or "" there: synthetic cells. Raises with the reason.
 ---@param path string?
 ---@return dataset set dir, training, validation, testing (folders), counts, class_names
 function datasets.ensure(path)
   if path ~= nil and type(path) ~= "string" then error(("datasets.ensure: expected a path, got %s"):format(type(path)), 2) end
-  local from_environment = os.getenv("GIEMSA_DATA")
-  path = path or (from_environment ~= "" and from_environment or nil)
-  if path then return given_by_a_person(path) end
+  path = path or os.getenv("GIEMSA_DATA")
+  if path and path ~= "" then return given_by_a_person(path) end -- make passes on an empty DATA= as ""
   return synthetic()
 end
 

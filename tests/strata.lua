@@ -12,7 +12,7 @@ local STRATUM = {
   image = 4, data = 4, progress = 4, train = 4, callbacks = 4, metrics = 4, save = 4, safetensors = 4, plot = 4, gnuplot = 4,
   montage = 4, show = 4,
   repl = 5, cli = 5,
-  init = 5, -- names the parts and loads none
+  init = 5, -- names the parts
 }
 local TOP = { ["Makefile"] = true, ["README.md"] = true, ["LICENSE"] = true, core = true, lua = true, notebooks = true,
   examples = true, tests = true, datasets = true }

@@ -1,5 +1,7 @@
 --- giemsa: deep learning on medical images in Lua.
--- `giemsa.nn`, `giemsa.data`, ... are loaded when first named, so a script pays only for what it uses.
+-- `giemsa.nn`, `giemsa.data`, ... are loaded when first named, so a script pays only for what it uses;
+-- only what tensors can do is there at once.
+require "giemsa.ops"
 
 ---@class giemsa
 local giemsa = { _VERSION = "giemsa " .. require "giemsa.version" }

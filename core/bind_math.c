@@ -1,5 +1,6 @@
-// Arithmetic in Lua: elementwise operations with broadcasting, in place and not, matrix products. Raw: nothing here is
-// seen by autograd (giemsa.ops wraps it). An argument may be a number wherever a tensor may, but not all of them.
+// Arithmetic in Lua: elementwise operations with broadcasting, in place and not, matrix products.
+// Raw: nothing here is seen by autograd (giemsa.ops wraps it). An argument may be a number wherever
+// a tensor may, but not all of them.
 #include "bind.h"
 #include "elementwise.h"
 #include "gemm.h"
@@ -24,11 +25,14 @@ static struct operand check_operand(lua_State *L, int arg, float *value) {
 }
 
 // Broadcasts b into shape; raises with both shapes when they do not fit.
-static int broadcast_with(lua_State *L, int shape[TENSOR_MAX_DIMS], int ndim, const struct operand *b) {
+static int broadcast_with(lua_State *L, int shape[TENSOR_MAX_DIMS], int ndim,
+                          const struct operand *b) {
     int result = broadcast_shape(shape, ndim, shape, b->ndim, b->shape);
     if (result < 0) {
         char first[SHAPE_TEXT], second[SHAPE_TEXT];
-        luaL_error(L, "shapes %s and %s do not broadcast: counted from the last, dimensions must be equal or 1",
+        luaL_error(L,
+                   "shapes %s and %s do not broadcast: counted from the last, dimensions must be "
+                   "equal or 1",
                    shape_text(first, ndim, shape), shape_text(second, b->ndim, b->shape));
     }
     return result;
@@ -38,11 +42,13 @@ static int binary(lua_State *L, enum binary_op op) {
     float a_value, b_value;
     int shape[TENSOR_MAX_DIMS];
     struct operand a = check_operand(L, 1, &a_value), b = check_operand(L, 2, &b_value);
-    luaL_argcheck(L, a.data != &a_value || b.data != &b_value, 1, "one of the two must be a tensor");
+    luaL_argcheck(L, a.data != &a_value || b.data != &b_value, 1,
+                  "one of the two must be a tensor");
     memcpy(shape, a.shape, sizeof shape);
     int ndim = broadcast_with(L, shape, a.ndim, &b);
     struct tensor *y = push_tensor(L, ndim, shape);
-    if (op == BINARY_POW && b_value == 2 && b.data == &b_value) elementwise_unary(UNARY_SQUARE, y->data, a.data, y->size);
+    if (op == BINARY_POW && b_value == 2 && b.data == &b_value)
+        elementwise_unary(UNARY_SQUARE, y->data, a.data, y->size);
     else elementwise_binary(op, y->data, ndim, shape, &a, &b);
     return 1;
 }
@@ -76,7 +82,8 @@ static int binary_in_place(lua_State *L, enum binary_op op) {
     if (ndim != y->ndim || memcmp(shape, y->shape, sizeof(int) * (size_t)ndim) != 0)
         return shape_mismatch(L, 2, "in place", y, check_tensor(L, 2));
     size_t size = shape_size(x.ndim, x.shape);
-    if (overlaps(y, x.data, size) || (x.data == y->data && size != y->size)) { // a view of y: read it before it changes
+    // A view of y is read before it changes.
+    if (overlaps(y, x.data, size) || (x.data == y->data && size != y->size)) {
         struct tensor *copy = push_tensor(L, x.ndim, x.shape);
         memcpy(copy->data, x.data, size * sizeof(float));
         x.data = copy->data;
@@ -102,7 +109,8 @@ static int math_axpy_in_place(lua_State *L) {
     struct tensor *y = check_tensor(L, 1), *x = check_tensor(L, 3);
     float alpha = (float)luaL_checknumber(L, 2);
     require_shape(L, 3, x, y->ndim, y->shape);
-    luaL_argcheck(L, !overlaps(y, x->data, x->size), 3, "the tensors share part of their numbers; copy one first");
+    luaL_argcheck(L, !overlaps(y, x->data, x->size), 3,
+                  "the tensors share part of their numbers; copy one first");
     elementwise_axpy(y->data, alpha, x->data, y->size);
     lua_settop(L, 1);
     return 1;
@@ -112,7 +120,8 @@ static int math_axpy_in_place(lua_State *L) {
 static int math_where(lua_State *L) {
     float c_value, a_value, b_value;
     int shape[TENSOR_MAX_DIMS];
-    struct operand c = check_operand(L, 1, &c_value), a = check_operand(L, 2, &a_value), b = check_operand(L, 3, &b_value);
+    struct operand c = check_operand(L, 1, &c_value), a = check_operand(L, 2, &a_value),
+                   b = check_operand(L, 3, &b_value);
     memcpy(shape, c.shape, sizeof shape);
     int ndim = broadcast_with(L, shape, c.ndim, &a);
     ndim = broadcast_with(L, shape, ndim, &b);
@@ -152,22 +161,28 @@ static int math_clip(lua_State *L) {
 
 // ---- matrix products
 
-static int matmul_error(lua_State *L, const struct tensor *a, const struct tensor *b, const char *why) {
+static int matmul_error(lua_State *L, const struct tensor *a, const struct tensor *b,
+                        const char *why) {
     char first[SHAPE_TEXT], second[SHAPE_TEXT];
-    return luaL_error(L, "matmul: shapes %s and %s do not fit: %s", shape_text(first, a->ndim, a->shape),
-                      shape_text(second, b->ndim, b->shape), why);
+    return luaL_error(L, "matmul: shapes %s and %s do not fit: %s",
+                      shape_text(first, a->ndim, a->shape), shape_text(second, b->ndim, b->shape),
+                      why);
 }
 
-// core.matmul(a, b, transpose_a, transpose_b): (m,k) by (k,n) gives (m,n). a may be (batch,m,k), b then (k,n) or
-// (batch,k,n); the result is (batch,m,n).
+// core.matmul(a, b, transpose_a, transpose_b): (m,k) by (k,n) gives (m,n). a may be (batch,m,k), b
+// then (k,n) or (batch,k,n); the result is (batch,m,n).
 static int math_matmul(lua_State *L) {
     struct tensor *a = check_tensor(L, 1), *b = check_tensor(L, 2);
     bool ta = lua_toboolean(L, 3), tb = lua_toboolean(L, 4);
     if (a->ndim < 2 || a->ndim > 3 || b->ndim < 2 || b->ndim > a->ndim)
-        return matmul_error(L, a, b, "a needs 2 or 3 dimensions, b 2 or as many as a (reshape a vector to (n, 1) or (1, n))");
+        return matmul_error(L, a, b,
+                            "a needs 2 or 3 dimensions, b 2 or as many as a (reshape a vector to "
+                            "(n, 1) or (1, n))");
     const int *as = a->shape + a->ndim - 2, *bs = b->shape + b->ndim - 2;
     int m = as[ta], k = as[!ta], n = bs[!tb], batch = a->ndim == 3 ? a->shape[0] : 1;
-    if (bs[tb] != k) return matmul_error(L, a, b, lua_pushfstring(L, "the inner dimensions are %d and %d", k, bs[tb]));
+    if (bs[tb] != k)
+        return matmul_error(L, a, b,
+                            lua_pushfstring(L, "the inner dimensions are %d and %d", k, bs[tb]));
     if (b->ndim == 3 && b->shape[0] != batch) return matmul_error(L, a, b, "the batches differ");
     int shape[3] = {batch, m, n};
     struct tensor *c = push_tensor(L, a->ndim, a->ndim == 3 ? shape : shape + 1);
@@ -179,10 +194,11 @@ static int math_matmul(lua_State *L) {
 
 const luaL_Reg math_functions[] = {
     {"add", math_add}, {"sub", math_sub}, {"mul", math_mul}, {"div", math_div}, {"pow", math_pow},
-    {"maximum", math_maximum}, {"minimum", math_minimum},
-    {"eq", math_eq}, {"ne", math_ne}, {"lt", math_lt}, {"le", math_le}, {"gt", math_gt}, {"ge", math_ge},
-    {"add_", math_add_in_place}, {"sub_", math_sub_in_place}, {"mul_", math_mul_in_place}, {"div_", math_div_in_place},
+    {"maximum", math_maximum}, {"minimum", math_minimum}, {"eq", math_eq}, {"ne", math_ne},
+    {"lt", math_lt}, {"le", math_le}, {"gt", math_gt}, {"ge", math_ge}, {"add_", math_add_in_place},
+    {"sub_", math_sub_in_place}, {"mul_", math_mul_in_place}, {"div_", math_div_in_place},
     {"scale_", math_scale_in_place}, {"axpy_", math_axpy_in_place}, {"where", math_where},
     {"neg", math_neg}, {"exp", math_exp}, {"log", math_log}, {"sqrt", math_sqrt}, {"abs", math_abs},
-    {"square", math_square}, {"tanh", math_tanh}, {"sigmoid", math_sigmoid}, {"relu", math_relu}, {"sign", math_sign},
-    {"round", math_round}, {"floor", math_floor}, {"clip", math_clip}, {"matmul", math_matmul}, {NULL, NULL}};
+    {"square", math_square}, {"tanh", math_tanh}, {"sigmoid", math_sigmoid}, {"relu", math_relu},
+    {"sign", math_sign}, {"round", math_round}, {"floor", math_floor}, {"clip", math_clip},
+    {"matmul", math_matmul}, {NULL, NULL}};

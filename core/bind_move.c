@@ -1,4 +1,5 @@
-// Cutting, joining and rearranging tensors in Lua; every result is a new tensor. Axes and rows are 1-based.
+// Cutting, joining and rearranging tensors in Lua; every result is a new tensor. Axes and rows are
+// 1-based.
 #include "bind.h"
 #include "move.h"
 
@@ -19,7 +20,8 @@ static int move_transpose(lua_State *L) {
         lua_pushinteger(L, -2);
         lua_pushinteger(L, -1);
     }
-    if (t->ndim < 2) luaL_error(L, "transpose: a tensor of %d dimensions has no two axes to swap", t->ndim);
+    if (t->ndim < 2)
+        luaL_error(L, "transpose: a tensor of %d dimensions has no two axes to swap", t->ndim);
     int i = check_axis(L, 2, t->ndim), j = check_axis(L, 3, t->ndim), shape[TENSOR_MAX_DIMS];
     if (i > j) {
         int other = i;
@@ -33,8 +35,10 @@ static int move_transpose(lua_State *L) {
         memcpy(y->data, t->data, t->size * sizeof(float));
         return 1;
     }
-    move_swap(y->data, t->data, (struct swap_sizes){product(t->shape, 0, i), (size_t)t->shape[i], product(t->shape, i + 1, j),
-                                                    (size_t)t->shape[j], product(t->shape, j + 1, t->ndim)});
+    move_swap(y->data, t->data,
+              (struct swap_sizes){product(t->shape, 0, i), (size_t)t->shape[i],
+                                  product(t->shape, i + 1, j), (size_t)t->shape[j],
+                                  product(t->shape, j + 1, t->ndim)});
     return 1;
 }
 
@@ -44,7 +48,9 @@ static int joined_shape(lua_State *L, int count, int shape[TENSOR_MAX_DIMS], int
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, 1, i);
         if (!luaL_testudata(L, -1, TENSOR_TYPE))
-            luaL_argerror(L, 1, lua_pushfstring(L, "element %d of the list is a %s, not a tensor", i, luaL_typename(L, -1)));
+            luaL_argerror(L, 1,
+                          lua_pushfstring(L, "element %d of the list is a %s, not a tensor", i,
+                                          luaL_typename(L, -1)));
         struct tensor *t = check_tensor(L, -1);
         lua_pop(L, 1);
         if (i == 1) {
@@ -58,10 +64,14 @@ static int joined_shape(lua_State *L, int count, int shape[TENSOR_MAX_DIMS], int
         expected[*axis] = t->shape[*axis];
         if (t->ndim != ndim || memcmp(expected, t->shape, sizeof(int) * (size_t)ndim) != 0) {
             char first[SHAPE_TEXT], other[SHAPE_TEXT];
-            luaL_error(L, "concat: element %d has shape %s, which differs from %s elsewhere than along axis %d", i,
-                       shape_text(other, t->ndim, t->shape), shape_text(first, ndim, shape), *axis + 1);
+            luaL_error(L,
+                       "concat: element %d has shape %s, which differs from %s elsewhere than "
+                       "along axis %d",
+                       i, shape_text(other, t->ndim, t->shape), shape_text(first, ndim, shape),
+                       *axis + 1);
         }
-        luaL_argcheck(L, shape[*axis] <= 0x7fffffff - t->shape[*axis], 1, "the result is too large");
+        luaL_argcheck(L, shape[*axis] <= 0x7fffffff - t->shape[*axis], 1,
+                      "the result is too large");
         shape[*axis] += t->shape[*axis];
     }
     return ndim;
@@ -91,7 +101,8 @@ static int move_concat(lua_State *L) {
 static int move_slice(lua_State *L) {
     struct tensor *t = check_tensor(L, 1);
     int axis = check_axis(L, 2, t->ndim), shape[TENSOR_MAX_DIMS];
-    int first = check_int(L, 3, 1, t->shape[axis] + 1), last = check_int(L, 4, first - 1, t->shape[axis]);
+    int first = check_int(L, 3, 1, t->shape[axis] + 1),
+        last = check_int(L, 4, first - 1, t->shape[axis]);
     memcpy(shape, t->shape, sizeof shape);
     shape[axis] = last - first + 1;
     struct tensor *y = push_tensor(L, t->ndim, shape);
@@ -107,7 +118,10 @@ static int pad_amount(lua_State *L, int dimension, int side) {
     lua_Integer n = lua_tointegerx(L, -1, &whole);
     lua_pop(L, 1);
     if (!whole || n < 0 || n > 1 << 24)
-        luaL_argerror(L, 2, lua_pushfstring(L, "the padding of dimension %d must be two whole numbers >= 0", dimension));
+        luaL_argerror(L, 2,
+                      lua_pushfstring(L,
+                                      "the padding of dimension %d must be two whole numbers >= 0",
+                                      dimension));
     return (int)n;
 }
 
@@ -116,13 +130,19 @@ static int move_pad_lua(lua_State *L) {
     struct tensor *t = check_tensor(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     float value = (float)luaL_optnumber(L, 3, 0);
-    int shape[TENSOR_MAX_DIMS], from[TENSOR_MAX_DIMS] = {1, 1, 1, 1}, to[TENSOR_MAX_DIMS] = {1, 1, 1, 1};
+    int shape[TENSOR_MAX_DIMS], from[TENSOR_MAX_DIMS] = {1, 1, 1, 1},
+                                to[TENSOR_MAX_DIMS] = {1, 1, 1, 1};
     int before[TENSOR_MAX_DIMS] = {0}, skip = TENSOR_MAX_DIMS - t->ndim;
     if ((int)lua_rawlen(L, 2) != t->ndim)
-        luaL_argerror(L, 2, lua_pushfstring(L, "expected %d pairs {before, after}, got %d", t->ndim, (int)lua_rawlen(L, 2)));
+        luaL_argerror(L, 2,
+                      lua_pushfstring(L, "expected %d pairs {before, after}, got %d", t->ndim,
+                                      (int)lua_rawlen(L, 2)));
     for (int d = 0; d < t->ndim; d++) {
         if (lua_rawgeti(L, 2, d + 1) != LUA_TTABLE)
-            luaL_argerror(L, 2, lua_pushfstring(L, "the padding of dimension %d must be a pair {before, after}", d + 1));
+            luaL_argerror(
+                L, 2,
+                lua_pushfstring(L, "the padding of dimension %d must be a pair {before, after}",
+                                d + 1));
         before[skip + d] = pad_amount(L, d + 1, 1);
         from[skip + d] = t->shape[d];
         double padded = (double)t->shape[d] + before[skip + d] + pad_amount(L, d + 1, 2);
@@ -139,11 +159,14 @@ static int move_pad_lua(lua_State *L) {
 
 static int row_number(lua_State *L, int arg, int i, double row, int rows) {
     if (!(row >= 1 && row <= rows && row == floor(row)))
-        luaL_argerror(L, arg, lua_pushfstring(L, "index %d is %f; it must be a whole number in 1..%d", i + 1, row, rows));
+        luaL_argerror(L, arg,
+                      lua_pushfstring(L, "index %d is %f; it must be a whole number in 1..%d",
+                                      i + 1, row, rows));
     return (int)row - 1;
 }
 
-// 1-based row numbers, as a table or a tensor of any shape, become rows from 0 in scratch pushed on the stack.
+// 1-based row numbers, as a table or a tensor of any shape, become rows from 0 in scratch pushed on
+// the stack.
 static int *check_rows(lua_State *L, int arg, int rows, int *count) {
     if (lua_istable(L, arg)) {
         *count = (int)lua_rawlen(L, arg);
@@ -157,7 +180,8 @@ static int *check_rows(lua_State *L, int arg, int rows, int *count) {
         }
         return numbers;
     }
-    if (!luaL_testudata(L, arg, TENSOR_TYPE)) luaL_typeerror(L, arg, "table or tensor of row numbers");
+    if (!luaL_testudata(L, arg, TENSOR_TYPE))
+        luaL_typeerror(L, arg, "table or tensor of row numbers");
     struct tensor *t = check_tensor(L, arg);
     luaL_argcheck(L, t->size <= 0x7fffffff, arg, "too many row numbers");
     *count = (int)t->size;
@@ -180,7 +204,8 @@ static int move_take_lua(lua_State *L) {
     return 1;
 }
 
-// core.add_rows_(y, rows, x): the adjoint of take: row i of x is added to row rows[i] of y. Returns y.
+// core.add_rows_(y, rows, x): the adjoint of take: row i of x is added to row rows[i] of y. Returns
+// y.
 static int move_add_rows_in_place(lua_State *L) {
     struct tensor *y = check_tensor(L, 1), *x = check_tensor(L, 3);
     luaL_argcheck(L, y->ndim > 0, 1, "a scalar has no rows");
@@ -195,7 +220,8 @@ static int move_add_rows_in_place(lua_State *L) {
     return 1;
 }
 
-// core.one_hot(numbers, classes): class numbers 1..classes (table or tensor) become rows (n, classes) of 0 and a 1.
+// core.one_hot(numbers, classes): class numbers 1..classes (table or tensor) become rows (n,
+// classes) of 0 and a 1.
 static int move_one_hot(lua_State *L) {
     int classes = check_int(L, 2, 1, 1 << 24), count;
     int *rows = check_rows(L, 1, classes, &count);
@@ -206,5 +232,6 @@ static int move_one_hot(lua_State *L) {
 }
 
 const luaL_Reg move_functions[] = {
-    {"transpose", move_transpose}, {"concat", move_concat}, {"slice", move_slice}, {"pad", move_pad_lua},
-    {"take", move_take_lua}, {"add_rows_", move_add_rows_in_place}, {"one_hot", move_one_hot}, {NULL, NULL}};
+    {"transpose", move_transpose}, {"concat", move_concat}, {"slice", move_slice},
+    {"pad", move_pad_lua}, {"take", move_take_lua}, {"add_rows_", move_add_rows_in_place},
+    {"one_hot", move_one_hot}, {NULL, NULL}};

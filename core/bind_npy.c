@@ -18,7 +18,8 @@ static int npy_load(lua_State *L) {
     return 1;
 }
 
-// core.npy_save(path, t): true, or nil and why. float32; the old file stays whole until the new one is.
+// core.npy_save(path, t): true, or nil and why. float32; the old file stays whole until the new one
+// is.
 static int npy_save(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct tensor *t = check_tensor(L, 2);
@@ -31,4 +32,5 @@ static int npy_save(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg npy_functions[] = {{"npy_load", npy_load}, {"npy_save", npy_save}, {NULL, NULL}};
+const luaL_Reg npy_functions[] = {
+    {"npy_load", npy_load}, {"npy_save", npy_save}, {NULL, NULL}};

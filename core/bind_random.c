@@ -1,5 +1,6 @@
-// Random numbers in Lua: whole tensors from a named Philox stream, streams drawn one number at a time, and Python's and
-// NumPy's Mersenne twister. A stream is (seed, a, b, c): seed any integer, a, b, c in 0..2^32-1, 0 when absent.
+// Random numbers in Lua: whole tensors from a named Philox stream, streams drawn one number at a
+// time, and Python's and NumPy's Mersenne twister. A stream is (seed, a, b, c): seed any integer,
+// a, b, c in 0..2^32-1, 0 when absent.
 #include "bind.h"
 #include "rng.h"
 
@@ -8,11 +9,14 @@
 
 static uint32_t check_word(lua_State *L, int arg) {
     lua_Integer n = luaL_checkinteger(L, arg);
-    if (n < 0 || n > (lua_Integer)UINT32_MAX) luaL_argerror(L, arg, lua_pushfstring(L, "%I is not in 0..2^32-1", n));
+    if (n < 0 || n > (lua_Integer)UINT32_MAX)
+        luaL_argerror(L, arg, lua_pushfstring(L, "%I is not in 0..2^32-1", n));
     return (uint32_t)n;
 }
 
-static uint32_t opt_word(lua_State *L, int arg) { return lua_isnoneornil(L, arg) ? 0 : check_word(L, arg); }
+static uint32_t opt_word(lua_State *L, int arg) {
+    return lua_isnoneornil(L, arg) ? 0 : check_word(L, arg);
+}
 
 // The stream named by (seed, a, b, c) from `arg` on.
 static struct rng check_stream_name(lua_State *L, int arg) {
@@ -176,7 +180,8 @@ const luaL_Reg random_functions[] = {
     {"uniform", random_uniform}, {"normal", random_normal}, {"permutation", random_permutation},
     {"stream", stream_new}, {"stream_uniform", stream_uniform}, {"stream_normal", stream_normal},
     {"stream_below", stream_below}, {"stream_permutation", stream_permutation},
-    {"twister_python", twister_python}, {"twister_numpy", twister_numpy}, {"twister_u32", twister_u32},
-    {"twister_uniform", twister_uniform}, {"twister_python_below", twister_python_below},
-    {"twister_numpy_below", twister_numpy_below}, {"twister_python_order", twister_python_order},
-    {"twister_numpy_order", twister_numpy_order}, {NULL, NULL}};
+    {"twister_python", twister_python}, {"twister_numpy", twister_numpy},
+    {"twister_u32", twister_u32}, {"twister_uniform", twister_uniform},
+    {"twister_python_below", twister_python_below}, {"twister_numpy_below", twister_numpy_below},
+    {"twister_python_order", twister_python_order}, {"twister_numpy_order", twister_numpy_order},
+    {NULL, NULL}};

@@ -1,4 +1,5 @@
-// Reductions in Lua. axis is 1-based, negative from the end; nil reduces all. keepdims leaves a 1 where the axis was.
+// Reductions in Lua. axis is 1-based, negative from the end; nil reduces all. keepdims leaves a 1
+// where the axis was.
 #include "bind.h"
 #include "elementwise.h"
 #include "reduce.h"
@@ -9,7 +10,11 @@
 int check_axis(lua_State *L, int arg, int ndim) {
     lua_Integer axis = luaL_checkinteger(L, arg), place = axis < 0 ? axis + ndim : axis - 1;
     if (axis == 0 || place < 0 || place >= ndim)
-        luaL_argerror(L, arg, lua_pushfstring(L, ndim ? "axis %I is not in 1..%d (or -%d..-1)" : "axis %I: a scalar has no axes", axis, ndim, ndim));
+        luaL_argerror(L, arg,
+                      lua_pushfstring(L,
+                                      ndim ? "axis %I is not in 1..%d (or -%d..-1)"
+                                           : "axis %I: a scalar has no axes",
+                                      axis, ndim, ndim));
     return (int)place;
 }
 
@@ -47,7 +52,8 @@ static double *push_results(lua_State *L, const struct asked *a, double **scratc
 }
 
 // The results, at the top of the stack as scratch, become a tensor: (result + offset) * scale.
-static int finish(lua_State *L, const struct asked *a, const double *results, double offset, double scale) {
+static int finish(lua_State *L, const struct asked *a, const double *results, double offset,
+                  double scale) {
     struct tensor *y = push_tensor(L, a->ndim, a->shape);
     for (size_t i = 0; i < a->results; i++) y->data[i] = (float)((results[i] + offset) * scale);
     free_scratch(L, -2);
@@ -57,7 +63,8 @@ static int finish(lua_State *L, const struct asked *a, const double *results, do
 static void need_some(lua_State *L, const struct asked *a, const char *what) {
     char text[SHAPE_TEXT];
     if (a->r.middle == 0 && a->results > 0)
-        luaL_error(L, "%s: nothing to choose from, the shape is %s", what, shape_text(text, a->x->ndim, a->x->shape));
+        luaL_error(L, "%s: nothing to choose from, the shape is %s", what,
+                   shape_text(text, a->x->ndim, a->x->shape));
 }
 
 static int reduce_sum_lua(lua_State *L) {
@@ -101,12 +108,13 @@ static int extreme(lua_State *L, const char *what, bool largest) {
 static int reduce_max_lua(lua_State *L) { return extreme(L, "max", true); }
 static int reduce_min_lua(lua_State *L) { return extreme(L, "min", false); }
 
-// core.argmax(t, axis, keepdims): 1-based places of the first largest, a tensor. Without an axis: one integer, the
-// place in t:reshape(-1).
+// core.argmax(t, axis, keepdims): 1-based places of the first largest, a tensor. Without an axis:
+// one integer, the place in t:reshape(-1).
 static int place(lua_State *L, const char *what, bool largest) {
     struct asked a = check_reduction(L);
     need_some(L, &a, what);
-    if (!a.all && a.r.middle > 1 << 24) luaL_error(L, "%s: a place beyond 2^24 is not exact in a float32 tensor", what);
+    if (!a.all && a.r.middle > 1 << 24)
+        luaL_error(L, "%s: a place beyond 2^24 is not exact in a float32 tensor", what);
     double *scratch, *best = push_results(L, &a, &scratch);
     if (a.results) reduce_place(best, a.x->data, &a.r, largest, scratch);
     if (!a.all) return finish(L, &a, best, 1, 1);
@@ -120,8 +128,8 @@ static int reduce_argmin_lua(lua_State *L) { return place(L, "argmin", false); }
 
 // ---- the adjoint of broadcasting
 
-// The innermost run of dimensions of x that `shape` (padded with ones in front) has as 1: summing over it is one
-// reduction. Returns false when nothing is left to sum.
+// The innermost run of dimensions of x that `shape` (padded with ones in front) has as 1: summing
+// over it is one reduction. Returns false when nothing is left to sum.
 static bool next_sum(struct reduction *r, const int x[], const int shape[], int ndim) {
     int last = ndim - 1;
     while (last >= 0 && (x[last] == shape[last])) last--;
@@ -129,21 +137,25 @@ static bool next_sum(struct reduction *r, const int x[], const int shape[], int 
     int first = last;
     while (first > 0 && shape[first - 1] == 1) first--;
     size_t outer = 1, middle = 1, inner = 1;
-    for (int d = 0; d < ndim; d++) *(d < first ? &outer : d <= last ? &middle : &inner) *= (size_t)x[d];
+    for (int d = 0; d < ndim; d++)
+        *(d < first ? &outer : d <= last ? &middle : &inner) *= (size_t)x[d];
     *r = reduce_plan(outer, middle, inner);
     return true;
 }
 
-// core.sum_to(t, shape): sums t over the dimensions along which `shape` was broadcast to t's. t itself when equal.
+// core.sum_to(t, shape): sums t over the dimensions along which `shape` was broadcast to t's. t
+// itself when equal.
 static int reduce_sum_to(lua_State *L) {
     struct tensor *t = check_tensor(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    int want[TENSOR_MAX_DIMS], padded[TENSOR_MAX_DIMS] = {1, 1, 1, 1}, now[TENSOR_MAX_DIMS] = {1, 1, 1, 1};
+    int want[TENSOR_MAX_DIMS], padded[TENSOR_MAX_DIMS] = {1, 1, 1, 1},
+                               now[TENSOR_MAX_DIMS] = {1, 1, 1, 1};
     int together[TENSOR_MAX_DIMS], ndim = check_shape(L, 2, want);
     if (broadcast_shape(together, ndim, want, t->ndim, t->shape) != t->ndim ||
         memcmp(together, t->shape, sizeof(int) * (size_t)t->ndim) != 0) {
         char from[SHAPE_TEXT], to[SHAPE_TEXT];
-        luaL_error(L, "sum_to: shape %s does not broadcast to %s", shape_text(to, ndim, want), shape_text(from, t->ndim, t->shape));
+        luaL_error(L, "sum_to: shape %s does not broadcast to %s", shape_text(to, ndim, want),
+                   shape_text(from, t->ndim, t->shape));
     }
     lua_settop(L, 1);
     memcpy(padded + t->ndim - ndim, want, sizeof(int) * (size_t)ndim);
@@ -170,6 +182,6 @@ static int reduce_sum_to(lua_State *L) {
 }
 
 const luaL_Reg reduce_functions[] = {
-    {"sum", reduce_sum_lua}, {"mean", reduce_mean_lua}, {"var", reduce_var_lua}, {"max", reduce_max_lua},
-    {"min", reduce_min_lua}, {"argmax", reduce_argmax_lua}, {"argmin", reduce_argmin_lua}, {"sum_to", reduce_sum_to},
-    {NULL, NULL}};
+    {"sum", reduce_sum_lua}, {"mean", reduce_mean_lua}, {"var", reduce_var_lua},
+    {"max", reduce_max_lua}, {"min", reduce_min_lua}, {"argmax", reduce_argmax_lua},
+    {"argmin", reduce_argmin_lua}, {"sum_to", reduce_sum_to}, {NULL, NULL}};

@@ -1,5 +1,6 @@
-// Number by number. A broadcast is first folded: neighbouring dimensions over which every operand walks on evenly become
-// one, so that what is left innermost is a plain run in which an operand either advances by 1 or stands still.
+// Number by number. A broadcast is first folded: neighbouring dimensions over which every operand
+// walks on evenly become one, so that what is left innermost is a plain run in which an operand
+// either advances by 1 or stands still.
 #include "elementwise.h"
 #include "threads.h"
 #include "vec.h"
@@ -14,7 +15,8 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 // ---- folding a broadcast
 
-int broadcast_shape(int shape[TENSOR_MAX_DIMS], int a_ndim, const int a[], int b_ndim, const int b[]) {
+int broadcast_shape(int shape[TENSOR_MAX_DIMS], int a_ndim, const int a[], int b_ndim,
+                    const int b[]) {
     int result[TENSOR_MAX_DIMS], ndim = a_ndim > b_ndim ? a_ndim : b_ndim;
     for (int back = 1; back <= ndim; back++) {
         int m = back <= a_ndim ? a[a_ndim - back] : 1, n = back <= b_ndim ? b[b_ndim - back] : 1;
@@ -39,14 +41,16 @@ static bool folds(const struct walk *w, int operands, const size_t step[]) {
     return true;
 }
 
-static void fold(struct walk *w, int ndim, const int shape[], int operands, const struct operand *const operand[]) {
+static void fold(struct walk *w, int ndim, const int shape[], int operands,
+                 const struct operand *const operand[]) {
     size_t next[OPERANDS]; // the step of the operand's own next dimension outwards
     *w = (struct walk){.total = shape_size(ndim, shape)};
     for (int o = 0; o < operands; o++) next[o] = 1, w->data[o] = operand[o]->data;
     for (int back = 1; back <= ndim; back++) {
         size_t step[OPERANDS], n = (size_t)shape[ndim - back];
         for (int o = 0; o < operands; o++) {
-            size_t own = back <= operand[o]->ndim ? (size_t)operand[o]->shape[operand[o]->ndim - back] : 1;
+            size_t own =
+                back <= operand[o]->ndim ? (size_t)operand[o]->shape[operand[o]->ndim - back] : 1;
             step[o] = own == 1 ? 0 : next[o];
             next[o] *= own;
         }
@@ -61,7 +65,8 @@ static void fold(struct walk *w, int ndim, const int shape[], int operands, cons
     if (w->dims == 0) w->size[w->dims++] = 1;
 }
 
-// Where operand o stands at output number `index`; index is at column `column` of the innermost run.
+// Where operand o stands at output number `index`; index is at column `column` of the innermost
+// run.
 static const float *at(const struct walk *w, int o, size_t row, size_t column) {
     const float *p = w->data[o] + column * w->step[o][0];
     for (int d = 1; d < w->dims; d++) {
@@ -92,7 +97,8 @@ INLINE float apply_binary(enum binary_op op, float a, float b) {
     return 0;
 }
 
-INLINE void binary_loop(enum binary_op op, float *y, const float *a, size_t a_step, const float *b, size_t b_step, size_t n) {
+INLINE void binary_loop(enum binary_op op, float *y, const float *a, size_t a_step, const float *b,
+                        size_t b_step, size_t n) {
     const float a0 = *a, b0 = *b;
     if (a_step && b_step) {
         INDEPENDENT for (size_t i = 0; i < n; i++) y[i] = apply_binary(op, a[i], b[i]);
@@ -104,7 +110,8 @@ INLINE void binary_loop(enum binary_op op, float *y, const float *a, size_t a_st
 }
 
 // One loop is compiled for each op: the constant picks its line of apply_binary.
-static void binary_run(enum binary_op op, float *y, const float *a, size_t sa, const float *b, size_t sb, size_t n) {
+static void binary_run(enum binary_op op, float *y, const float *a, size_t sa, const float *b,
+                       size_t sb, size_t n) {
     switch (op) {
     case BINARY_ADD: binary_loop(BINARY_ADD, y, a, sa, b, sb, n); break;
     case BINARY_SUB: binary_loop(BINARY_SUB, y, a, sa, b, sb, n); break;
@@ -135,13 +142,14 @@ static void binary_piece(void *arg, int piece, int thread) {
     (void)thread;
     while (i < end) {
         size_t row = i / inner, column = i % inner, n = smaller(inner - column, end - i);
-        binary_run(job->op, job->y + i, at(w, 0, row, column), w->step[0][0], at(w, 1, row, column), w->step[1][0], n);
+        binary_run(job->op, job->y + i, at(w, 0, row, column), w->step[0][0], at(w, 1, row, column),
+                   w->step[1][0], n);
         i += n;
     }
 }
 
-void elementwise_binary(enum binary_op op, float *y, int ndim, const int shape[], const struct operand *a,
-                        const struct operand *b) {
+void elementwise_binary(enum binary_op op, float *y, int ndim, const int shape[],
+                        const struct operand *a, const struct operand *b) {
     struct binary_job job = {.op = op, .y = y};
     fold(&job.walk, ndim, shape, 2, (const struct operand *const[]){a, b});
     threads_run(binary_piece, &job, pieces_of(job.walk.total));
@@ -161,7 +169,8 @@ static void where_piece(void *arg, int piece, int thread) {
     (void)thread;
     while (i < end) {
         size_t row = i / inner, column = i % inner, n = smaller(inner - column, end - i);
-        const float *c = at(w, 0, row, column), *a = at(w, 1, row, column), *b = at(w, 2, row, column);
+        const float *c = at(w, 0, row, column), *a = at(w, 1, row, column),
+                    *b = at(w, 2, row, column);
         for (size_t j = 0; j < n; j++) {
             float yes = a[j * w->step[1][0]], no = b[j * w->step[2][0]];
             job->y[i + j] = c[j * w->step[0][0]] != 0 ? yes : no;
@@ -170,8 +179,8 @@ static void where_piece(void *arg, int piece, int thread) {
     }
 }
 
-void elementwise_where(float *y, int ndim, const int shape[], const struct operand *c, const struct operand *a,
-                       const struct operand *b) {
+void elementwise_where(float *y, int ndim, const int shape[], const struct operand *c,
+                       const struct operand *a, const struct operand *b) {
     struct where_job job = {.y = y};
     fold(&job.walk, ndim, shape, 3, (const struct operand *const[]){c, a, b});
     threads_run(where_piece, &job, pieces_of(job.walk.total));

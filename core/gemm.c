@@ -1,5 +1,6 @@
-// Matrix products. The pieces are bands of the result's rows (or of its columns when those are more), their number a
-// function of the sizes alone, so every number is computed by the same BLAS call on any number of threads.
+// Matrix products. The pieces are bands of the result's rows (or of its columns when those are
+// more), their number a function of the sizes alone, so every number is computed by the same BLAS
+// call on any number of threads.
 #include "gemm.h"
 #include "threads.h"
 
@@ -17,10 +18,10 @@ void gemm_prepare(void) {
     done = true;
 }
 
-void gemm_piece(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n, int k, bool ta, bool tb,
-                bool add) {
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n, k, 1, a, lda, b, ldb,
-                add, c, ldc);
+void gemm_piece(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
+                int k, bool ta, bool tb, bool add) {
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n,
+                k, 1, a, lda, b, ldb, add, c, ldc);
 }
 
 struct gemm_job {
@@ -32,15 +33,20 @@ struct gemm_job {
 
 static void gemm_band(void *arg, int piece, int thread) {
     const struct gemm_job *j = arg;
-    size_t matrix = (size_t)(piece / j->bands), first = (size_t)(piece % j->bands) * (size_t)j->band;
+    size_t matrix = (size_t)(piece / j->bands),
+           first = (size_t)(piece % j->bands) * (size_t)j->band;
     size_t m = (size_t)j->m, n = (size_t)j->n, k = (size_t)j->k, whole = j->by_columns ? n : m;
     const float *a = j->a + matrix * m * k, *b = j->b + (j->b_shared ? 0 : matrix * k * n);
     float *c = j->c + matrix * m * n;
     int count = (int)(whole - first) < j->band ? (int)(whole - first) : j->band;
     int lda = j->ta ? j->m : j->k, ldb = j->tb ? j->k : j->n;
     (void)thread;
-    if (j->by_columns) gemm_piece(c + first, j->n, a, lda, b + (j->tb ? first * k : first), ldb, j->m, count, j->k, j->ta, j->tb, j->add);
-    else gemm_piece(c + first * n, j->n, a + (j->ta ? first : first * k), lda, b, ldb, count, j->n, j->k, j->ta, j->tb, j->add);
+    if (j->by_columns)
+        gemm_piece(c + first, j->n, a, lda, b + (j->tb ? first * k : first), ldb, j->m, count, j->k,
+                   j->ta, j->tb, j->add);
+    else
+        gemm_piece(c + first * n, j->n, a + (j->ta ? first : first * k), lda, b, ldb, count, j->n,
+                   j->k, j->ta, j->tb, j->add);
 }
 
 static void run(struct gemm_job *j, int batch) {
@@ -60,12 +66,16 @@ static void run(struct gemm_job *j, int batch) {
     threads_run(gemm_band, j, batch * j->bands);
 }
 
-void gemm(float *c, const float *a, const float *b, int m, int n, int k, bool ta, bool tb, bool add) {
-    struct gemm_job job = {.c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .add = add};
+void gemm(float *c, const float *a, const float *b, int m, int n, int k, bool ta, bool tb,
+          bool add) {
+    struct gemm_job job = {
+        .c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .add = add};
     run(&job, 1);
 }
 
-void gemm_batch(float *c, const float *a, const float *b, int batch, int m, int n, int k, bool ta, bool tb, bool b_shared) {
-    struct gemm_job job = {.c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .b_shared = b_shared};
+void gemm_batch(float *c, const float *a, const float *b, int batch, int m, int n, int k, bool ta,
+                bool tb, bool b_shared) {
+    struct gemm_job job = {
+        .c = c, .a = a, .b = b, .m = m, .n = n, .k = k, .ta = ta, .tb = tb, .b_shared = b_shared};
     run(&job, batch);
 }

@@ -29,7 +29,8 @@ static void swap_tile(const struct swap_job *job, size_t a, size_t m, size_t j0,
                 for (size_t i = i0; i < i1; i++) y[j * y_row + i] = x[i * x_row + j];
             } else {
                 for (size_t i = i0; i < i1; i++)
-                    memcpy(y + j * y_row + i * s->k, x + i * x_row + j * s->k, s->k * sizeof(float));
+                    memcpy(y + j * y_row + i * s->k, x + i * x_row + j * s->k,
+                           s->k * sizeof(float));
             }
         }
     }
@@ -64,9 +65,11 @@ struct runs_job {
 
 static void runs_piece(void *arg, int piece, int thread) {
     const struct runs_job *job = arg;
-    size_t row = (size_t)piece * job->rows_a_piece, end = smaller(row + job->rows_a_piece, job->rows);
+    size_t row = (size_t)piece * job->rows_a_piece,
+           end = smaller(row + job->rows_a_piece, job->rows);
     (void)thread;
-    for (; row < end; row++) memcpy(job->y + row * job->y_step, job->x + row * job->x_step, job->count * sizeof(float));
+    for (; row < end; row++)
+        memcpy(job->y + row * job->y_step, job->x + row * job->x_step, job->count * sizeof(float));
 }
 
 void move_runs(float *y, size_t y_step, const float *x, size_t x_step, size_t rows, size_t count) {
@@ -75,17 +78,20 @@ void move_runs(float *y, size_t y_step, const float *x, size_t x_step, size_t ro
     threads_run(runs_piece, &job, (int)((rows + job.rows_a_piece - 1) / job.rows_a_piece));
 }
 
-void move_pad(float *y, const int y_shape[TENSOR_MAX_DIMS], const float *x, const int x_shape[TENSOR_MAX_DIMS],
-              const int before[TENSOR_MAX_DIMS], float value) {
+void move_pad(float *y, const int y_shape[TENSOR_MAX_DIMS], const float *x,
+              const int x_shape[TENSOR_MAX_DIMS], const int before[TENSOR_MAX_DIMS], float value) {
     size_t size = shape_size(TENSOR_MAX_DIMS, y_shape), run = (size_t)x_shape[3];
     for (size_t i = 0; i < size; i++) y[i] = value;
     for (int a = 0; a < x_shape[0]; a++) {
         for (int b = 0; b < x_shape[1]; b++) {
             size_t plane = (size_t)(before[0] + a) * (size_t)y_shape[1] + (size_t)(before[1] + b);
-            float *to = y + (plane * (size_t)y_shape[2] + (size_t)before[2]) * (size_t)y_shape[3] + before[3];
-            const float *from = x + ((size_t)a * (size_t)x_shape[1] + (size_t)b) * (size_t)x_shape[2] * run;
+            float *to = y + (plane * (size_t)y_shape[2] + (size_t)before[2]) * (size_t)y_shape[3] +
+                        before[3];
+            const float *from =
+                x + ((size_t)a * (size_t)x_shape[1] + (size_t)b) * (size_t)x_shape[2] * run;
             for (int c = 0; c < x_shape[2]; c++)
-                memcpy(to + (size_t)c * (size_t)y_shape[3], from + (size_t)c * run, run * sizeof(float));
+                memcpy(to + (size_t)c * (size_t)y_shape[3], from + (size_t)c * run,
+                       run * sizeof(float));
         }
     }
 }
@@ -93,7 +99,8 @@ void move_pad(float *y, const int y_shape[TENSOR_MAX_DIMS], const float *x, cons
 // ---- rows
 
 void move_take(float *y, const float *x, const int *rows, size_t n, size_t count) {
-    for (size_t i = 0; i < n; i++) memcpy(y + i * count, x + (size_t)rows[i] * count, count * sizeof(float));
+    for (size_t i = 0; i < n; i++)
+        memcpy(y + i * count, x + (size_t)rows[i] * count, count * sizeof(float));
 }
 
 void move_add_rows(float *y, const float *x, const int *rows, size_t n, size_t count) {

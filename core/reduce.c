@@ -1,5 +1,5 @@
-// Reductions. A task is one part of one outer row: it leaves inner doubles in scratch, and the parts of a row are then
-// joined in order. Small tasks travel together in one piece of work.
+// Reductions. A task is one part of one outer row: it leaves inner doubles in scratch, and the
+// parts of a row are then joined in order. Small tasks travel together in one piece of work.
 #include "reduce.h"
 #include "threads.h"
 #include "vec.h"
@@ -14,14 +14,17 @@ static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 struct reduction reduce_plan(size_t outer, size_t middle, size_t inner) {
     size_t parts = middle * inner / TASK + 1;
-    return (struct reduction){outer, middle, inner, smaller(smaller(parts, MOST_PARTS), middle ? middle : 1)};
+    return (struct reduction){outer, middle, inner,
+                              smaller(smaller(parts, MOST_PARTS), middle ? middle : 1)};
 }
 
 size_t reduce_scratch(const struct reduction *r) { return r->outer * r->parts * r->inner; }
 
 struct job;
-// Reduces rows x[0..rows) of `inner` numbers to out[0..inner); first is the row's place in the whole.
-typedef void reduce_task(double *out, const float *x, size_t rows, size_t first, size_t outer, const struct job *job);
+// Reduces rows x[0..rows) of `inner` numbers to out[0..inner); first is the row's place in the
+// whole.
+typedef void reduce_task(double *out, const float *x, size_t rows, size_t first, size_t outer,
+                         const struct job *job);
 
 struct job {
     const struct reduction *r;
@@ -36,12 +39,14 @@ struct job {
 static void run_tasks(void *arg, int piece, int thread) {
     const struct job *job = arg;
     const struct reduction *r = job->r;
-    size_t begin = (size_t)piece * job->tasks_a_piece, end = smaller(begin + job->tasks_a_piece, r->outer * r->parts);
+    size_t begin = (size_t)piece * job->tasks_a_piece,
+           end = smaller(begin + job->tasks_a_piece, r->outer * r->parts);
     (void)thread;
     for (size_t t = begin; t < end; t++) {
         size_t outer = t / r->parts, part = t % r->parts;
         size_t first = r->middle * part / r->parts, last = r->middle * (part + 1) / r->parts;
-        job->task(job->partial + t * r->inner, job->x + (outer * r->middle + first) * r->inner, last - first, first, outer, job);
+        job->task(job->partial + t * r->inner, job->x + (outer * r->middle + first) * r->inner,
+                  last - first, first, outer, job);
     }
 }
 
@@ -73,7 +78,8 @@ INLINE double sum_run(const float *x, size_t n, double centre, bool squared) {
     return total;
 }
 
-INLINE void sum_columns(double *restrict out, const float *restrict x, size_t rows, size_t inner, const double *centre) {
+INLINE void sum_columns(double *restrict out, const float *restrict x, size_t rows, size_t inner,
+                        const double *centre) {
     for (size_t column = 0; column < inner; column += COLUMNS) {
         size_t n = smaller(COLUMNS, inner - column);
         double sum[COLUMNS] = {0}, middle[COLUMNS] = {0};
@@ -81,7 +87,8 @@ INLINE void sum_columns(double *restrict out, const float *restrict x, size_t ro
         for (size_t m = 0; m < rows; m++) {
             const float *row = x + m * inner + column;
             if (centre) {
-                for (size_t i = 0; i < n; i++) sum[i] += (row[i] - middle[i]) * (row[i] - middle[i]);
+                for (size_t i = 0; i < n; i++)
+                    sum[i] += (row[i] - middle[i]) * (row[i] - middle[i]);
             } else {
                 for (size_t i = 0; i < n; i++) sum[i] += row[i];
             }
@@ -90,7 +97,8 @@ INLINE void sum_columns(double *restrict out, const float *restrict x, size_t ro
     }
 }
 
-static void sum_task(double *out, const float *x, size_t rows, size_t first, size_t outer, const struct job *job) {
+static void sum_task(double *out, const float *x, size_t rows, size_t first, size_t outer,
+                     const struct job *job) {
     size_t inner = job->r->inner;
     (void)first;
     if (inner > 1) {
@@ -103,7 +111,8 @@ static void sum_task(double *out, const float *x, size_t rows, size_t first, siz
     }
 }
 
-void reduce_sum(double *y, const float *x, const struct reduction *r, const double *centre, double *scratch) {
+void reduce_sum(double *y, const float *x, const struct reduction *r, const double *centre,
+                double *scratch) {
     struct job job = {.r = r, .x = x, .centre = centre, .partial = scratch, .task = sum_task};
     run(&job);
     for (size_t o = 0; o < r->outer; o++) {
@@ -116,7 +125,8 @@ void reduce_sum(double *y, const float *x, const struct reduction *r, const doub
 
 // ---- the largest and the smallest. Smallest is largest of the negated; NaN beats everything.
 
-INLINE bool beats(float b, float a, bool largest) { // without branches, so that loops become vectors
+// Without branches, so that loops become vectors.
+INLINE bool beats(float b, float a, bool largest) {
     return (largest ? b > a : b < a) | ((b != b) & (a == a));
 }
 
@@ -127,7 +137,8 @@ INLINE vec better_lanes(vec a, vec b, bool largest) {
     return select(beats | ((b != b) & (a == a)), b, a);
 }
 
-// The best lane, by folding halves together: which lane wins is anybody's guess, so branches would be slow.
+// The best lane, by folding halves together: which lane wins is anybody's guess, so branches would
+// be slow.
 INLINE float best_lane(vec lanes, bool largest) {
     float twice[2 * VL];
     store(twice + VL, lanes);
@@ -163,7 +174,8 @@ INLINE void extreme_columns(double *out, const float *x, size_t rows, size_t inn
     }
 }
 
-static void extreme_task(double *out, const float *x, size_t rows, size_t first, size_t outer, const struct job *job) {
+static void extreme_task(double *out, const float *x, size_t rows, size_t first, size_t outer,
+                         const struct job *job) {
     size_t inner = job->r->inner;
     (void)first, (void)outer;
     if (inner == 1) *out = job->largest ? extreme_run(x, rows, true) : extreme_run(x, rows, false);
@@ -171,14 +183,16 @@ static void extreme_task(double *out, const float *x, size_t rows, size_t first,
     else extreme_columns(out, x, rows, inner, false);
 }
 
-void reduce_extreme(double *y, const float *x, const struct reduction *r, bool largest, double *scratch) {
+void reduce_extreme(double *y, const float *x, const struct reduction *r, bool largest,
+                    double *scratch) {
     struct job job = {.r = r, .x = x, .partial = scratch, .task = extreme_task, .largest = largest};
     run(&job);
     for (size_t o = 0; o < r->outer; o++) {
         const double *part = scratch + o * r->parts * r->inner;
         for (size_t i = 0; i < r->inner; i++) {
             float best = (float)part[i];
-            for (size_t p = 1; p < r->parts; p++) best = better(best, (float)part[p * r->inner + i], largest);
+            for (size_t p = 1; p < r->parts; p++)
+                best = better(best, (float)part[p * r->inner + i], largest);
             y[o * r->inner + i] = best;
         }
     }
@@ -186,7 +200,8 @@ void reduce_extreme(double *y, const float *x, const struct reduction *r, bool l
 
 // ---- and where it is
 
-static void place_task(double *out, const float *x, size_t rows, size_t first, size_t outer, const struct job *job) {
+static void place_task(double *out, const float *x, size_t rows, size_t first, size_t outer,
+                       const struct job *job) {
     size_t inner = job->r->inner;
     (void)outer;
     for (size_t i = 0; i < inner; i++) {
@@ -198,7 +213,8 @@ static void place_task(double *out, const float *x, size_t rows, size_t first, s
     }
 }
 
-void reduce_place(double *y, const float *x, const struct reduction *r, bool largest, double *scratch) {
+void reduce_place(double *y, const float *x, const struct reduction *r, bool largest,
+                  double *scratch) {
     struct job job = {.r = r, .x = x, .partial = scratch, .task = place_task, .largest = largest};
     run(&job);
     for (size_t o = 0; o < r->outer; o++) {

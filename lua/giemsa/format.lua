@@ -1,17 +1,22 @@
---- A tensor as text, laid out as NumPy does: columns aligned, as many digits as tell the float32 values apart (at most
---- eight), exponents when the sizes differ much, and only three values at each end of a dimension when there are many.
+--- A tensor as text, laid out as NumPy does: columns aligned, as many digits as tell the float32
+--- values apart (at most eight), exponents when the sizes differ much, and only three values at
+--- each end of a dimension when there are many.
 local core = require "giemsa.core"
 
 local format = {}
 
 local THRESHOLD, WIDTH, DIGITS = 1000, 75, 8
 
-local function is_finite(x) return x == x and x ~= math.huge and x ~= -math.huge end
+-- "nan", "inf" or "-inf", or false for any other number.
+local function not_finite(x)
+  return x ~= x and "nan" or x == math.huge and "inf" or x == -math.huge and "-inf"
+end
 local function float32(x) return (string.unpack("<f", string.pack("<f", x))) end
 
 -- ---- one number
 
--- "%.{n}{kind}" with the fewest n <= 8 that still reads back as the same float32, without trailing zeros.
+-- "%.{n}{kind}" with the fewest n <= 8 that still reads back as the same float32, without trailing
+-- zeros.
 local function shortest(x, kind)
   for digits = 0, DIGITS do
     local text = ("%." .. digits .. kind):format(x)
@@ -19,7 +24,8 @@ local function shortest(x, kind)
   end
 end
 
--- The parts of a number: whole "-12", fraction "5" (perhaps empty), exponent "e+10" (perhaps empty).
+-- The parts of a number: whole "-12", fraction "5" (perhaps empty), exponent "e+10" (perhaps
+-- empty).
 local function split(text)
   return text:match("^(-?%d+)%.?(%d*)(e?[-+]?%d*)$")
 end
@@ -33,7 +39,9 @@ local function needs_exponents(numbers)
   local largest, smallest = 0, math.huge
   for _, x in ipairs(numbers) do
     local size = math.abs(x)
-    if size > 0 and is_finite(x) then largest, smallest = math.max(largest, size), math.min(smallest, size) end
+    if size > 0 and not not_finite(x) then
+      largest, smallest = math.max(largest, size), math.min(smallest, size)
+    end
   end
   return largest >= 1e8 or largest > 0 and (smallest < 1e-4 or largest / smallest > 1000)
 end
@@ -42,20 +50,24 @@ end
 local function writer(numbers)
   local exponents, left, right, tail = needs_exponents(numbers), 0, 0, 0
   for _, x in ipairs(numbers) do
-    if is_finite(x) then
+    if not not_finite(x) then
       local whole, fraction, exponent = parts_of(x, exponents)
-      left, right, tail = math.max(left, #whole), math.max(right, #fraction), math.max(tail, #exponent)
+      left, right = math.max(left, #whole), math.max(right, #fraction)
+      tail = math.max(tail, #exponent)
     end
   end
   local width = left + 1 + right + tail
   for _, x in ipairs(numbers) do
-    if not is_finite(x) then width = math.max(width, x == -math.huge and 4 or 3) end
+    width = math.max(width, #(not_finite(x) or ""))
   end
   return function(x)
-    if not is_finite(x) then return (" "):rep(width - (x == -math.huge and 4 or 3)) .. (x ~= x and "nan" or x < 0 and "-inf" or "inf") end
-    local whole, fraction, exponent = parts_of(x, exponents)
-    if exponents then whole, fraction, exponent = split(("%." .. right .. "e"):format(x)) end -- all digits, no padding
-    local text = whole .. "." .. fraction .. (" "):rep(exponents and 0 or right - #fraction) .. exponent
+    local text = not_finite(x)
+    if not text then
+      local whole, fraction, exponent = parts_of(x, exponents)
+      if exponents then whole, fraction, exponent = split(("%." .. right .. "e"):format(x)) -- all digits
+      else fraction = fraction .. (" "):rep(right - #fraction) end
+      text = whole .. "." .. fraction .. exponent
+    end
     return (" "):rep(width - #text) .. text
   end
 end
@@ -79,7 +91,8 @@ local function collect(t, summarise, into)
   return into
 end
 
--- The innermost brackets: values with a space between, wrapped at WIDTH with `indent` in front of each line.
+-- The innermost brackets: values with a space between, wrapped at WIDTH with `indent` in front of
+-- each line.
 local function write_row(t, write, summarise, indent, room)
   local lines, line = {}, indent
   for _, i in ipairs(shown(t.shape[1], summarise)) do
@@ -98,17 +111,20 @@ local function write_block(t, write, summarise, indent, room)
   if t.ndim == 1 then return write_row(t, write, summarise, indent, room - 1) end
   local blocks = {}
   for _, i in ipairs(shown(t.shape[1], summarise)) do
-    blocks[#blocks + 1] = indent .. (i and write_block(t[i], write, summarise, indent .. " ", room - 1) or "...")
+    local block = i and write_block(t[i], write, summarise, indent .. " ", room - 1) or "..."
+    blocks[#blocks + 1] = indent .. block
   end
   return "[" .. table.concat(blocks, ("\n"):rep(t.ndim - 1)):sub(#indent + 1) .. "]"
 end
 
 -- One number by itself: "3.0", "1e-05", "nan".
 local function write_single(x)
-  if not is_finite(x) then return x ~= x and "nan" or x < 0 and "-inf" or "inf" end
+  if not_finite(x) then return not_finite(x) end
   local whole, fraction, exponent = parts_of(x, true)
   local power, digits = tonumber(exponent:sub(2)), whole:gsub("-", "") .. fraction
-  if x ~= 0 and (power < -4 or power >= 16) then return whole .. (#fraction > 0 and "." or "") .. fraction .. exponent end
+  if x ~= 0 and (power < -4 or power >= 16) then
+    return whole .. (#fraction > 0 and "." or "") .. fraction .. exponent
+  end
   if power < 0 then digits, power = ("0"):rep(-power) .. digits, 0 end
   digits = digits .. ("0"):rep(power + 2 - #digits)
   return whole:match("^-?"):sub(1, 1) .. digits:sub(1, power + 1) .. "." .. digits:sub(power + 2)
@@ -128,7 +144,9 @@ end
 --- "(2, 3)" as in error messages.
 ---@param shape integer[]
 ---@return string
-function format.shape(shape) return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")") end
+function format.shape(shape)
+  return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")")
+end
 
 --- Shape and values: what print(t) shows.
 ---@param t tensor

@@ -1,11 +1,12 @@
---- The plain methods and operators of tensors, from the core. giemsa.ops then replaces those that have a gradient by
---- ones that record it; what stays here (comparison, argmax, isnan, ...) is never recorded.
+--- The plain methods and operators of tensors, from the core. giemsa.ops then replaces those that
+--- have a gradient by ones that record it; what stays here (comparison, argmax, isnan, ...) is
+--- never recorded.
 local core = require "giemsa.core"
 require "giemsa.format"
 
---- Shapes broadcast as NumPy's: lined up at the last dimension, where one has 1 or nothing its value is used again.
---- Axes are 1-based, negative from the end; without an axis a reduction is over everything and gives a single number as a
---- tensor. Wrong types, shapes and axes raise.
+--- Shapes broadcast as NumPy's: lined up at the last dimension, where one has 1 or nothing its
+--- value is used again. Axes are 1-based, negative from the end; without an axis a reduction is
+--- over everything and gives a single number as a tensor. Wrong types, shapes and axes raise.
 ---@class tensor : userdata
 ---@field shape integer[] a fresh table
 ---@field ndim integer
@@ -93,7 +94,8 @@ methods.std = core.std
 ---@return tensor
 function methods:isnan() return core.ne(self, self) end
 
---- Are all values equal to other's within abs + rel * |other|? Shapes must broadcast; NaN equals nothing.
+--- Are all values equal to other's within abs + rel * |other|? Shapes must broadcast; NaN equals
+--- nothing.
 ---@param other tensor|number
 ---@param abs number? default 1e-6
 ---@param rel number? default 1e-5

@@ -1,6 +1,7 @@
---- Random numbers that repeat. One global stream, seeded 42 at the start, gives a lesson's own draws in file order;
---- seed(n) starts it anew. Everything else that needs randomness (layers, shuffling, augmentation) draws from streams of
---- its own, named by (seed, consumer, ...), so no draw depends on another's or on the threads.
+--- Random numbers that repeat. One global stream, seeded 42 at the start, gives a lesson's own
+--- draws in file order; seed(n) starts it anew. Everything else that needs randomness (layers,
+--- shuffling, augmentation) draws from streams of its own, named by (seed, consumer, ...), so no
+--- draw depends on another's or on the threads.
 local core = require "giemsa.core"
 
 local random = {}
@@ -8,13 +9,19 @@ local random = {}
 local FRESH = 42
 local seed_now, consumers, arrays, stream
 
--- Consumer 0 is the global stream itself: numbers one by one in (0, 0, 0), whole tensors in (0, n, 1).
-local function start(seed) seed_now, consumers, arrays, stream = seed, 0, 0, core.stream(seed, 0, 0, 0) end
+-- Consumer 0 is the global stream itself: numbers one by one in (0, 0, 0), whole tensors in (0, n,
+-- 1).
+local function start(seed)
+  seed_now, consumers, arrays, stream = seed, 0, 0, core.stream(seed, 0, 0, 0)
+end
 start(FRESH)
 
 local function need(kind, who, value, level)
   local ok = type(value) == "number" and (kind ~= "integer" or value % 1 == 0)
-  if not ok then error(("%s: expected %s, got %s"):format(who, kind == "integer" and "a whole number" or "a number", tostring(value)), (level or 2) + 1) end
+  if not ok then
+    local what = kind == "integer" and "a whole number" or "a number"
+    error(("%s: expected %s, got %s"):format(who, what, tostring(value)), (level or 2) + 1)
+  end
   return kind == "integer" and math.tointeger(value) or value
 end
 
@@ -26,15 +33,16 @@ function random.seed(n) start(need("integer", "seed", n)) end
 ---@return integer
 function random.get_seed() return seed_now end
 
---- A number for somebody who needs a stream of his own: 1, 2, 3, ... since the last seed(). For library code:
---- core.uniform(shape, low, high, random.get_seed(), random.consumer(), b, c).
+--- A number for somebody who needs a stream of his own: 1, 2, 3, ... since the last seed(). For
+--- library code: core.uniform(shape, low, high, random.get_seed(), random.consumer(), b, c).
 ---@return integer
 function random.consumer()
   consumers = consumers + 1
   return consumers
 end
 
---- The name (seed, a, b, c) of the stream of the next whole tensor: of the given seed, else the global one's next.
+--- The name (seed, a, b, c) of the stream of the next whole tensor: of the given seed, else the
+--- global one's next.
 ---@param seed integer?
 ---@return integer seed, integer a, integer b, integer c
 function random.stream(seed)
@@ -75,7 +83,10 @@ function random.integer(low, high)
   if high == nil then low, high = 1, low end
   low, high = need("integer", "integer", low), need("integer", "integer", high)
   local count = high - low + 1
-  if count < 1 or count > 0xffffffff then error(("integer: there is no range %d..%d to draw from (at most 2^32-1 values)"):format(low, high), 2) end
+  if count < 1 or count > 0xffffffff then
+    error(("integer: there is no range %d..%d to draw from (at most 2^32-1 values)")
+      :format(low, high), 2)
+  end
   return low + core.stream_below(stream, count)
 end
 
@@ -103,7 +114,9 @@ end
 ---@generic T
 ---@param list T[]
 ---@return T[]
-function random.shuffle(list) return reorder(need_list("shuffle", list), core.stream_permutation(stream, #list)) end
+function random.shuffle(list)
+  return reorder(need_list("shuffle", list), core.stream_permutation(stream, #list))
+end
 
 --- One element of a list.
 ---@generic T
@@ -122,7 +135,9 @@ end
 function random.sample(list, k)
   need_list("sample", list)
   k = need("integer", "sample", k)
-  if k < 0 or k > #list then error(("sample: cannot take %d of %d elements"):format(k, #list), 2) end
+  if k < 0 or k > #list then
+    error(("sample: cannot take %d of %d elements"):format(k, #list), 2)
+  end
   local order, taken = core.stream_permutation(stream, #list), {}
   for i = 1, k do taken[i] = list[order[i]] end
   return taken
@@ -136,8 +151,11 @@ local twister = {}
 -- Called in brackets: a tail call would leave the error level short of one.
 local function new_twister(who, make, seed, below, order)
   seed = need("integer", who, seed, 3)
-  if seed < 0 or seed > 0xffffffff then error(("%s: the seed must be in 0..2^32-1, got %d"):format(who, seed), 3) end
-  return setmetatable({ state = make(seed), below_core = below, order_core = order }, { __index = twister })
+  if seed < 0 or seed > 0xffffffff then
+    error(("%s: the seed must be in 0..2^32-1, got %d"):format(who, seed), 3)
+  end
+  local self = { state = make(seed), below_core = below, order_core = order }
+  return setmetatable(self, { __index = twister })
 end
 
 --- The next number in [0, 1), 53 bits.
@@ -149,7 +167,10 @@ twister.random_sample = twister.random -- its name in NumPy
 function twister:bits32() return core.twister_u32(self.state) end
 --- A number in [low, high).
 ---@return number
-function twister:uniform(low, high) return (low or 0) + ((high or 1) - (low or 0)) * self:random() end
+function twister:uniform(low, high)
+  low, high = low or 0, high or 1
+  return low + (high - low) * self:random()
+end
 --- A whole number 0..n-1 (Python's randrange; NumPy's legacy masked draw).
 ---@param n integer
 ---@return integer
@@ -161,18 +182,22 @@ function twister:permutation(n) return self.order_core(self.state, n) end
 --- Shuffles a list in place as Python's random.shuffle or NumPy's shuffle would, and returns it.
 function twister:shuffle(list) return reorder(need_list("shuffle", list), self:permutation(#list)) end
 
---- Python's random.Random(seed): random(), bits32() (getrandbits(32)), below(n) (randrange), shuffle(list).
+--- Python's random.Random(seed): random(), bits32() (getrandbits(32)), below(n) (randrange),
+--- shuffle(list).
 ---@param seed integer 0..2^32-1
 ---@return giemsa.twister
 function random.python(seed)
-  return (new_twister("python", core.twister_python, seed, core.twister_python_below, core.twister_python_order))
+  local below, order = core.twister_python_below, core.twister_python_order
+  return (new_twister("python", core.twister_python, seed, below, order))
 end
 
---- numpy.random.RandomState(seed): random_sample(), uniform(low, high), permutation(n) (from 1; NumPy's is from 0), shuffle(list).
+--- numpy.random.RandomState(seed): random_sample(), uniform(low, high), permutation(n) (from 1;
+--- NumPy's is from 0), shuffle(list).
 ---@param seed integer 0..2^32-1
 ---@return giemsa.twister
 function random.numpy(seed)
-  return (new_twister("numpy", core.twister_numpy, seed, core.twister_numpy_below, core.twister_numpy_order))
+  local below, order = core.twister_numpy_below, core.twister_numpy_order
+  return (new_twister("numpy", core.twister_numpy, seed, below, order))
 end
 
 --- The order that Python's `random.seed(seed); random.shuffle(list)` puts n things in, from 1.

@@ -1,11 +1,12 @@
---- Tensors: float32 numbers in at most 4 dimensions, contiguous, the last dimension fastest. Pictures are
---- (batch, height, width, channels). Rows and axes count from 1; axis -1 is the last.
+--- Tensors: float32 numbers in at most 4 dimensions, contiguous, the last dimension fastest.
+--- Pictures are (batch, height, width, channels). Rows and axes count from 1; axis -1 is the last.
 local core = require "giemsa.core"
 local ops = require "giemsa.ops" -- makes arithmetic record its gradients
 local options = require "giemsa.options"
 local random = require "giemsa.random"
 
--- Makes a complaint of the core that of our caller. Always called in brackets: a tail call has no level to count.
+-- Makes a complaint of the core that of our caller. Always called in brackets: a tail call has no
+-- level to count.
 local checked = require("giemsa.ops.base").result
 
 ---@class giemsa.tensor
@@ -18,7 +19,9 @@ local tensor = {}
 function tensor.from(values)
   if core.is_tensor(values) then return values:copy() end
   if type(values) == "number" then return core.full({}, values) end
-  if type(values) ~= "table" then error("tensor: expected a table of numbers, a number or a tensor, got " .. type(values), 2) end
+  if type(values) ~= "table" then
+    error("tensor: expected a table of numbers, a number or a tensor, got " .. type(values), 2)
+  end
   return (checked("tensor", pcall(core.from_table, values)))
 end
 
@@ -37,7 +40,10 @@ local function shape_of(...) return type(...) == "table" and ... or { ... } end
 --- All ones.
 ---@param ... integer|integer[] the shape
 ---@return tensor
-function tensor.ones(...) return (checked("ones", pcall(core.full, select("#", ...) == 0 and {} or shape_of(...), 1))) end
+function tensor.ones(...)
+  local shape = select("#", ...) == 0 and {} or shape_of(...)
+  return (checked("ones", pcall(core.full, shape, 1)))
+end
 
 --- All the same value.
 ---@param shape integer[]
@@ -66,11 +72,14 @@ end
 local function need_numbers(who, ...)
   for i = 1, select("#", ...) do
     local x = select(i, ...)
-    if type(x) ~= "number" then error(("%s: expected numbers, argument %d is a %s"):format(who, i, type(x)), 3) end
+    if type(x) ~= "number" then
+      error(("%s: expected numbers, argument %d is a %s"):format(who, i, type(x)), 3)
+    end
   end
 end
 
---- As NumPy's arange: start, start + step, ... before stop (stop itself is left out); arange(n) is 0, 1, ..., n-1.
+--- As NumPy's arange: start, start + step, ... before stop (stop itself is left out); arange(n) is
+--- 0, 1, ..., n-1.
 ---@param start number
 ---@param stop number?
 ---@param step number? default 1
@@ -91,7 +100,9 @@ end
 function tensor.linspace(start, stop, n)
   n = n or 50
   need_numbers("linspace", start, stop, n)
-  if n < 0 or n % 1 ~= 0 then error(("linspace: the number of points must be a whole number >= 0, got %s"):format(n), 2) end
+  if n < 0 or n % 1 ~= 0 then
+    error(("linspace: the number of points must be a whole number >= 0, got %s"):format(n), 2)
+  end
   local t = progression("linspace", start, n > 1 and (stop - start) / (n - 1) or 0, n)
   if n > 1 then t[n] = stop end
   return t
@@ -105,12 +116,13 @@ local function shape_and_options(who, known, ...)
   return table.move(given, 1, #given, 1, {}), given
 end
 
---- Random numbers, evenly from low up to (not including) high: tensor.uniform{2, 3, low = -1, high = 1, seed = 7}.
---- Without a seed they come from giemsa.random's global stream.
+--- Random numbers, evenly from low up to (not including) high: tensor.uniform{2, 3, low = -1, high
+--- = 1, seed = 7}. Without a seed they come from giemsa.random's global stream.
 ---@param ... integer|table the shape (2, 3), or a table: shape, low (0), high (1), seed
 ---@return tensor
 function tensor.uniform(...)
-  local shape, given = shape_and_options("uniform", { low = "number", high = "number", seed = "integer" }, ...)
+  local known = { low = "number", high = "number", seed = "integer" }
+  local shape, given = shape_and_options("uniform", known, ...)
   local low, high = given.low or 0, given.high or 1
   return (checked("uniform", pcall(core.uniform, shape, low, high, random.stream(given.seed))))
 end
@@ -119,8 +131,10 @@ end
 ---@param ... integer|table the shape (2, 3), or a table: shape, mean (0), std (1), seed
 ---@return tensor
 function tensor.normal(...)
-  local shape, given = shape_and_options("normal", { mean = "number", std = "number", seed = "integer" }, ...)
-  return (checked("normal", pcall(core.normal, shape, given.mean or 0, given.std or 1, random.stream(given.seed))))
+  local known = { mean = "number", std = "number", seed = "integer" }
+  local shape, given = shape_and_options("normal", known, ...)
+  local mean, std = given.mean or 0, given.std or 1
+  return (checked("normal", pcall(core.normal, shape, mean, std, random.stream(given.seed))))
 end
 
 --- A tensor from a NumPy file: float32, or float64, uint8, int32, int64, bool converted.
@@ -141,7 +155,9 @@ function tensor.stack(list, axis)
   axis = axis or 1
   local widened = {}
   for i, t in ipairs(list) do
-    if not core.is_tensor(t) then error(("stack: element %d is a %s, not a tensor"):format(i, type(t)), 2) end
+    if not core.is_tensor(t) then
+      error(("stack: element %d is a %s, not a tensor"):format(i, type(t)), 2)
+    end
     local shape = t.shape
     local place = axis < 0 and axis + #shape + 2 or axis
     if math.type(place) ~= "integer" or place < 1 or place > #shape + 1 then
@@ -170,6 +186,8 @@ tensor.where = ops.where
 ---@param numbers integer[]|tensor class numbers 1..classes
 ---@param classes integer
 ---@return tensor # (n, classes)
-function tensor.one_hot(numbers, classes) return (checked("one_hot", pcall(core.one_hot, numbers, classes))) end
+function tensor.one_hot(numbers, classes)
+  return (checked("one_hot", pcall(core.one_hot, numbers, classes)))
+end
 
 return setmetatable(tensor, { __call = function(_, values) return tensor.from(values) end })

@@ -135,27 +135,24 @@ local function is_figure(thing)
   return type(thing) == "table" and thing.script ~= nil and thing.png ~= nil
 end
 
-local function picture_of(thing)
-  local image = require "giemsa.image"
-  if type(thing) == "string" then
-    local picture, message = image.read(thing)
-    return picture or error("show: " .. message, 0)
-  end
-  if core.is_tensor(thing) then return image.from_tensor(thing) end
-  return thing
+-- A figure or a picture, of anything that show takes.
+local function drawable(thing)
+  if is_figure(thing) then return thing end
+  local pictures = require "giemsa.plot.pictures"
+  if core.is_tensor(thing) and thing.ndim == 4 then return pictures.images(thing) end
+  return pictures.picture_of(thing, "show")
 end
 
 local shown = 0
 
 -- A file to name when there is no terminal to draw on.
-local function path_for(thing, width)
-  if type(thing) == "string" then return thing end
+local function path_of(thing)
   if is_figure(thing) and thing.path then return thing.path end
   shown = shown + 1
   local path = ("out/picture-%d.png"):format(shown)
   local ok, message = core.write_file(path, thing:png())
   if not ok then error("show: " .. message, 0) end
-  return path, width
+  return path
 end
 
 -- The desktop's viewer, when somebody sits at one.
@@ -168,51 +165,56 @@ local function open_in_viewer(path)
   core.start_program { "xdg-open", path }
 end
 
+local function by_path(thing, path)
+  path = path or path_of(thing)
+  open_in_viewer(path)
+  return ("[image %dx%d -> %s]\n"):format(thing.width, thing.height, path)
+end
+
 local function in_blocks(thing, columns, rows)
   if is_figure(thing) and not thing.pictures then
     return thing:text(math.min(columns, 110), math.min(rows, 30))
   end
-  local image = require "giemsa.image"
-  local picture = is_figure(thing) and image.decode(thing:png()) or thing
+  local picture = is_figure(thing) and require("giemsa.image").decode(thing:png()) or thing
   local width, height = fitted(picture.width, picture.height, columns, 2 * rows)
-  return blocks(picture:resize(width, height, "area"):bytes(), width, height)
+  return blocks(picture:convert(3):resize(width, height, "area"):bytes(), width, height)
 end
 
-local function one(thing)
-  local protocol = show.protocol()
-  if protocol == "none" then
-    local path = path_for(thing)
-    open_in_viewer(path)
-    if type(thing) == "string" then return ("[image -> %s]\n"):format(path) end
-    return ("[image %dx%d -> %s]\n"):format(thing.width, thing.height, path)
-  end
-  if not is_figure(thing) then thing = picture_of(thing) end
+local function one(given)
+  local protocol, thing = show.protocol(), drawable(given)
+  if protocol == "none" then return by_path(thing, type(given) == "string" and given or nil) end
   local columns, rows, cell = room()
   if protocol == "blocks" then return in_blocks(thing, columns, rows) end
-  local needed = math.ceil(thing.width / cell[1])
-  local fine = is_figure(thing) and cell[2] >= 30 and 2
-    or 1 -- small pixels: draw a figure with twice as many
-  local png = thing:png(fine)
-  if protocol == "iterm" then return iterm(png, math.min(columns, needed * fine)) end
-  return kitty(png, needed * fine > columns and columns or nil)
+  -- where pixels are small a figure is drawn with twice as many
+  local scale = is_figure(thing) and cell[2] >= 30 and 2 or 1
+  local needed = math.ceil(scale * thing.width / cell[1])
+  local png = is_figure(thing) and thing:png(scale) or thing:png()
+  if protocol == "iterm" then return iterm(png, math.min(columns, needed)) end
+  return kitty(png, needed > columns and columns or nil)
 end
 
---- Shows a figure of giemsa.plot, a picture, a tensor (h, w, c), the path of an image file, or a
---- list of these.
----
---- giemsa.show(x) is the same. Where nothing can be drawn, the picture is written to out/ and its
---- path printed.
+--- Shows something, as show does, but raises plain messages (level 0), for callers that know better
+--- where the lesson's line is.
 ---@param thing any
-function show.show(thing)
-  local list = type(thing) == "table" and not is_figure(thing) and thing[1] ~= nil and thing
-    or { thing }
-  io.stdout:flush()
-  for _, each in ipairs(list) do
-    local ok, text = pcall(one, each)
-    if not ok then error(text, 3) end
+function show.write(thing)
+  local is_list = type(thing) == "table" and not is_figure(thing) and thing[1] ~= nil
+  for _, each in ipairs(is_list and thing or { thing }) do
+    local text = one(each)
     io.stdout:write(text)
+    io.stdout:flush()
   end
-  io.stdout:flush()
 end
 
-return setmetatable(show, { __call = function(_, thing) show.show(thing) end })
+local function present(thing)
+  local ok, message = pcall(show.write, thing)
+  if not ok then error(message, 3) end
+end
+
+--- Shows a figure of giemsa.plot, a picture, a tensor (h, w, c) or (n, h, w, c), the path of an
+--- image file, or a list of these. giemsa.show(x) is the same.
+---
+--- Where nothing can be drawn, the picture is written to out/ and its path printed.
+---@param thing any
+function show.show(thing) present(thing) end
+
+return setmetatable(show, { __call = function(_, thing) present(thing) end })

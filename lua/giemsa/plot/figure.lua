@@ -115,8 +115,10 @@ end
 --- Shows it in the terminal where that is possible (see giemsa.show).
 ---@return giemsa.figure self
 function Figure:show()
-  require "giemsa.show"(self)
-  return self
+  return base.at_caller(function()
+    require("giemsa.show").write(self)
+    return self
+  end)
 end
 
 -- ---- options

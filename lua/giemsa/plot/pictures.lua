@@ -22,15 +22,16 @@ local function range_of(x)
   return { low, high > low and high or low + 1 }
 end
 
-local function picture_of(given, i)
+--- A picture of a picture, a tensor (h, w, c) or a path. Raises plain messages, `who` in front.
+---@return giemsa.picture
+function plot.picture_of(given, who)
   if image.is_picture(given) then return given end
   if core.is_tensor(given) then return image.from_tensor(given, { range = range_of(given) }) end
   if type(given) == "string" then
     local picture, why = image.read(given)
-    return picture or error("images: " .. why, 0)
+    return picture or error(("%s: %s"):format(who, why), 0)
   end
-  error(("images: picture %d must be a picture, a tensor or a path, got %s"):format(i, type(given)),
-    0)
+  error(("%s: expected a picture, a tensor or a path, got %s"):format(who, type(given)), 0)
 end
 
 -- A batch of shape (n, h, w, c) is its rows; they share one range.
@@ -41,7 +42,7 @@ local function pictures_of(given)
     for i = 1, #given do list[i] = image.from_tensor(given[i], { range = range }) end
   else
     for i, one in ipairs(type(given) == "table" and given or { given }) do
-      list[i] = picture_of(one, i)
+      list[i] = plot.picture_of(one, "images: picture " .. i)
     end
   end
   if #list == 0 then error("images: there is no picture to draw", 0) end

@@ -89,7 +89,6 @@ $(BUILD)/flags: FORCE
 # ---- the two commands of the README, and the rest
 
 export GIEMSA_BUILD := $(BUILD)
-export GIEMSA_SANITIZE := $(SANITIZE)
 MAKE_IT = +@$(if $(filter no,$(DEPS)),,FULL=$(FULL) .ci/deps &&) $(MAKE) --no-print-directory all
 PROGRAM = $(BUILD)/bin/giemsa
 
@@ -109,14 +108,18 @@ bench: all
 	@$(PROGRAM) tests/bench.lua $(T)
 
 ##: make asan, make tsan    the tests under the sanitizers; T=names as above
-# Built for one instruction set, since that is slow enough.
-asan tsan:
-	@$(MAKE) --no-print-directory sanitized BUILD=build-$@ SANITIZE=$(SANITIZE_$@) CFLAGS='-O1 -g' \
-	  ISAS=$(firstword $(filter v3 base,$(ISAS)))
-SANITIZE_asan = address,undefined
-SANITIZE_tsan = thread
-sanitized: all
-	@$(PROGRAM) tests/run.lua -s sanitized $(T)
+asan tsan: all
+	@$(PROGRAM) tests/run.lua -s $@ $(T)
+
+# Other ways to build. With a sanitizer for one instruction set only, since that is slow enough.
+ONE_ISA = $(firstword $(filter v3 base,$(ISAS)))
+ANOTHER = +@$(MAKE) --no-print-directory all BUILD=$@
+build-asan:
+	$(ANOTHER) SANITIZE=address,undefined CFLAGS='-O1 -g' ISAS=$(ONE_ISA)
+build-tsan:
+	$(ANOTHER) SANITIZE=thread CFLAGS='-O1 -g' ISAS=$(ONE_ISA)
+build-clang:
+	$(ANOTHER) CC=clang
 
 ##: make install, uninstall PREFIX=/usr/local DESTDIR=
 SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
@@ -132,5 +135,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run test bench asan tsan sanitized install uninstall clean FORCE
+.PHONY: all help run test bench asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

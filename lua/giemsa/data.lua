@@ -3,6 +3,7 @@
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 local Source = require "giemsa.data.source"
+local folder = require "giemsa.data.folder"
 
 local data = {}
 
@@ -34,6 +35,11 @@ function data.array(x, y, given)
     shuffle = o.shuffle ~= false, seed = o.seed,
   }, ArraySource)
 end
+
+--- The paths of all pictures in a folder and below it, sorted (imutils' list_images gives them in the disk's order).
+---@param root string
+---@return string[]
+function data.list_images(root) return folder.all("list_images", root, 2) end
 
 --- The patient a cell picture is of: "C116" for ".../C116P77ThinF_IMG_20150930_171809_cell_83.png";
 --- nil when the name does not tell.

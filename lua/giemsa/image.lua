@@ -128,6 +128,13 @@ function picture:save(path)
   return self
 end
 
+--- Shows it in the terminal where that is possible, else says where it is (giemsa.show).
+---@return giemsa.picture self
+function picture:show()
+  require("giemsa.show").write(self)
+  return self
+end
+
 local LINE = { color = "table|number", thickness = "number" }
 
 --- A straight line by a round pen.

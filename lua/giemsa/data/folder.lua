@@ -52,6 +52,18 @@ function folder.pictures(who, root, class, follow_links, level)
   return names
 end
 
+--- All pictures under root, sorted by path.
+function folder.all(who, root, level)
+  local paths = {}
+  for _, one in ipairs(walk(who, root, false, {}, level + 1)) do
+    for _, name in ipairs(one) do
+      if folder.is_picture(name) then paths[#paths + 1] = one.path .. "/" .. name end
+    end
+  end
+  table.sort(paths, core.byte_less)
+  return paths
+end
+
 --- The names of the folders in root, and how many pictures lie beside them.
 function folder.classes(who, root, level)
   local classes, loose = {}, 0

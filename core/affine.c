@@ -1,7 +1,8 @@
-// The affine map of data augmentation. A row of the output is done in spans: first all coordinates (double, as scipy: row *
-// M0 + column * M1 + M2, not incremental, so the same for every span), mapped into the picture by the fill mode and split
-// into two tap indices and a fraction; then all pixels. Compiled without fused multiply-add (Makefile): a coordinate
-// that should be a whole number is one, and "constant" fills exactly what scipy fills.
+// The affine map of data augmentation. A row of the output is done in spans: first all coordinates
+// (double, as scipy: row * M0 + column * M1 + M2, not incremental, so the same for every span),
+// mapped into the picture by the fill mode and split into two tap indices and a fraction; then all
+// pixels. Compiled without fused multiply-add (Makefile): a coordinate that should be a whole
+// number is one, and "constant" fills exactly what scipy fills.
 #include "affine.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@
 static void multiply(double out[2][3], const double a[2][3], const double b[2][3]) {
     double product[2][3];
     for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 3; j++) product[i][j] = a[i][0] * b[0][j] + a[i][1] * b[1][j] + (j == 2 ? a[i][2] : 0);
+        for (int j = 0; j < 3; j++)
+            product[i][j] = a[i][0] * b[0][j] + a[i][1] * b[1][j] + (j == 2 ? a[i][2] : 0);
     memcpy(out, product, sizeof product);
 }
 
@@ -25,7 +27,8 @@ bool transform_matrix(double M[2][3], const struct transform *t, int height, int
     const double shift[2][3] = {{1, 0, t->tx}, {0, 1, t->ty}};
     const double slant[2][3] = {{1, -sin(shear), 0}, {0, cos(shear), 0}};
     const double zoom[2][3] = {{t->zx, 0, 0}, {0, t->zy, 0}};
-    const double to_centre[2][3] = {{1, 0, row}, {0, 1, column}}, from_centre[2][3] = {{1, 0, -row}, {0, 1, -column}};
+    const double to_centre[2][3] = {{1, 0, row}, {0, 1, column}},
+                 from_centre[2][3] = {{1, 0, -row}, {0, 1, -column}};
     double A[2][3] = {{1, 0, 0}, {0, 1, 0}};
     bool any = false;
     if (t->theta != 0) multiply(A, A, rotation), any = true;
@@ -44,25 +47,27 @@ struct taps {
     float fraction; // of second
 };
 
-static int clamp_index(double c, int n) { return c > 0 ? (c < n - 1 ? (int)c : n - 1) : 0; } // NaN: 0
+// NaN: 0.
+static double clamp(double c, int n) { return c > 0 ? (c < n - 1 ? c : n - 1) : 0; }
 
 // NaN and coordinates without a meaning land at 0 or n-1: never outside.
 static struct taps clamped_taps(double c, int n) {
-    int first = clamp_index(c, n > 1 ? n - 1 : 1); // at most n-2, so that second = first + 1 exists; the fraction is then 1
-    c = c > 0 ? (c < n - 1 ? c : n - 1) : 0;
-    return (struct taps){first, n > 1 ? first + 1 : first, (float)(c - first)};
+    if (n == 1) return (struct taps){0, 0, 0};
+    int first = (int)clamp(c, n - 1); // at most n-2: second exists, and has all the weight at n-1
+    return (struct taps){first, first + 1, (float)(clamp(c, n) - first)};
 }
 
 // abc|cba|abc: period 2n, each border pixel twice.
 static int reflected_index(double floor_of_c, int n) {
     double i = fmod(floor_of_c, 2.0 * n);
     if (i < 0) i += 2.0 * n;
-    return clamp_index(i < n ? i : 2.0 * n - 1 - i, n);
+    return (int)clamp(i < n ? i : 2.0 * n - 1 - i, n);
 }
 
 static struct taps reflected_taps(double c, int n) {
     double below = floor(c);
-    return (struct taps){reflected_index(below, n), reflected_index(below + 1, n), (float)(c - below)};
+    return (struct taps){reflected_index(below, n), reflected_index(below + 1, n),
+                         (float)(c - below)};
 }
 
 // scipy's "wrap" has period n-1, not n.
@@ -76,7 +81,8 @@ static struct taps wrapped_taps(double c, int n) {
 
 enum { SPAN = 64 };
 
-struct span { // for SPAN columns of one output row: float offsets of the four taps' rows and columns
+// For SPAN columns of one output row: float offsets of the four taps' rows and columns.
+struct span {
     ptrdiff_t row_first[SPAN], row_second[SPAN], column_first[SPAN], column_second[SPAN];
     float row_fraction[SPAN], column_fraction[SPAN];
     bool outside[SPAN]; // FILL_CONSTANT: this pixel is cval
@@ -91,11 +97,13 @@ static struct taps taps_of(double c, int n, enum fill_mode fill) {
 }
 
 // fill is a constant at each call, so each mode has its own loop.
-static inline __attribute__((always_inline)) void locate(struct span *s, const double M[2][3], int row, int column, int count, int height,
-                                                         int width, int channels, enum fill_mode fill) {
+static inline __attribute__((always_inline)) void
+locate(struct span *s, const double M[2][3], int row, int column, int count, int height, int width,
+       int channels, enum fill_mode fill) {
     ptrdiff_t line = (ptrdiff_t)width * channels;
     for (int i = 0; i < count; i++) {
-        double y = row * M[0][0] + (column + i) * M[0][1] + M[0][2], x = row * M[1][0] + (column + i) * M[1][1] + M[1][2];
+        double y = row * M[0][0] + (column + i) * M[0][1] + M[0][2];
+        double x = row * M[1][0] + (column + i) * M[1][1] + M[1][2];
         struct taps down = taps_of(y, height, fill), across = taps_of(x, width, fill);
         s->row_first[i] = down.first * line;
         s->row_second[i] = down.second * line;
@@ -103,45 +111,56 @@ static inline __attribute__((always_inline)) void locate(struct span *s, const d
         s->column_first[i] = (ptrdiff_t)across.first * channels;
         s->column_second[i] = (ptrdiff_t)across.second * channels;
         s->column_fraction[i] = across.fraction;
-        s->outside[i] = fill == FILL_CONSTANT && !(y >= 0 && y <= height - 1 && x >= 0 && x <= width - 1);
+        s->outside[i] =
+            fill == FILL_CONSTANT && !(y >= 0 && y <= height - 1 && x >= 0 && x <= width - 1);
     }
 }
 
-static void locate_by_mode(struct span *s, const double M[2][3], int row, int column, int count, int height, int width, int channels,
-                           enum fill_mode fill) {
+static void locate_by_mode(struct span *s, const double M[2][3], int row, int column, int count,
+                           int height, int width, int channels, enum fill_mode fill) {
     switch (fill) {
-    case FILL_NEAREST: locate(s, M, row, column, count, height, width, channels, FILL_NEAREST); break;
-    case FILL_CONSTANT: locate(s, M, row, column, count, height, width, channels, FILL_CONSTANT); break;
-    case FILL_REFLECT: locate(s, M, row, column, count, height, width, channels, FILL_REFLECT); break;
+    case FILL_NEAREST:
+        locate(s, M, row, column, count, height, width, channels, FILL_NEAREST);
+        break;
+    case FILL_CONSTANT:
+        locate(s, M, row, column, count, height, width, channels, FILL_CONSTANT);
+        break;
+    case FILL_REFLECT:
+        locate(s, M, row, column, count, height, width, channels, FILL_REFLECT);
+        break;
     case FILL_WRAP: locate(s, M, row, column, count, height, width, channels, FILL_WRAP); break;
     }
 }
 
 // The pixels of a span, written `step` floats apart (negative: mirrored).
-static inline __attribute__((always_inline)) void blend(float *out, ptrdiff_t step, const float *in, const struct span *s, int count,
-                                                        int channels) {
+static inline __attribute__((always_inline)) void
+blend(float *out, ptrdiff_t step, const float *in, const struct span *s, int count, int channels) {
     for (int i = 0; i < count; i++, out += step) {
         const float *p = in + s->row_first[i], *q = in + s->row_second[i];
         ptrdiff_t l = s->column_first[i], r = s->column_second[i];
         float fy = s->row_fraction[i], fx = s->column_fraction[i], gy = 1 - fy, gx = 1 - fx;
-        for (int c = 0; c < channels; c++) out[c] = p[l + c] * gy * gx + p[r + c] * gy * fx + q[l + c] * fy * gx + q[r + c] * fy * fx;
+        for (int c = 0; c < channels; c++)
+            out[c] = (p[l + c] * gx + p[r + c] * fx) * gy + (q[l + c] * gx + q[r + c] * fx) * fy;
     }
 }
 
-static void fill_outside(float *out, ptrdiff_t step, const struct span *s, int count, int channels, float cval) {
+static void fill_outside(float *out, ptrdiff_t step, const struct span *s, int count, int channels,
+                         float cval) {
     for (int i = 0; i < count; i++, out += step)
         for (int c = 0; c < channels && s->outside[i]; c++) out[c] = cval;
 }
 
 // As affine_apply, with the output's rows or columns mirrored (the flips come after the map).
-static void apply(float *out, const float *in, const double M[2][3], int height, int width, int channels, enum fill_mode fill, float cval,
-                  bool mirror_columns, bool mirror_rows) {
+static void apply(float *out, const float *in, const double M[2][3], int height, int width,
+                  int channels, enum fill_mode fill, float cval, bool mirror_columns,
+                  bool mirror_rows) {
     struct span s;
     ptrdiff_t step = mirror_columns ? -channels : channels;
     for (int row = 0; row < height; row++) {
         int to_row = mirror_rows ? height - 1 - row : row;
         for (int column = 0; column < width; column += SPAN) {
-            int count = width - column < SPAN ? width - column : SPAN, to_column = mirror_columns ? width - 1 - column : column;
+            int count = width - column < SPAN ? width - column : SPAN;
+            int to_column = mirror_columns ? width - 1 - column : column;
             float *to = out + ((ptrdiff_t)to_row * width + to_column) * channels;
             locate_by_mode(&s, M, row, column, count, height, width, channels, fill);
             if (channels == 3) blend(to, step, in, &s, count, 3);
@@ -152,17 +171,21 @@ static void apply(float *out, const float *in, const double M[2][3], int height,
     }
 }
 
-void affine_apply(float *out, const float *in, const double M[2][3], int height, int width, int channels, enum fill_mode fill, float cval) {
+void affine_apply(float *out, const float *in, const double M[2][3], int height, int width,
+                  int channels, enum fill_mode fill, float cval) {
     apply(out, in, M, height, width, channels, fill, cval, false, false);
 }
 
 // ---- what follows the map
 
-static void copy_mirrored(float *out, const float *in, int height, int width, int channels, bool mirror_columns, bool mirror_rows) {
+static void copy_mirrored(float *out, const float *in, int height, int width, int channels,
+                          bool mirror_columns, bool mirror_rows) {
     for (int row = 0; row < height; row++)
         for (int column = 0; column < width; column++) {
-            int from_row = mirror_rows ? height - 1 - row : row, from_column = mirror_columns ? width - 1 - column : column;
-            memcpy(out, in + ((ptrdiff_t)from_row * width + from_column) * channels, (size_t)channels * sizeof *out);
+            int from_row = mirror_rows ? height - 1 - row : row;
+            int from_column = mirror_columns ? width - 1 - column : column;
+            memcpy(out, in + ((ptrdiff_t)from_row * width + from_column) * channels,
+                   (size_t)channels * sizeof *out);
             out += channels;
         }
 }
@@ -182,20 +205,21 @@ static void shift_channels(float *pixels, size_t n, float shift) {
 
 static float to_byte(float v) { return v > 0 ? (v < 255 ? (float)(int)v : 255) : 0; }
 
-// On bytes, cut and not rounded, as Pillow does it. (keras-preprocessing 1.1.2 also stretches the contrast to 0..255
-// first, by mistake; Keras 2.9 and we do not.)
+// On bytes, cut and not rounded, as Pillow does it. (keras-preprocessing 1.1.2 also stretches the
+// contrast to 0..255 first, by mistake; Keras 2.9 and we do not.)
 static void scale_brightness(float *pixels, size_t n, float factor) {
     for (size_t i = 0; i < n; i++) pixels[i] = to_byte(to_byte(pixels[i]) * factor);
 }
 
-void transform_apply(float *out, const float *in, const struct transform *t, int height, int width, int channels, enum fill_mode fill,
-                     float cval, float *scratch) {
+void transform_apply(float *out, const float *in, const struct transform *t, int height, int width,
+                     int channels, enum fill_mode fill, float cval, float *scratch) {
     (void)scratch; // the flips are folded into the map
     double M[2][3];
     size_t n = (size_t)height * (size_t)width * (size_t)channels;
     if (n == 0) return;
     if (transform_matrix(M, t, height, width))
-        apply(out, in, M, height, width, channels, fill, cval, t->flip_horizontal, t->flip_vertical);
+        apply(out, in, M, height, width, channels, fill, cval, t->flip_horizontal,
+              t->flip_vertical);
     else copy_mirrored(out, in, height, width, channels, t->flip_horizontal, t->flip_vertical);
     if (t->channel_shift != 0) shift_channels(out, n, (float)t->channel_shift);
     if (t->brightness != 1) scale_brightness(out, n, (float)t->brightness);

@@ -1,5 +1,5 @@
-// Pictures in Lua: a userdata of bytes outside the tensor type. What takes options is completed in lua/giemsa/image.lua, which
-// adds to core.picture_methods.
+// Pictures in Lua: a userdata of bytes outside the tensor type. What takes options is completed in
+// lua/giemsa/image.lua, which adds to core.picture_methods.
 #include "bind.h"
 #include "draw.h"
 #include "image.h"
@@ -13,7 +13,9 @@
 
 // ---- pictures as values
 
-static size_t byte_count(const struct image *im) { return (size_t)im->height * (size_t)im->width * (size_t)im->channels; }
+static size_t byte_count(const struct image *im) {
+    return (size_t)im->height * (size_t)im->width * (size_t)im->channels;
+}
 
 struct image *check_picture(lua_State *L, int arg) {
     struct image *im = luaL_checkudata(L, arg, PICTURE_TYPE);
@@ -36,7 +38,8 @@ static int picture_release(lua_State *L) {
 // Pushes a new picture, contents undefined; raises when there is no memory.
 static struct image *push_sized(lua_State *L, int height, int width, int channels) {
     if ((long long)height * width > IMAGE_MAX_PIXELS)
-        luaL_error(L, "%d x %d pixels is too large (at most %d million)", width, height, IMAGE_MAX_PIXELS >> 20);
+        luaL_error(L, "%d x %d pixels is too large (at most %d million)", width, height,
+                   IMAGE_MAX_PIXELS >> 20);
     struct image *im = push_picture(L);
     account_memory(L, (size_t)height * (size_t)width * (size_t)channels);
     if (image_create(im, height, width, channels) != 0) raise_error(L);
@@ -46,11 +49,13 @@ static struct image *push_sized(lua_State *L, int height, int width, int channel
 static unsigned char color_byte(lua_State *L, int arg, int index) {
     int is_integer;
     lua_Integer v = lua_tointegerx(L, index, &is_integer);
-    if (!is_integer || v < 0 || v > 255) luaL_argerror(L, arg, "a colour is whole numbers from 0 to 255");
+    if (!is_integer || v < 0 || v > 255)
+        luaL_argerror(L, arg, "a colour is whole numbers from 0 to 255");
     return (unsigned char)v;
 }
 
-// {r, g, b}, or one number for all channels. With a fourth channel, three numbers are an opaque colour.
+// {r, g, b}, or one number for all channels. With a fourth channel, three numbers are an opaque
+// colour.
 static void check_color(lua_State *L, int arg, int channels, unsigned char color[4]) {
     memset(color, 255, 4);
     if (lua_isnumber(L, arg)) {
@@ -60,7 +65,8 @@ static void check_color(lua_State *L, int arg, int channels, unsigned char color
     luaL_checktype(L, arg, LUA_TTABLE);
     int n = (int)lua_rawlen(L, arg);
     if (n != channels && !(channels == 4 && n == 3))
-        luaL_argerror(L, arg, lua_pushfstring(L, "a picture with channels = %d needs a colour with as many numbers, got %d", channels, n));
+        luaL_argerror(L, arg, lua_pushfstring(L, "a picture with channels = %d needs a colour with "
+                                                 "as many numbers, got %d", channels, n));
     for (int i = 0; i < n; i++, lua_pop(L, 1)) {
         lua_rawgeti(L, arg, i + 1);
         color[i] = color_byte(L, arg, -1);
@@ -81,7 +87,7 @@ static int check_wanted_channels(lua_State *L, int arg) {
     return channels;
 }
 
-// core.image_read(path, channels): a picture, or nil and why. channels 3, 1, or 0 as the file has it.
+// core.image_read(path, channels): a picture, or nil and why. channels 0: as the file has it.
 static int read_file(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     int channels = check_wanted_channels(L, 2);
@@ -100,7 +106,8 @@ static int decode(lua_State *L) {
 
 // core.image_new(width, height, channels, color)
 static int new_image(lua_State *L) {
-    int width = check_int(L, 1, 1, IMAGE_MAX_SIDE), height = check_int(L, 2, 1, IMAGE_MAX_SIDE), channels = check_int(L, 3, 1, 4);
+    int width = check_int(L, 1, 1, IMAGE_MAX_SIDE), height = check_int(L, 2, 1, IMAGE_MAX_SIDE),
+        channels = check_int(L, 3, 1, 4);
     unsigned char color[4];
     check_color(L, 4, channels, color);
     struct image *im = push_sized(L, height, width, channels);
@@ -108,22 +115,30 @@ static int new_image(lua_State *L) {
     return 1;
 }
 
-static unsigned char rounded_byte(float v) { return v > 0 ? (v < 255 ? (unsigned char)(v + 0.5f) : 255) : 0; } // NaN: 0
+// NaN: 0.
+static unsigned char rounded_byte(float v) {
+    return v > 0 ? (v < 255 ? (unsigned char)(v + 0.5f) : 255) : 0;
+}
 
-// core.image_from_tensor(x, low, high): x (height, width, channels) or (height, width); low..high becomes 0..255, cut.
+// core.image_from_tensor(x, low, high): x (height, width, channels) or (height, width); low..high
+// becomes 0..255, cut.
 static int from_tensor(lua_State *L) {
     struct tensor *t = check_tensor(L, 1);
     double low = luaL_checknumber(L, 2), high = luaL_checknumber(L, 3);
     int channels = t->ndim == 3 ? t->shape[2] : 1;
-    bool fits = (t->ndim == 2 || t->ndim == 3) && t->size > 0 && channels <= 4 && t->shape[0] <= IMAGE_MAX_SIDE && t->shape[1] <= IMAGE_MAX_SIDE;
+    bool fits = (t->ndim == 2 || t->ndim == 3) && t->size > 0 && channels <= 4 &&
+                t->shape[0] <= IMAGE_MAX_SIDE && t->shape[1] <= IMAGE_MAX_SIDE;
     if (!fits) {
         char text[SHAPE_TEXT];
-        luaL_argerror(L, 1, lua_pushfstring(L, "a picture needs shape (height, width, channels) with 1 to 4 channels, or (height, width); got %s",
-                                            shape_text(text, t->ndim, t->shape)));
+        shape_text(text, t->ndim, t->shape);
+        luaL_argerror(L, 1, lua_pushfstring(L, "a picture needs shape (height, width, channels) "
+                                               "with 1 to 4 channels, or (height, width); got %s",
+                                            text));
     }
     float scale = (float)(255 / (high - low)), offset = (float)low;
     struct image *im = push_sized(L, t->shape[0], t->shape[1], channels);
-    for (size_t i = 0; i < t->size; i++) im->pixels[i] = rounded_byte((t->data[i] - offset) * scale);
+    for (size_t i = 0; i < t->size; i++)
+        im->pixels[i] = rounded_byte((t->data[i] - offset) * scale);
     return 1;
 }
 
@@ -142,7 +157,9 @@ static enum resize_rule check_rule(lua_State *L, int arg) {
     const char *name = luaL_optstring(L, arg, "nearest");
     for (int rule = RESIZE_NEAREST; rule <= RESIZE_AREA; rule++)
         if (strcmp(name, names[rule]) == 0) return (enum resize_rule)rule;
-    return (enum resize_rule)luaL_argerror(L, arg, lua_pushfstring(L, "interpolation is one of nearest, bilinear, area; got '%s'", name));
+    return (enum resize_rule)luaL_argerror(
+        L, arg,
+        lua_pushfstring(L, "interpolation is one of nearest, bilinear, area; got '%s'", name));
 }
 
 // picture:resize(width, height, rule)
@@ -151,7 +168,8 @@ static int picture_resize(lua_State *L) {
     int width = check_int(L, 2, 1, IMAGE_MAX_SIDE), height = check_int(L, 3, 1, IMAGE_MAX_SIDE);
     enum resize_rule rule = check_rule(L, 4);
     struct image *out = push_sized(L, height, width, im->channels);
-    void *scratch = push_scratch(L, resize_scratch_bytes(im->height, im->width, height, width, im->channels));
+    void *scratch =
+        push_scratch(L, resize_scratch_bytes(im->height, im->width, height, width, im->channels));
     resize(out, im, rule, scratch);
     free_scratch(L, -1);
     lua_pop(L, 1);
@@ -178,7 +196,8 @@ static int picture_convert(lua_State *L) {
 }
 
 static int picture_copy(lua_State *L) {
-    struct image *im = check_picture(L, 1), *out = push_sized(L, im->height, im->width, im->channels);
+    struct image *im = check_picture(L, 1);
+    struct image *out = push_sized(L, im->height, im->width, im->channels);
     memcpy(out->pixels, im->pixels, byte_count(im));
     return 1;
 }
@@ -218,18 +237,20 @@ static int line(lua_State *L) {
     struct image *im = check_picture(L, 1);
     unsigned char color[4];
     check_color(L, 7, im->channels, color);
-    draw_line(im, luaL_checknumber(L, 2), luaL_checknumber(L, 3), luaL_checknumber(L, 4), luaL_checknumber(L, 5), luaL_checknumber(L, 6), color);
+    draw_line(im, luaL_checknumber(L, 2), luaL_checknumber(L, 3), luaL_checknumber(L, 4),
+              luaL_checknumber(L, 5), luaL_checknumber(L, 6), color);
     return 0;
 }
 
-// core.image_rectangle(picture, x0, y0, x1, y1, thickness, color): the corner pixels; thickness 0 fills.
+// core.image_rectangle(picture, x0, y0, x1, y1, thickness, color): thickness 0 fills.
 static int rectangle(lua_State *L) {
     enum { FAR = 1 << 28 };
     struct image *im = check_picture(L, 1);
     unsigned char color[4];
     check_color(L, 7, im->channels, color);
-    draw_rectangle(im, check_int(L, 2, -FAR, FAR), check_int(L, 3, -FAR, FAR), check_int(L, 4, -FAR, FAR), check_int(L, 5, -FAR, FAR),
-                   check_int(L, 6, 0, FAR), color);
+    draw_rectangle(im, check_int(L, 2, -FAR, FAR), check_int(L, 3, -FAR, FAR),
+                   check_int(L, 4, -FAR, FAR), check_int(L, 5, -FAR, FAR), check_int(L, 6, 0, FAR),
+                   color);
     return 0;
 }
 
@@ -237,15 +258,22 @@ static int rectangle(lua_State *L) {
 static int paste(lua_State *L) {
     struct image *im = check_picture(L, 1), *other = check_picture(L, 4);
     if (im->channels != other->channels)
-        luaL_argerror(L, 4, lua_pushfstring(L, "a picture of %d channels does not fit into one of %d; use convert", other->channels, im->channels));
-    draw_image(im, check_int(L, 2, -IMAGE_MAX_SIDE, IMAGE_MAX_SIDE), check_int(L, 3, -IMAGE_MAX_SIDE, IMAGE_MAX_SIDE), other);
+        luaL_argerror(
+            L, 4,
+            lua_pushfstring(L, "a picture of %d channels does not fit into one of %d; use convert",
+                            other->channels, im->channels));
+    draw_image(im, check_int(L, 2, -IMAGE_MAX_SIDE, IMAGE_MAX_SIDE),
+               check_int(L, 3, -IMAGE_MAX_SIDE, IMAGE_MAX_SIDE), other);
     return 0;
 }
 
 static struct text_style check_style(lua_State *L, int arg) {
-    struct text_style style = {.scale = luaL_checknumber(L, arg), .thickness = luaL_checknumber(L, arg + 1)};
-    luaL_argcheck(L, style.scale > 0 && style.scale <= TEXT_MAX_SCALE, arg, "scale must be above 0 and at most 1000");
-    luaL_argcheck(L, style.thickness > 0 && style.thickness <= IMAGE_MAX_SIDE, arg + 1, "thickness must be above 0 and at most 32768");
+    struct text_style style = {.scale = luaL_checknumber(L, arg),
+                               .thickness = luaL_checknumber(L, arg + 1)};
+    luaL_argcheck(L, style.scale > 0 && style.scale <= TEXT_MAX_SCALE, arg,
+                  "scale must be above 0 and at most 1000");
+    luaL_argcheck(L, style.thickness > 0 && style.thickness <= IMAGE_MAX_SIDE, arg + 1,
+                  "thickness must be above 0 and at most 32768");
     return style;
 }
 
@@ -293,7 +321,8 @@ static int picture_index(lua_State *L) {
 
 static int picture_equal(lua_State *L) {
     struct image *a = luaL_testudata(L, 1, PICTURE_TYPE), *b = luaL_testudata(L, 2, PICTURE_TYPE);
-    lua_pushboolean(L, a && b && a->pixels && b->pixels && a->height == b->height && a->width == b->width && a->channels == b->channels &&
+    lua_pushboolean(L, a && b && a->pixels && b->pixels && a->height == b->height &&
+                           a->width == b->width && a->channels == b->channels &&
                            memcmp(a->pixels, b->pixels, byte_count(a)) == 0);
     return 1;
 }
@@ -310,17 +339,22 @@ static int is_picture(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg methods[] = {{"to_tensor", to_tensor}, {"resize", picture_resize}, {"crop", picture_crop},
-                                   {"convert", picture_convert}, {"copy", picture_copy}, {"png", picture_png}, {"bytes", picture_bytes},
-                                   {"release", picture_release}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"to_tensor", to_tensor},     {"resize", picture_resize},   {"crop", picture_crop},
+    {"convert", picture_convert}, {"copy", picture_copy},       {"png", picture_png},
+    {"bytes", picture_bytes},     {"release", picture_release}, {NULL, NULL}};
 
-static const luaL_Reg metamethods[] = {{"__eq", picture_equal}, {"__tostring", picture_tostring}, {"__gc", picture_release},
-                                       {"__close", picture_release}, {NULL, NULL}};
+static const luaL_Reg metamethods[] = {{"__eq", picture_equal},
+                                       {"__tostring", picture_tostring},
+                                       {"__gc", picture_release},
+                                       {"__close", picture_release},
+                                       {NULL, NULL}};
 
-const luaL_Reg image_functions[] = {{"image_read", read_file}, {"image_decode", decode}, {"image_new", new_image},
-                                    {"image_from_tensor", from_tensor}, {"image_write", write_file}, {"image_line", line},
-                                    {"image_rectangle", rectangle}, {"image_paste", paste}, {"image_text", text},
-                                    {"image_text_size", text_size}, {"is_picture", is_picture}, {NULL, NULL}};
+const luaL_Reg image_functions[] = {
+    {"image_read", read_file},          {"image_decode", decode},    {"image_new", new_image},
+    {"image_from_tensor", from_tensor}, {"image_write", write_file}, {"image_line", line},
+    {"image_rectangle", rectangle},     {"image_paste", paste},      {"image_text", text},
+    {"image_text_size", text_size},     {"is_picture", is_picture},  {NULL, NULL}};
 
 // Sets core.picture_methods in the table at the top.
 void open_image(lua_State *L) {

@@ -1,6 +1,6 @@
-// Compression: repeated strings of the last 32 KB become (length, distance) pairs, found by a hash of three bytes; the
-// pairs and the bytes that are left, a block of them at a time, get Huffman codes made for that block. stb_image_write
-// was not used for this: it ends the process when memory does.
+// Compression: repeated strings of the last 32 KB become (length, distance) pairs, found by a hash
+// of three bytes; the pairs and the bytes that are left, a block of them at a time, get Huffman
+// codes made for that block. (stb_image_write would end the process when memory does.)
 #include "deflate.h"
 #include "mem.h"
 #include "sys.h"
@@ -14,20 +14,21 @@ enum {
     WINDOW = 1 << 15,
     SHORTEST = 3,
     LONGEST = 258,
-    CHAIN = 24,           // candidates tried for a match
-    BLOCK = 1 << 15,      // tokens in a block
-    LITERALS = 286,       // bytes, end of block, lengths
+    CHAIN = 24,      // candidates tried for a match
+    BLOCK = 1 << 15, // tokens in a block
+    LITERALS = 286,  // bytes, end of block, lengths
     DISTANCES = 30,
     END_OF_BLOCK = 256,
     LONGEST_CODE = 15,
-    LENGTH_CODES = 19,    // the alphabet in which code lengths are written
+    LENGTH_CODES = 19, // the alphabet in which code lengths are written
 };
 
 struct token { // a byte (distance 0), or a copy
     uint16_t length, distance;
 };
 
-struct code { // of each symbol: bits, already in the order they are written, and how many (0: not used)
+// Of each symbol: its bits, in the order they are written, and how many (0: not used).
+struct code {
     uint16_t bits[LITERALS];
     unsigned char length[LITERALS];
 };
@@ -38,7 +39,8 @@ struct deflater {
     uint64_t bits; // not yet written, the first one lowest
     int bit_count;
     bool failed; // no memory: nothing more is written
-    int head[WINDOW], previous[WINDOW]; // hash -> last position + 1; position % WINDOW -> the one before + 1
+    int head[WINDOW];     // hash -> last position + 1
+    int previous[WINDOW]; // position % WINDOW -> the one before with its hash + 1
     struct token tokens[BLOCK];
     int token_count;
     uint32_t literal_count[LITERALS], distance_count[DISTANCES];
@@ -67,7 +69,9 @@ static void put_bits(struct deflater *d, uint32_t bits, int count) {
     }
 }
 
-static void put_code(struct deflater *d, const struct code *code, int symbol) { put_bits(d, code->bits[symbol], code->length[symbol]); }
+static void put_code(struct deflater *d, const struct code *code, int symbol) {
+    put_bits(d, code->bits[symbol], code->length[symbol]);
+}
 
 // ---- lengths and distances: a symbol and extra bits
 
@@ -84,7 +88,9 @@ static int length_symbol(int length, int *extra_bits) {
     return END_OF_BLOCK + 1 + symbol_of(length - SHORTEST, 2, extra_bits);
 }
 
-static int distance_symbol(int distance, int *extra_bits) { return symbol_of(distance - 1, 1, extra_bits); }
+static int distance_symbol(int distance, int *extra_bits) {
+    return symbol_of(distance - 1, 1, extra_bits);
+}
 
 // ---- Huffman codes
 
@@ -98,8 +104,9 @@ static int by_count(const void *a, const void *b) {
     return p->count != q->count ? (p->count < q->count ? -1 : 1) : p->symbol - q->symbol;
 }
 
-// depth_count[l] = how many of n >= 2 leaves (sorted by count) lie at depth l in the tree that joins the two rarest again
-// and again. Both leaves and joined nodes come in ascending order, so the rarest is at the front of one of two queues.
+// depth_count[l] = how many of n >= 2 leaves (sorted by count) lie at depth l in the tree that
+// joins the two rarest again and again. Both leaves and joined nodes come in ascending order, so
+// the rarest is at the front of one of two queues.
 static void tree_depths(int depth_count[], const struct leaf leaves[], int n) {
     uint64_t weight[2 * LITERALS];
     int parent[2 * LITERALS], depth[2 * LITERALS], leaf = 0, node = n;
@@ -107,7 +114,8 @@ static void tree_depths(int depth_count[], const struct leaf leaves[], int n) {
     for (int next = n; next < 2 * n - 1; next++) {
         weight[next] = 0;
         for (int k = 0; k < 2; k++) {
-            int rarest = leaf < n && (node == next || weight[leaf] <= weight[node]) ? leaf++ : node++;
+            bool is_leaf = leaf < n && (node == next || weight[leaf] <= weight[node]);
+            int rarest = is_leaf ? leaf++ : node++;
             weight[next] += weight[rarest];
             parent[rarest] = next;
         }
@@ -121,10 +129,12 @@ static void tree_depths(int depth_count[], const struct leaf leaves[], int n) {
 
 // Moves leaves that are too deep up to `longest`, then makes room: sum of 2^-depth must be 1.
 static void limit_depths(int depth_count[], int deepest, int longest) {
-    for (int l = longest + 1; l <= deepest; l++) depth_count[longest] += depth_count[l], depth_count[l] = 0;
+    for (int l = longest + 1; l <= deepest; l++)
+        depth_count[longest] += depth_count[l], depth_count[l] = 0;
     uint32_t total = 0;
     for (int l = 1; l <= longest; l++) total += (uint32_t)depth_count[l] << (longest - l);
-    for (; total > 1u << longest; total--) { // one leaf at the bottom takes the place beside one that moves a level down
+    // One leaf at the bottom takes the place beside one that moves a level down.
+    for (; total > 1u << longest; total--) {
         int l = longest - 1;
         while (depth_count[l] == 0) l--;
         depth_count[longest]--;
@@ -159,14 +169,15 @@ static void make_code(struct code *code, const uint32_t count[], int symbols, in
     tree_depths(depth_count, leaves, n);
     limit_depths(depth_count, LITERALS, longest);
     for (int l = longest, i = 0; l > 0; l--) // the rarest are the longest
-        for (int k = 0; k < depth_count[l]; k++) code->length[leaves[i++].symbol] = (unsigned char)l;
+        for (int k = 0; k < depth_count[l]; k++)
+            code->length[leaves[i++].symbol] = (unsigned char)l;
     number_codes(code, symbols);
 }
 
 // ---- a block
 
-// The two tables of code lengths as one series, runs shortened: symbols 16 (the last one again, 3-6 times), 17 and 18 (zeros, 3-10
-// and 11-138 times).
+// The two tables of code lengths as one series, runs shortened: symbols 16 (the last one again, 3-6
+// times), 17 and 18 (zeros, 3-10 and 11-138 times).
 struct run {
     unsigned char symbol, extra;
 };
@@ -178,7 +189,8 @@ static int shorten_runs(struct run runs[], const unsigned char lengths[], int n)
         while (i + same < n && lengths[i + same] == value) same++;
         if (value == 0 && same >= 3) {
             if (same > 138) same = 138;
-            runs[count++] = same < 11 ? (struct run){17, (unsigned char)(same - 3)} : (struct run){18, (unsigned char)(same - 11)};
+            runs[count++] = same < 11 ? (struct run){17, (unsigned char)(same - 3)}
+                                      : (struct run){18, (unsigned char)(same - 11)};
         } else if (value != 0 && same >= 4) {
             if (same > 7) same = 7;
             runs[count++] = (struct run){(unsigned char)value, 0};
@@ -197,9 +209,12 @@ static int used_symbols(const struct code *code, int symbols, int least) {
     return symbols;
 }
 
-static void put_codes(struct deflater *d, const struct code *literals, const struct code *distances) {
-    static const unsigned char order[LENGTH_CODES] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
-    int n = used_symbols(literals, LITERALS, 257), m = used_symbols(distances, DISTANCES, 1), written = LENGTH_CODES;
+static void put_codes(struct deflater *d, const struct code *literals,
+                      const struct code *distances) {
+    static const unsigned char order[LENGTH_CODES] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                                      11, 4,  12, 3, 13, 2, 14, 1, 15};
+    int n = used_symbols(literals, LITERALS, 257), m = used_symbols(distances, DISTANCES, 1);
+    int written = LENGTH_CODES;
     unsigned char lengths[LITERALS + DISTANCES];
     struct run runs[LITERALS + DISTANCES];
     struct code code;
@@ -221,7 +236,8 @@ static void put_codes(struct deflater *d, const struct code *literals, const str
     }
 }
 
-static void put_copy(struct deflater *d, struct token t, const struct code *literals, const struct code *distances) {
+static void put_copy(struct deflater *d, struct token t, const struct code *literals,
+                     const struct code *distances) {
     int extra, symbol = length_symbol(t.length, &extra);
     put_code(d, literals, symbol);
     put_bits(d, (uint32_t)(t.length - SHORTEST) & ((1u << extra) - 1), extra);
@@ -277,7 +293,8 @@ static int same_bytes(const unsigned char *a, const unsigned char *b, int limit)
 }
 
 // The longest copy for position `at` among the last CHAIN with this hash; 0 when there is none.
-static int find_copy(const struct deflater *d, const unsigned char *bytes, size_t count, size_t at, int *distance) {
+static int find_copy(const struct deflater *d, const unsigned char *bytes, size_t count, size_t at,
+                     int *distance) {
     int limit = count - at < LONGEST ? (int)(count - at) : LONGEST, best = SHORTEST - 1;
     if (limit < SHORTEST) return 0;
     int candidate = d->head[hash_of(bytes + at)];
@@ -297,7 +314,8 @@ static void compress(struct deflater *d, const unsigned char *bytes, size_t coun
     for (size_t at = 0; at < count && !d->failed;) {
         int distance = 0, length = find_copy(d, bytes, count, at, &distance);
         if (at + SHORTEST <= count) remember(d, bytes, at);
-        if (length && length < 32 && at + 1 < count) { // a longer one that starts a byte later is better
+        // A longer one that starts a byte later is better.
+        if (length && length < 32 && at + 1 < count) {
             int later = 0;
             if (find_copy(d, bytes, count, at + 1, &later) > length) length = 0;
         }

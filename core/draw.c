@@ -1,4 +1,4 @@
-// Drawing on pictures. Every shape is convex, so in each row it is one run of pixels, found by formula.
+// Drawing on pictures. Every shape is convex: in each row it is one run of pixels, by formula.
 #include "draw.h"
 
 #include <math.h>
@@ -9,20 +9,26 @@ struct range {
     double from, to; // empty when from > to
 };
 
+static unsigned char *pixel_at(const struct image *im, int x, int y) {
+    return im->pixels + ((size_t)y * (size_t)im->width + (size_t)x) * (size_t)im->channels;
+}
+
 // The pixels of row y in the range, cut to the picture.
 static void fill_run(struct image *im, int y, struct range run, const unsigned char color[]) {
     double from = ceil(run.from), to = floor(run.to);
     if (from < 0) from = 0;
     if (to > im->width - 1) to = im->width - 1;
     if (!(from <= to)) return; // also NaN
-    unsigned char *p = im->pixels + ((size_t)y * (size_t)im->width + (size_t)from) * (size_t)im->channels;
+    unsigned char *p = pixel_at(im, (int)from, y);
     for (int n = (int)to - (int)from + 1; n > 0; n--)
         for (int c = 0; c < im->channels; c++) *p++ = color[c];
 }
 
 // ---- lines
 
-static struct range both(struct range a, struct range b) { return (struct range){fmax(a.from, b.from), fmin(a.to, b.to)}; }
+static struct range both(struct range a, struct range b) {
+    return (struct range){fmax(a.from, b.from), fmin(a.to, b.to)};
+}
 
 // The hull of two runs of one convex shape; either may be empty.
 static struct range joined(struct range a, struct range b) {
@@ -33,7 +39,9 @@ static struct range joined(struct range a, struct range b) {
 
 // The x with low <= slope * x + offset <= high.
 static struct range between(double slope, double offset, double low, double high) {
-    if (slope == 0) return offset >= low && offset <= high ? (struct range){-INFINITY, INFINITY} : (struct range){1, 0};
+    if (slope == 0)
+        return offset >= low && offset <= high ? (struct range){-INFINITY, INFINITY}
+                                               : (struct range){1, 0};
     double a = (low - offset) / slope, b = (high - offset) / slope;
     return a < b ? (struct range){a, b} : (struct range){b, a};
 }
@@ -43,9 +51,10 @@ static struct range circle_run(double x, double dy, double radius) {
     return half < 0 ? (struct range){1, 0} : (struct range){x - sqrt(half), x + sqrt(half)};
 }
 
-// The line is shifted by a trace, so that of two pixels exactly thickness/2 off one is in: a line 2 wide is 2 wide
-// wherever it lies.
-void draw_line(struct image *im, double x0, double y0, double x1, double y1, double thickness, const unsigned char color[]) {
+// The line is shifted by a trace, so that of two pixels exactly thickness/2 off one is in: a line 2
+// wide is 2 wide wherever it lies.
+void draw_line(struct image *im, double x0, double y0, double x1, double y1, double thickness,
+               const unsigned char color[]) {
     const double trace = 1.0 / 1024;
     x0 += trace, x1 += trace, y0 += trace, y1 += trace;
     double radius = thickness / 2, dx = x1 - x0, dy = y1 - y0, length = hypot(dx, dy);
@@ -68,14 +77,17 @@ void draw_line(struct image *im, double x0, double y0, double x1, double y1, dou
 
 // ---- rectangles
 
-static void fill_rows(struct image *im, double x0, double y0, double x1, double y1, const unsigned char color[]) {
+static void fill_rows(struct image *im, double x0, double y0, double x1, double y1,
+                      const unsigned char color[]) {
     if (y0 < 0) y0 = 0;
     if (y1 > im->height - 1) y1 = im->height - 1;
     for (double y = y0; y <= y1; y++) fill_run(im, (int)y, (struct range){x0, x1}, color);
 }
 
-void draw_rectangle(struct image *im, int x0, int y0, int x1, int y1, int thickness, const unsigned char color[]) {
-    double left = x0 < x1 ? x0 : x1, right = x0 < x1 ? x1 : x0, top = y0 < y1 ? y0 : y1, bottom = y0 < y1 ? y1 : y0, t = thickness;
+void draw_rectangle(struct image *im, int x0, int y0, int x1, int y1, int thickness,
+                    const unsigned char color[]) {
+    double left = x0 < x1 ? x0 : x1, right = x0 < x1 ? x1 : x0;
+    double top = y0 < y1 ? y0 : y1, bottom = y0 < y1 ? y1 : y0, t = thickness;
     if (thickness <= 0 || 2 * t >= right - left + 1 || 2 * t >= bottom - top + 1) {
         fill_rows(im, left, top, right, bottom, color);
         return;
@@ -95,22 +107,28 @@ static bool overlap(int *from, int *to, int at, int size, int limit) {
     return *from < *to;
 }
 
-void draw_coverage(struct image *im, int x, int y, const unsigned char *coverage, int width, int height, const unsigned char color[]) {
+void draw_coverage(struct image *im, int x, int y, const unsigned char *coverage, int width,
+                   int height, const unsigned char color[]) {
     int left, right, top, bottom;
-    if (!overlap(&left, &right, x, width, im->width) || !overlap(&top, &bottom, y, height, im->height)) return;
+    if (!overlap(&left, &right, x, width, im->width) ||
+        !overlap(&top, &bottom, y, height, im->height))
+        return;
     for (int row = top; row < bottom; row++)
         for (int column = left; column < right; column++) {
             int share = coverage[(size_t)row * (size_t)width + (size_t)column];
-            unsigned char *p = im->pixels + ((size_t)(y + row) * (size_t)im->width + (size_t)(x + column)) * (size_t)im->channels;
-            for (int c = 0; c < im->channels; c++) p[c] = (unsigned char)((p[c] * (255 - share) + color[c] * share + 127) / 255);
+            unsigned char *p = pixel_at(im, x + column, y + row);
+            for (int c = 0; c < im->channels; c++)
+                p[c] = (unsigned char)((p[c] * (255 - share) + color[c] * share + 127) / 255);
         }
 }
 
 void draw_image(struct image *im, int x, int y, const struct image *from) {
     int left, right, top, bottom;
-    if (!overlap(&left, &right, x, from->width, im->width) || !overlap(&top, &bottom, y, from->height, im->height)) return;
+    if (!overlap(&left, &right, x, from->width, im->width) ||
+        !overlap(&top, &bottom, y, from->height, im->height))
+        return;
     size_t channels = (size_t)im->channels;
     for (int row = top; row < bottom; row++)
-        memmove(im->pixels + ((size_t)(y + row) * (size_t)im->width + (size_t)(x + left)) * channels,
-                from->pixels + ((size_t)row * (size_t)from->width + (size_t)left) * channels, (size_t)(right - left) * channels);
+        memmove(pixel_at(im, x + left, y + row), pixel_at(from, left, row),
+                (size_t)(right - left) * channels);
 }

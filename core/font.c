@@ -1,5 +1,5 @@
-// Glyphs from system fonts by stb_truetype. The list of fonts is made once under a lock and only grows afterwards, so a
-// font found may be used without it.
+// Glyphs from system fonts by stb_truetype. The list of fonts is made once under a lock and only
+// grows afterwards, so a font found may be used without it.
 #include "font.h"
 #include "mem.h"
 #include "sys.h"
@@ -54,12 +54,15 @@ static bool listed;
 
 // Plain sans faces first, then those that have Chinese, then others; what is bold or slanted last.
 static int rank_of(const char *name) {
-    static const char *const wanted[] = {"DejaVuSans.", "wqy-microhei", "NotoSansCJK-Regular", "NotoSansSC-Regular", "SourceHanSans",
-                                         "wqy-zenhei", "DroidSansFallback", "uming", "ukai", "NotoSans-Regular", "LiberationSans-Regular"};
+    static const char *const wanted[] = {
+        "DejaVuSans.",   "wqy-microhei",     "NotoSansCJK-Regular",   "NotoSansSC-Regular",
+        "SourceHanSans", "wqy-zenhei",       "DroidSansFallback",     "uming",
+        "ukai",          "NotoSans-Regular", "LiberationSans-Regular"};
     int count = (int)(sizeof wanted / sizeof *wanted);
     for (int i = 0; i < count; i++)
         if (strncasecmp(name, wanted[i], strlen(wanted[i])) == 0) return i;
-    return count + (strcasestr(name, "bold") || strcasestr(name, "italic") || strcasestr(name, "oblique") ? 1 : 0);
+    bool slanted = strcasestr(name, "italic") || strcasestr(name, "oblique");
+    return slanted || strcasestr(name, "bold") ? count + 1 : count;
 }
 
 static bool before(const struct font *a, const struct font *b) {
@@ -80,7 +83,8 @@ static void add_font(const char *path, int rank) {
 
 static bool is_font_name(const char *name) {
     const char *dot = strrchr(name, '.');
-    return dot && (strcasecmp(dot, ".ttf") == 0 || strcasecmp(dot, ".ttc") == 0 || strcasecmp(dot, ".otf") == 0);
+    return dot && (strcasecmp(dot, ".ttf") == 0 || strcasecmp(dot, ".ttc") == 0 ||
+                   strcasecmp(dot, ".otf") == 0);
 }
 
 static void list_folder(const char *folder, int depth) {
@@ -90,21 +94,27 @@ static void list_folder(const char *folder, int depth) {
         char path[PATH_BYTES];
         struct stat info;
         if (entry->d_name[0] == '.') continue;
-        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path || stat(path, &info) != 0) continue;
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= sizeof path ||
+            stat(path, &info) != 0)
+            continue;
         if (S_ISDIR(info.st_mode) && depth < DEEPEST_FOLDER) list_folder(path, depth + 1);
-        else if (S_ISREG(info.st_mode) && is_font_name(entry->d_name)) add_font(path, rank_of(entry->d_name));
+        else if (S_ISREG(info.st_mode) && is_font_name(entry->d_name))
+            add_font(path, rank_of(entry->d_name));
     }
     closedir(directory);
 }
 
 static void list_fonts(void) {
-    static const char *const folders[] = {"/usr/share/fonts", "/usr/local/share/fonts", "/usr/share/X11/fonts"};
+    static const char *const folders[] = {"/usr/share/fonts", "/usr/local/share/fonts",
+                                          "/usr/share/X11/fonts"};
     const char *own = getenv("GIEMSA_FONT"), *home = getenv("HOME");
     if (own && *own) add_font(own, -1);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) list_folder(folders[i], 0);
     char path[PATH_BYTES];
-    if (home && snprintf(path, sizeof path, "%s/.local/share/fonts", home) < (int)sizeof path) list_folder(path, 0);
-    if (home && snprintf(path, sizeof path, "%s/.fonts", home) < (int)sizeof path) list_folder(path, 0);
+    if (home && snprintf(path, sizeof path, "%s/.local/share/fonts", home) < (int)sizeof path)
+        list_folder(path, 0);
+    if (home && snprintf(path, sizeof path, "%s/.fonts", home) < (int)sizeof path)
+        list_folder(path, 0);
     listed = true;
 }
 
@@ -115,7 +125,8 @@ static void open_font(struct font *font) {
     if (fd < 0) return;
     struct stat info;
     bool readable = fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 1024;
-    unsigned char *bytes = readable ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+    unsigned char *bytes =
+        readable ? mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
     close(fd);
     if (bytes == MAP_FAILED) return;
     int offset = stbtt_GetFontOffsetForIndex(bytes, 0);
@@ -130,7 +141,8 @@ static const struct font *find_font(unsigned codepoint, int *index) {
     if (!listed) list_fonts();
     for (int i = 0; i < font_count && !found; i++) {
         if (!fonts[i].tried) open_font(&fonts[i]);
-        if (fonts[i].usable && (*index = stbtt_FindGlyphIndex(&fonts[i].info, (int)codepoint)) != 0) found = &fonts[i];
+        if (fonts[i].usable && (*index = stbtt_FindGlyphIndex(&fonts[i].info, (int)codepoint)) != 0)
+            found = &fonts[i];
     }
     pthread_mutex_unlock(&lock);
     return found;
@@ -154,7 +166,8 @@ int font_glyph(struct font_glyph *glyph, unsigned codepoint, double size) {
     glyph->coverage = mem_alloc(bytes);
     if (glyph->coverage) {
         memset(glyph->coverage, 0, bytes);
-        stbtt_MakeGlyphBitmap(&font->info, glyph->coverage, glyph->width, glyph->height, glyph->width, scale, scale, index);
+        stbtt_MakeGlyphBitmap(&font->info, glyph->coverage, glyph->width, glyph->height,
+                              glyph->width, scale, scale, index);
         if (!memory_ended) return 1;
     }
     mem_free(glyph->coverage);

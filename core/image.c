@@ -1,7 +1,8 @@
-// Decoding of PNG, JPEG and BMP bytes with stb_image. stb trusts its input more than a school's disk deserves, so around it
-// stand: a check of the size in the header before anything is allocated, a walk over the file that finds truncated and
-// altered ones (stb shows them half grey), and a limit on every block it asks for. Invariant: a picture that is
-// returned was whole in the file.
+// Decoding of PNG, JPEG and BMP bytes with stb_image. stb trusts its input more than a school's
+// disk deserves, so around it stand: a check of the size in the header before anything is
+// allocated, a walk over the file that finds truncated and altered ones (stb shows them half grey),
+// and a limit on every block it asks for. Invariant: a picture that is returned was whole in the
+// file.
 #include "image.h"
 #include "mem.h"
 #include "sys.h"
@@ -11,8 +12,9 @@
 #include <stdint.h>
 #include <string.h>
 
-// ---- memory for stb: from the pool. While a file is decoded no block may be larger than a limit (a small file can inflate to
-// gigabytes), and the blocks are remembered, since stb loses some when memory ends.
+// ---- memory for stb: from the pool. While a file is decoded no block may be larger than a limit
+// (a small file can inflate to gigabytes), and the blocks are remembered, since stb loses some when
+// memory ends.
 
 enum { LIVE_MAX = 32 };
 static _Thread_local size_t block_limit;
@@ -89,10 +91,14 @@ void image_free(struct image *im) {
 
 // ---- is the file whole?
 
-static uint32_t big_endian(const unsigned char *p) { return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]; }
-static uint32_t little_endian(const unsigned char *p) { return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0]; }
+static uint32_t big_endian(const unsigned char *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static uint32_t little_endian(const unsigned char *p) {
+    return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
 
-// CRC-32 as PNG and zlib define it, four bytes a step; table[k][b] carries byte b over k more zero bytes.
+// CRC-32, four bytes a step; table[k][b] carries byte b over k more zero bytes.
 static uint32_t crc_table[4][256];
 
 __attribute__((constructor)) static void fill_crc_table(void) {
@@ -102,24 +108,29 @@ __attribute__((constructor)) static void fill_crc_table(void) {
         crc_table[0][b] = c;
     }
     for (int k = 1; k < 4; k++)
-        for (int b = 0; b < 256; b++) crc_table[k][b] = crc_table[k - 1][b] >> 8 ^ crc_table[0][crc_table[k - 1][b] & 255];
+        for (int b = 0; b < 256; b++)
+            crc_table[k][b] = crc_table[k - 1][b] >> 8 ^ crc_table[0][crc_table[k - 1][b] & 255];
 }
 
 uint32_t image_crc32(const unsigned char *bytes, size_t size) {
     uint32_t c = ~0u;
     for (; size >= 4; bytes += 4, size -= 4) {
         c ^= little_endian(bytes);
-        c = crc_table[3][c & 255] ^ crc_table[2][c >> 8 & 255] ^ crc_table[1][c >> 16 & 255] ^ crc_table[0][c >> 24];
+        c = crc_table[3][c & 255] ^ crc_table[2][c >> 8 & 255] ^ crc_table[1][c >> 16 & 255] ^
+            crc_table[0][c >> 24];
     }
     for (; size > 0; bytes++, size--) c = c >> 8 ^ crc_table[0][(c ^ *bytes) & 255];
     return ~c;
 }
 
 static int check_size(const char *name, int width, int height) {
-    if (width < 1 || height < 1) return sys_fail("%s: the picture is empty (%d x %d pixels)", name, width, height);
-    if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE && (long long)width * height <= IMAGE_MAX_PIXELS) return 0;
-    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)", name, width, height, IMAGE_MAX_SIDE,
-                    IMAGE_MAX_PIXELS >> 20);
+    if (width < 1 || height < 1)
+        return sys_fail("%s: the picture is empty (%d x %d pixels)", name, width, height);
+    if (width <= IMAGE_MAX_SIDE && height <= IMAGE_MAX_SIDE &&
+        (long long)width * height <= IMAGE_MAX_PIXELS)
+        return 0;
+    return sys_fail("%s: %d x %d pixels is too large (at most %d a side and %d million in all)",
+                    name, width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS >> 20);
 }
 
 enum { PNG_SIGNATURE = 8, PNG_AROUND_CHUNK = 12 }; // length, type, data, checksum
@@ -127,11 +138,14 @@ enum { PNG_SIGNATURE = 8, PNG_AROUND_CHUNK = 12 }; // length, type, data, checks
 // stb says nothing of the size when it is too large.
 static int check_png_size(const unsigned char *bytes, size_t size, const char *name) {
     if (size < PNG_SIGNATURE + 16) return 0;
-    uint32_t width = big_endian(bytes + PNG_SIGNATURE + 8), height = big_endian(bytes + PNG_SIGNATURE + 12);
-    return check_size(name, width < INT_MAX ? (int)width : INT_MAX, height < INT_MAX ? (int)height : INT_MAX);
+    uint32_t width = big_endian(bytes + PNG_SIGNATURE + 8),
+             height = big_endian(bytes + PNG_SIGNATURE + 12);
+    return check_size(name, width < INT_MAX ? (int)width : INT_MAX,
+                      height < INT_MAX ? (int)height : INT_MAX);
 }
 
-// A PNG is a row of chunks up to IEND; those that matter (capital first letter) must have the right checksum.
+// A PNG is a row of chunks up to IEND; the checksums of those that matter (capital first letter)
+// must be right.
 static int check_png(const unsigned char *bytes, size_t size, const char *name) {
     size_t at = PNG_SIGNATURE;
     while (size - at >= PNG_AROUND_CHUNK) {
@@ -144,10 +158,11 @@ static int check_png(const unsigned char *bytes, size_t size, const char *name) 
         if (memcmp(type, "IEND", 4) == 0) return 0;
         at += length + PNG_AROUND_CHUNK;
     }
-    return sys_fail("%s: the PNG file is truncated (%zu bytes and no end); fetch it again", name, size);
+    return sys_fail("%s: the PNG file is truncated (%zu bytes and no end); fetch it again", name,
+                    size);
 }
 
-// A Huffman table of a JPEG has at most 256 codes; stb writes past its arrays when the file says more.
+// A Huffman table of a JPEG has at most 256 codes; for more stb would write past its arrays.
 static bool huffman_tables_fit(const unsigned char *p, size_t length) {
     while (length >= 17) {
         size_t codes = 0;
@@ -159,13 +174,18 @@ static bool huffman_tables_fit(const unsigned char *p, size_t length) {
     return length == 0;
 }
 
-// The marker that ends a scan: 0xff before something other than stuffing (0), filling (0xff) and restarts (0xd0..7).
+// The marker that ends a scan: 0xff before something other than stuffing (0), filling (0xff) and
+// restarts (0xd0..7).
 static size_t after_scan(const unsigned char *bytes, size_t size, size_t at) {
-    while (at + 1 < size && !(bytes[at] == 0xff && bytes[at + 1] != 0 && bytes[at + 1] != 0xff && (bytes[at + 1] & 0xf8) != 0xd0)) at++;
+    for (; at + 1 < size; at++) {
+        int next = bytes[at + 1];
+        if (bytes[at] == 0xff && next != 0 && next != 0xff && (next & 0xf8) != 0xd0) break;
+    }
     return at;
 }
 
-// A JPEG is a row of segments (0xff, marker, length, data; scan data follows a start of scan) up to the end marker.
+// A JPEG is a row of segments (0xff, marker, length, data; scan data follows a start of scan) up to
+// the end marker.
 static int check_jpeg(const unsigned char *bytes, size_t size, const char *name) {
     enum { TABLES = 0xc4, END = 0xd9, SCAN = 0xda };
     for (size_t at = 2; at < size;) {
@@ -178,17 +198,21 @@ static int check_jpeg(const unsigned char *bytes, size_t size, const char *name)
         size_t length = at + 4 <= size ? (size_t)bytes[at + 2] << 8 | bytes[at + 3] : size;
         const unsigned char *data = bytes + at + 4;
         if (length < 2 || length > size - at - 2) break;
-        if (marker == TABLES && !huffman_tables_fit(data, length - 2)) return sys_fail("%s: the JPEG file is damaged (wrong tables)", name);
+        if (marker == TABLES && !huffman_tables_fit(data, length - 2))
+            return sys_fail("%s: the JPEG file is damaged (wrong tables)", name);
         bool frame = marker >= 0xc0 && marker <= 0xc2 && length >= 7;
-        if (frame && check_size(name, data[3] << 8 | data[4], data[1] << 8 | data[2]) != 0) return -1;
+        if (frame && check_size(name, data[3] << 8 | data[4], data[1] << 8 | data[2]) != 0)
+            return -1;
         at += 2 + length;
         if (marker == SCAN) at = after_scan(bytes, size, at);
     }
-    return sys_fail("%s: the JPEG file is truncated (%zu bytes and no end); fetch it again", name, size);
+    return sys_fail("%s: the JPEG file is truncated (%zu bytes and no end); fetch it again", name,
+                    size);
 }
 
 // stb reads zeros behind the end of a BMP: the rows must be there.
-static int check_bmp(const unsigned char *bytes, size_t size, const char *name, int width, int height) {
+static int check_bmp(const unsigned char *bytes, size_t size, const char *name, int width,
+                     int height) {
     size_t offset = size >= 30 ? little_endian(bytes + 10) : 0;
     size_t bits = size >= 30 ? (bytes[14] == 12 ? bytes[24] : bytes[28]) : 0; // 12: the OS/2 header
     size_t row = ((size_t)width * bits + 31) / 32 * 4, last_row = ((size_t)width * bits + 7) / 8;
@@ -212,8 +236,11 @@ static int decode_failure(const char *name, enum format format) {
     static const char *const names[] = {"", "PNG", "JPEG", "BMP"};
     const char *reason = stbi_failure_reason();
     if (memory_ended) return sys_fail("%s: out of memory while decoding", name);
-    if (limit_hit) return sys_fail("%s: the %s file is damaged (it asks for far more memory than its size)", name, names[format]);
-    return sys_fail("%s: the %s file is damaged or of a rare kind (%s)", name, names[format], reason ? reason : "unknown");
+    if (limit_hit)
+        return sys_fail("%s: the %s file is damaged (it asks for far more memory than its size)",
+                        name, names[format]);
+    return sys_fail("%s: the %s file is damaged or of a rare kind (%s)", name, names[format],
+                    reason ? reason : "unknown");
 }
 
 // Grey as Pillow's convert("L"). out may be in.
@@ -230,22 +257,27 @@ int image_convert(struct image *out, const struct image *in, int channels) {
         return 0;
     }
     for (size_t i = 0; i < count; i++)
-        for (size_t c = 0; c < (size_t)channels; c++) out->pixels[i * (size_t)channels + c] = in->pixels[i * from + (from >= 3 ? c : 0)];
+        for (size_t c = 0; c < (size_t)channels; c++)
+            out->pixels[i * (size_t)channels + c] = in->pixels[i * from + (from >= 3 ? c : 0)];
     return 0;
 }
 
-int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels, const char *name) {
+int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels,
+                 const char *name) {
     *im = (struct image){0};
     if (size == 0) return sys_fail("%s: the file is empty (0 bytes)", name);
     enum format format = format_of(bytes, size);
     if (format == UNKNOWN) return sys_fail("%s: not a picture (PNG, JPEG and BMP are read)", name);
     if (size > INT_MAX) return sys_fail("%s: the file is too large (%zu bytes)", name, size);
     if (format == JPEG && check_jpeg(bytes, size, name) != 0) return -1;
-    if (format == PNG && (check_png_size(bytes, size, name) != 0 || check_png(bytes, size, name) != 0)) return -1;
+    if (format == PNG &&
+        (check_png_size(bytes, size, name) != 0 || check_png(bytes, size, name) != 0))
+        return -1;
     int width, height, have;
     block_limit = SIZE_MAX;
     limit_hit = memory_ended = false;
-    if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &have)) return decode_failure(name, format);
+    if (!stbi_info_from_memory(bytes, (int)size, &width, &height, &have))
+        return decode_failure(name, format);
     if (height < 0) height = height == INT_MIN ? INT_MAX : -height; // a BMP from the top down
     if (check_size(name, width, height) != 0) return -1;
     if (format == BMP && check_bmp(bytes, size, name, width, height) != 0) return -1;
@@ -254,7 +286,8 @@ int image_decode(struct image *im, const unsigned char *bytes, size_t size, int 
     im->pixels = stbi_load_from_memory(bytes, (int)size, &width, &height, &have, wanted);
     free_lost(im->pixels);
     if (!im->pixels) return decode_failure(name, format);
-    if (channels == 1 && wanted == 3) to_grey(im->pixels, im->pixels, (size_t)width * (size_t)height, 3);
+    if (channels == 1 && wanted == 3)
+        to_grey(im->pixels, im->pixels, (size_t)width * (size_t)height, 3);
     im->height = height;
     im->width = width;
     im->channels = channels ? channels : have;

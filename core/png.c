@@ -1,4 +1,5 @@
-// PNG writing: each row filtered by the rule that leaves the smallest numbers, then compressed, in three chunks.
+// PNG writing: each row filtered by the rule that leaves the smallest numbers, then compressed, in
+// three chunks.
 #include "deflate.h"
 #include "image.h"
 #include "mem.h"
@@ -11,16 +12,18 @@ enum filter { NONE, LEFT, UP, AVERAGE, PAETH, FILTERS };
 
 // Of left, up and their corner the one nearest to left + up - corner.
 static int paeth(int left, int up, int corner) {
-    int by_left = abs(up - corner), by_up = abs(left - corner), by_corner = abs(left + up - 2 * corner);
+    int by_left = abs(up - corner), by_up = abs(left - corner);
+    int by_corner = abs(left + up - 2 * corner);
     if (by_left <= by_up && by_left <= by_corner) return left;
     return by_up <= by_corner ? up : corner;
 }
 
 // out[i] = row[i] - what the filter expects there. above: the row before (zeros for the first).
-static void filter_row(unsigned char *out, const unsigned char *row, const unsigned char *above, size_t size, size_t channels,
-                       enum filter filter) {
+static void filter_row(unsigned char *out, const unsigned char *row, const unsigned char *above,
+                       size_t size, size_t channels, enum filter filter) {
     for (size_t i = 0; i < size; i++) {
-        int left = i < channels ? 0 : row[i - channels], corner = i < channels ? 0 : above[i - channels], up = above[i], expected = 0;
+        int left = i < channels ? 0 : row[i - channels], up = above[i], expected = 0;
+        int corner = i < channels ? 0 : above[i - channels];
         if (filter == LEFT) expected = left;
         else if (filter == UP) expected = up;
         else if (filter == AVERAGE) expected = (left + up) / 2;
@@ -59,17 +62,22 @@ static unsigned char *put_number(unsigned char *p, uint32_t v) {
     return p + 4;
 }
 
-static unsigned char *put_chunk(unsigned char *p, const char type[4], const unsigned char *data, size_t size) {
+static unsigned char *put_chunk(unsigned char *p, const char type[4], const unsigned char *data,
+                                size_t size) {
     unsigned char *start = put_number(p, (uint32_t)size);
     memcpy(start, type, 4);
     if (size) memcpy(start + 4, data, size);
     return put_number(start + 4 + size, image_crc32(start, size + 4));
 }
 
+static int no_memory(const struct image *im) {
+    return sys_fail("out of memory: writing a picture of %d x %d pixels", im->width, im->height);
+}
+
 static unsigned char *compress_pixels(const struct image *im, size_t *size) {
     size_t row = (size_t)im->width * (size_t)im->channels, total = (row + 1) * (size_t)im->height;
     unsigned char *rows = mem_alloc(total + 2 * row);
-    if (!rows) return sys_fail("out of memory: writing a picture of %d x %d pixels", im->width, im->height), NULL;
+    if (!rows) return no_memory(im), NULL;
     filter_rows(rows, im, rows + total);
     unsigned char *packed = deflate_zlib(rows, total, size);
     mem_free(rows);
@@ -77,7 +85,7 @@ static unsigned char *compress_pixels(const struct image *im, size_t *size) {
 }
 
 unsigned char *image_encode_png(const struct image *im, size_t *size) {
-    static const unsigned char colour_type[] = {0, 0, 4, 2, 6}; // by channels: grey, grey + alpha, RGB, RGBA
+    static const unsigned char colour_type[] = {[1] = 0, [2] = 4, [3] = 2, [4] = 6}; // by channels
     size_t packed_size;
     unsigned char *packed = compress_pixels(im, &packed_size);
     if (!packed) return NULL;
@@ -90,7 +98,7 @@ unsigned char *image_encode_png(const struct image *im, size_t *size) {
         p = put_chunk(p, "IDAT", packed, packed_size);
         p = put_chunk(p, "IEND", NULL, 0);
         *size = (size_t)(p - png);
-    } else sys_fail("out of memory: writing a picture of %d x %d pixels", im->width, im->height);
+    } else no_memory(im);
     mem_free(packed);
     return png;
 }

@@ -1,5 +1,5 @@
-// UTF-8 text. One walk over the letters serves drawing and measuring: without a picture nothing is drawn. Wrong bytes are
-// shown as U+FFFD.
+// UTF-8 text. One walk over the letters serves drawing and measuring: without a picture nothing is
+// drawn. Wrong bytes are shown as U+FFFD.
 #include "text.h"
 #include "draw.h"
 #include "font.h"
@@ -24,7 +24,9 @@ struct writer {
 // The next character of the text; at least one byte is taken.
 static unsigned next_codepoint(const unsigned char **at, const unsigned char *end) {
     const unsigned char *p = *at;
-    unsigned first = *p++, more = first < 0x80 ? 0 : first >= 0xf0 && first < 0xf8 ? 3 : first >= 0xe0 && first < 0xf0 ? 2 : first >= 0xc0 && first < 0xe0 ? 1 : 4;
+    unsigned first = *p++, more = 4; // bytes after the first; 4: it is none
+    if (first < 0x80) more = 0;
+    else if (first >= 0xc0 && first < 0xf8) more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
     unsigned code = more == 0 ? first : more < 4 ? first & (0x3fu >> more) : WRONG;
     *at = p;
     if (more == 4) return WRONG;
@@ -37,12 +39,15 @@ static unsigned next_codepoint(const unsigned char **at, const unsigned char *en
 }
 
 // OpenCV's pen: thickness 1 is one pixel, 2 is three, 3 is four.
-static double pen_width(double thickness) { return thickness <= 1 ? thickness : fmin(2 * thickness - 1, thickness + 1); }
+static double pen_width(double thickness) {
+    return thickness <= 1 ? thickness : fmin(2 * thickness - 1, thickness + 1);
+}
 
 static void write_line(void *arg, double x0, double y0, double x1, double y1) {
     struct writer *w = arg;
     double s = w->style->scale;
-    draw_line(w->im, w->x + x0 * s, w->y - y0 * s, w->x + x1 * s, w->y - y1 * s, pen_width(w->style->thickness), w->style->color);
+    draw_line(w->im, w->x + x0 * s, w->y - y0 * s, w->x + x1 * s, w->y - y1 * s,
+              pen_width(w->style->thickness), w->style->color);
 }
 
 static void write_strokes(struct writer *w, const char *path, int advance) {
@@ -61,8 +66,10 @@ static int write_from_font(struct writer *w, unsigned codepoint) {
     }
     double x = round(w->x), y = round(w->y);
     bool visible = w->im && glyph.coverage && fabs(x) < INT_MAX / 2 && fabs(y) < INT_MAX / 2;
-    for (int bold = 0; visible && bold < (w->style->thickness >= 2 ? 2 : 1); bold++) // a thick pen: once more a pixel to the right
-        draw_coverage(w->im, (int)x + glyph.x + bold, (int)y + glyph.y, glyph.coverage, glyph.width, glyph.height, w->style->color);
+    int times = !visible ? 0 : w->style->thickness >= 2 ? 2 : 1; // thick: again a pixel further
+    for (int bold = 0; bold < times; bold++)
+        draw_coverage(w->im, (int)x + glyph.x + bold, (int)y + glyph.y, glyph.coverage, glyph.width,
+                      glyph.height, w->style->color);
     mem_free(glyph.coverage);
     w->x += glyph.advance;
     return 0;
@@ -76,7 +83,7 @@ static int write_text(struct writer *w, const char *utf8, size_t size) {
             w->x = w->start;
             w->y += LINE * w->style->scale;
         } else if (code >= STROKES_FIRST && code <= STROKES_LAST) {
-            const struct stroke_glyph *glyph = &stroke_glyphs[code - STROKES_FIRST];
+            const struct stroke_glyph *glyph = &stroke_glyphs[code];
             write_strokes(w, glyph->path, glyph->advance);
         } else if (write_from_font(w, code) != 0) return -1;
         w->right = fmax(w->right, w->x);
@@ -84,12 +91,14 @@ static int write_text(struct writer *w, const char *utf8, size_t size) {
     return w->missing;
 }
 
-int text_draw(struct image *im, double x, double y, const char *utf8, size_t size, const struct text_style *style) {
+int text_draw(struct image *im, double x, double y, const char *utf8, size_t size,
+              const struct text_style *style) {
     struct writer w = {.im = im, .style = style, .start = x, .x = x, .y = y, .right = x};
     return write_text(&w, utf8, size);
 }
 
-int text_measure(const char *utf8, size_t size, const struct text_style *style, double *width, double *above, double *below) {
+int text_measure(const char *utf8, size_t size, const struct text_style *style, double *width,
+                 double *above, double *below) {
     struct writer w = {.style = style};
     int missing = write_text(&w, utf8, size);
     *width = w.right + pen_width(style->thickness) / 2;

@@ -1,5 +1,5 @@
---- Pictures: reading (against fixtures, against files made here, and against anything that is no picture), resizing, drawing, text,
---- writing, the affine map, memory.
+--- Pictures: reading (against fixtures, against files made here, and against anything that is no
+--- picture), resizing, drawing, text, writing, the affine map, memory.
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local image = require "giemsa.image"
@@ -81,7 +81,8 @@ local function base64(text)
   return table.concat(out)
 end
 
--- 20 x 18, red grows to the right and green downwards, blue 100; made by libjpeg: one scan, and progressive.
+-- 20 x 18, red grows to the right and green downwards, blue 100; made by libjpeg: one scan, and
+-- progressive.
 local JPEG = base64 [[
 /9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSopGR8tMC
 0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCj/wAARCAAS
@@ -231,8 +232,8 @@ t.test("small and large pictures that are allowed", function()
   t.raises(image.new, "too large", 20000, 20000)
 end)
 
--- Every length of a file, and many with wrong bytes: an answer or an error, never a crash. PNG checksums are made right
--- again, or little would get past them.
+-- Every length of a file, and many with wrong bytes: an answer or an error, never a crash. PNG
+-- checksums are made right again, or little would get past them.
 local function repaired(bytes)
   local out, at = { bytes:sub(1, 8) }, 9
   while at + 11 <= #bytes do

@@ -1,16 +1,19 @@
---- Pictures: reading, resizing, drawing, writing. A picture holds bytes (0..255), rows from the top, RGB; it is a value of
---- its own and not a tensor: a quarter of the size. Positions are (x, y) in pixels, and (0, 0) is the centre of the top left
---- pixel, as in OpenCV. A colour is {r, g, b} of whole numbers 0..255, or one number for all channels.
+--- Pictures: reading, resizing, drawing, writing. A picture holds bytes (0..255), rows from the
+--- top, RGB; it is a value of its own and not a tensor: a quarter of the size. Positions are (x, y)
+--- in pixels, and (0, 0) is the centre of the top left pixel, as in OpenCV. A colour is {r, g, b}
+--- of whole numbers 0..255, or one number for all channels.
 local core = require "giemsa.core"
 local options = require "giemsa.options"
+
+---@alias image_rule "nearest"|"bilinear"|"area" "nearest" when absent
 
 ---@class giemsa.picture : userdata
 ---@field width integer
 ---@field height integer
 ---@field channels integer 3: RGB, 1: grey; 2 and 4 are these with alpha
 ---@field to_tensor fun(self): tensor (height, width, channels), numbers 0..255
----@field resize fun(self, width: integer, height: integer, rule?: "nearest"|"bilinear"|"area"): giemsa.picture "nearest" when absent
----@field crop fun(self, x: integer, y: integer, width: integer, height: integer): giemsa.picture a part that lies inside
+---@field resize fun(self, width: integer, height: integer, rule?: image_rule): giemsa.picture
+---@field crop fun(self, x: integer, y: integer, width: integer, height: integer): giemsa.picture
 ---@field convert fun(self, channels: integer): giemsa.picture 3 (RGB) or 1 (grey)
 ---@field copy fun(self): giemsa.picture
 ---@field png fun(self): string the bytes of a PNG file
@@ -22,10 +25,12 @@ local image = {}
 local CHANNELS = { rgb = 3, grayscale = 1 }
 local RULES = { "nearest", "bilinear", "area" }
 
--- A core function's complaint becomes that of the lesson's line. The call stands in brackets: a tail call has no level.
-local function checked(who, ok, ...)
-  if ok then return ... end
-  error(who .. ": " .. tostring((...)):gsub("^bad argument #%d+ to '[^']*' %((.*)%)$", "%1"), 3)
+-- A core function's complaint becomes that of the lesson's line. The call stands in brackets: a
+-- tail call has no level.
+local function checked(who, call, ...)
+  local ok, a, b, c = pcall(call, ...)
+  if ok then return a, b, c end
+  error(who .. ": " .. tostring(a):gsub("^bad argument #%d+ to '[^']*' %((.*)%)$", "%1"), 3)
 end
 
 local function channels_of(who, color_mode)
@@ -35,7 +40,8 @@ end
 -- {height, width}, Keras's order, as two whole numbers.
 local function size_of(who, target)
   local height, width = math.tointeger(target[1]), math.tointeger(target[2])
-  if #target ~= 2 or not height or not width or height < 1 or width < 1 or height > 32768 or width > 32768 then
+  local function fits(n) return n and n >= 1 and n <= 32768 end
+  if #target ~= 2 or not fits(height) or not fits(width) then
     error(who .. ": target_size must be {height, width} of whole numbers from 1 to 32768", 3)
   end
   return height, width
@@ -58,7 +64,9 @@ end
 ---@return giemsa.picture? picture
 ---@return string? why
 function image.decode(bytes, color_mode, name)
-  if type(bytes) ~= "string" then error("image.decode: expected a file's bytes, got " .. type(bytes), 2) end
+  if type(bytes) ~= "string" then
+    error("image.decode: expected a file's bytes, got " .. type(bytes), 2)
+  end
   return core.image_decode(bytes, channels_of("image.decode", color_mode), name or "picture")
 end
 
@@ -67,14 +75,16 @@ end
 ---@field color_mode? "rgb"|"grayscale" "rgb" when absent
 ---@field interpolation? "nearest"|"bilinear"|"area" "nearest" when absent
 
---- Reads a picture as Keras's load_img does, and raises when it cannot. "nearest" is Pillow's to the byte (Keras's default);
---- "bilinear" is OpenCV's, to the byte; "area" takes the mean of what each pixel covers, the best for making photographs smaller.
+--- Reads a picture as Keras's load_img does, and raises when it cannot. "nearest" is Pillow's to
+--- the byte (Keras's default); "bilinear" is OpenCV's, to the byte; "area" takes the mean of what
+--- each pixel covers, the best for making photographs smaller.
 ---@param path string
 ---@param given? giemsa.image.load_options
 ---@return giemsa.picture
 function image.load(path, given)
   if type(path) ~= "string" then error("image.load: expected a path, got " .. type(path), 2) end
-  local how = options.check("image.load", given, { target_size = "table", color_mode = "string", interpolation = "string" })
+  local how = options.check("image.load", given,
+    { target_size = "table", color_mode = "string", interpolation = "string" })
   local rule = options.one_of("image.load", "interpolation", how.interpolation or "nearest", RULES)
   local channels = channels_of("image.load", how.color_mode)
   local height, width
@@ -82,7 +92,7 @@ function image.load(path, given)
   local read, why = core.image_read(path, channels)
   if not read then error("image.load: " .. why, 2) end
   if not height or height == read.height and width == read.width then return read end
-  local resized = (checked("image.load", pcall(read.resize, read, width, height, rule)))
+  local resized = (checked("image.load", read.resize, read, width, height, rule))
   read:release()
   return resized
 end
@@ -94,12 +104,13 @@ end
 ---@return giemsa.picture
 function image.new(width, height, given)
   local how = options.check("image.new", given, { color = "table|number", channels = "integer" })
-  return (checked("image.new", pcall(core.image_new, width, height, how.channels or 3, how.color or 0)))
+  return (checked("image.new", core.image_new, width, height, how.channels or 3, how.color or 0))
 end
 
 --- A picture of a tensor's numbers, rounded and cut to 0..255.
 ---@param x tensor (height, width, channels) with 1 to 4 channels, or (height, width)
----@param given? {range?: number[]} the numbers that become 0 and 255; {0, 255} when absent, {0, 1} after a rescale of 1/255
+---@param given? {range?: number[]} the numbers that become 0 and 255: {0, 255} when absent; {0, 1}
+--- after a rescale of 1/255
 ---@return giemsa.picture
 function image.from_tensor(x, given)
   local how = options.check("image.from_tensor", given, { range = "table" })
@@ -107,7 +118,7 @@ function image.from_tensor(x, given)
   if type(low) ~= "number" or type(high) ~= "number" or low == high then
     error("image.from_tensor: range must be {low, high}, two different numbers", 2)
   end
-  return (checked("image.from_tensor", pcall(core.image_from_tensor, x, low, high)))
+  return (checked("image.from_tensor", core.image_from_tensor, x, low, high))
 end
 
 --- Is x a picture?
@@ -146,7 +157,8 @@ local LINE = { color = "table|number", thickness = "number" }
 ---@return giemsa.picture self
 function picture:line(x0, y0, x1, y1, given)
   local how = options.check("picture:line", given, LINE)
-  checked("picture:line", pcall(core.image_line, self, x0, y0, x1, y1, how.thickness or 1, how.color or 255))
+  local thickness, color = how.thickness or 1, how.color or 255
+  checked("picture:line", core.image_line, self, x0, y0, x1, y1, thickness, color)
   return self
 end
 
@@ -155,12 +167,15 @@ end
 ---@param y0 integer
 ---@param x1 integer the opposite corner pixel, included
 ---@param y1 integer
----@param given? {color?: integer|integer[], thickness?: integer, filled?: boolean} white and 1 pixel (inside) when absent
+---@param given? {color?: integer|integer[], thickness?: integer, filled?: boolean} white and 1
+--- pixel (inside) when absent
 ---@return giemsa.picture self
 function picture:rectangle(x0, y0, x1, y1, given)
-  local how = options.check("picture:rectangle", given, { color = "table|number", thickness = "integer", filled = "boolean" })
+  local how = options.check("picture:rectangle", given,
+    { color = "table|number", thickness = "integer", filled = "boolean" })
   local thickness = how.filled and 0 or math.max(how.thickness or 1, 1)
-  checked("picture:rectangle", pcall(core.image_rectangle, self, x0, y0, x1, y1, thickness, how.color or 255))
+  local color = how.color or 255
+  checked("picture:rectangle", core.image_rectangle, self, x0, y0, x1, y1, thickness, color)
   return self
 end
 
@@ -170,7 +185,7 @@ end
 ---@param other giemsa.picture
 ---@return giemsa.picture self
 function picture:paste(x, y, other)
-  checked("picture:paste", pcall(core.image_paste, self, x, y, other))
+  checked("picture:paste", core.image_paste, self, x, y, other)
   return self
 end
 
@@ -179,21 +194,30 @@ local warned = false
 local function warn_of_missing(text)
   if warned then return end
   warned = true
-  io.stderr:write(("giemsa: no font here has some letters of '%s'; they are drawn as boxes. Install one (Debian: "
-    .. "fonts-wqy-microhei for Chinese) or set GIEMSA_FONT to a font file.\n"):format(text))
+  io.stderr:write(("giemsa: no font here has some letters of '%s'; they are drawn as boxes. "
+    .. "Install one (Debian: fonts-wqy-microhei for Chinese) or set GIEMSA_FONT to a font file.\n")
+    :format(text))
 end
 
---- Writes UTF-8 text with the left end of its baseline at (x, y), as OpenCV's putText with the plain Hershey font. Letters beyond
---- ASCII come from a font of this machine (GIEMSA_FONT names one). "\n" starts a line below.
+---@class giemsa.image.text_style
+---@field color? integer|integer[] white when absent
+---@field scale? number capitals are 21 * scale pixels high; 0.5 when absent
+---@field thickness? number of the pen as OpenCV counts it, 1: one pixel, 2: three; 1 when absent
+
+--- Writes UTF-8 text with the left end of its baseline at (x, y), as OpenCV's putText with the
+--- plain Hershey font. Letters beyond ASCII come from a font of this machine (GIEMSA_FONT names
+--- one). "\n" starts a line below.
 ---@param x number
 ---@param y number
 ---@param text string
----@param given? {color?: integer|integer[], scale?: number, thickness?: number} white, 0.5 (capitals are 21 * scale pixels
---- high) and 1 (OpenCV's count: a pen of 1 is one pixel, of 2 three) when absent
+---@param given? giemsa.image.text_style
 ---@return giemsa.picture self
 function picture:draw_text(x, y, text, given)
-  local how = options.check("picture:draw_text", given, { color = "table|number", scale = "number", thickness = "number" })
-  local missing = checked("picture:draw_text", pcall(core.image_text, self, x, y, text, how.scale or 0.5, how.thickness or 1, how.color or 255))
+  local how = options.check("picture:draw_text", given,
+    { color = "table|number", scale = "number", thickness = "number" })
+  local scale, thickness, color = how.scale or 0.5, how.thickness or 1, how.color or 255
+  local missing = checked("picture:draw_text", core.image_text, self, x, y, text,
+    scale, thickness, color)
   if missing > 0 then warn_of_missing(text) end
   return self
 end
@@ -206,7 +230,9 @@ end
 ---@return number below pixels below y
 function image.text_size(text, given)
   local how = options.check("image.text_size", given, { scale = "number", thickness = "number" })
-  local width, above, below = checked("image.text_size", pcall(core.image_text_size, text, how.scale or 0.5, how.thickness or 1))
+  local scale, thickness = how.scale or 0.5, how.thickness or 1
+  local width, above, below =
+    checked("image.text_size", core.image_text_size, text, scale, thickness)
   return width, above, below
 end
 

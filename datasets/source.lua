@@ -1,5 +1,5 @@
 --- Where images come from: a folder of class folders, or a zip of one (the layout of the official cell_images.zip).
--- A source is {images = {{path, name, class, patient}, ...} in sorted order, sha256(image), copy(image, path), close()}.
+-- A source is {images = {{path, name, class, patient}, ...} in sorted order, sha256(image), read(image), copy(image, path), close()}.
 local core = require "giemsa.core"
 local hash = require "giemsa.hash"
 local folder = require "giemsa.data.folder"
@@ -57,6 +57,11 @@ local function open_folder(root)
     images = kept, doubled = doubled,
     sha256 = function(_, image) return hash.sha256_file(root .. "/" .. image.path) end,
     copy = function(_, image, path, link) return core.copy_file(root .. "/" .. image.path, path, link) end,
+    read = function(_, image)
+      local file <close>, why = io.open(root .. "/" .. image.path, "rb")
+      if not file then return nil, why end
+      return file:read("a")
+    end,
     close = function() end,
   }
 end
@@ -85,6 +90,7 @@ local function open_zip(path)
       if not bytes then return nil, path .. ": " .. why end
       return hash.sha256(bytes)
     end,
+    read = function(_, image) return archive:read(image.index, ENTRY_LIMIT) end,
     copy = function(_, image, target)
       local done, why = archive:extract(image.index, target, ENTRY_LIMIT)
       if not done then return nil, path .. ": " .. why end

@@ -7,10 +7,8 @@ giemsa examples/predict.lua MODEL IMAGE [IMAGE ...]
   IMAGE   a PNG, JPEG or BMP picture of one cell]], {}, 2)
 
 local model = giemsa.nn.load_model(options[1])
-local how = model.preprocessing
 for i = 2, #options do
-  local picture = giemsa.image.load(options[i], { target_size = how.target_size, color_mode = how.color_mode, interpolation = how.interpolation })
-  local x = picture:to_tensor() * how.rescale
+  local x = giemsa.data.prepare(giemsa.image.load(options[i]), model.preprocessing)
   local p = model:predict(x:reshape(1, table.unpack(x.shape)))[1]
   local best = p:argmax()
   print(("%s: %s (%.1f %%)"):format(options[i], model.class_names[best], 100 * p[best]))

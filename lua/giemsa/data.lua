@@ -41,6 +41,24 @@ end
 ---@return string[]
 function data.list_images(root) return folder.all("list_images", root, 2) end
 
+--- A picture as the input of a model: resized, scaled and normalised as its training images were.
+---@param picture giemsa.picture
+---@param how table model.preprocessing, or a generator's
+---@return giemsa.Tensor x (height, width, channels)
+function data.prepare(picture, how)
+  if type(how) ~= "table" or not how.target_size then
+    error("prepare: expected how pictures become inputs (model.preprocessing); this model was not trained on pictures of a generator", 2)
+  end
+  if how.preprocessing_function then
+    error("prepare: the training used a preprocessing_function, which is not saved; prepare pictures by hand", 2)
+  end
+  local height, width = table.unpack(how.target_size)
+  local x = picture:convert(how.color_mode == "grayscale" and 1 or 3):resize(width, height, how.interpolation):to_tensor()
+  core.standardise(core.augment{ rescale = how.rescale, mean = how.mean, std = how.std, samplewise_center = how.samplewise_center,
+    samplewise_std_normalization = how.samplewise_std_normalization }, x)
+  return x
+end
+
 --- The patient a cell picture is of: "C116" for ".../C116P77ThinF_IMG_20150930_171809_cell_83.png";
 --- nil when the name does not tell.
 ---@param filename string

@@ -104,14 +104,18 @@ void act_softmax_dx(float *dx, const float *dy, const float *y, size_t rows, int
 
 static void dropout_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
-    const float keep = (float)(1 / (1 - job->rate));
+    const float keep = (float)(1 / (1 - job->rate)), *x = job->a;
     const uint32_t limit = (uint32_t)(job->rate * 4294967296.0); // rate < 1
-    size_t begin = begin_of(job, piece);
+    uint32_t words[4 * RNG_BLOCKS];
+    size_t i = begin_of(job, piece), end = end_of(job, piece);
     struct rng r;
     (void)thread;
     rng_start(&r, job->key.seed, job->key.a, job->key.b, job->key.c);
-    r.block = (uint32_t)(begin / 4);
-    for (size_t i = begin; i < end_of(job, piece); i++) job->out[i] = rng_u32(&r) < limit ? 0 : job->a[i] * keep;
+    for (r.block = (uint32_t)(i / 4); i < end;) {
+        size_t n = smaller(end - i, 4 * RNG_BLOCKS);
+        rng_blocks(&r, words);
+        for (size_t j = 0; j < n; j++, i++) job->out[i] = words[j] < limit ? 0 : x[i] * keep;
+    }
 }
 
 void act_dropout(float *y, const float *x, size_t n, double rate, struct dropout_key key) {

@@ -302,7 +302,15 @@ static int upsample_dx(lua_State *L) {
     return 1;
 }
 
+// core.dims(t) -> its dimensions as so many integers: what t.shape holds, without making a table
+static int dims(lua_State *L) {
+    struct tensor *t = check_tensor(L, 1);
+    for (int i = 0; i < t->ndim; i++) lua_pushinteger(L, t->shape[i]);
+    return t->ndim;
+}
+
 const luaL_Reg ops_functions[] = {
+    {"dims", dims},
     {"batch_norm", batch_norm}, {"batch_norm_inference", batch_norm_inference}, {"batch_norm_grad", batch_norm_grad},
     {"relu_dx", relu_dx}, {"sigmoid_dx", sigmoid_dx}, {"tanh_dx", tanh_dx}, {"softmax", softmax}, {"softmax_dx", softmax_dx},
     {"dropout", dropout}, {"max_pool2d", max_pool2d}, {"max_pool2d_dx", max_pool2d_dx}, {"avg_pool2d", avg_pool2d},

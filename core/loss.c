@@ -1,4 +1,5 @@
-// Losses, one function a kind: it returns the loss of a row, and writes scale * gradient when it is given where.
+// Losses, one function a kind: it returns the loss of a row, or writes scale * gradient when it is given where (what it
+// returns then is not used).
 // Everything inside a row is done in double.
 #include "loss.h"
 #include "threads.h"
@@ -72,13 +73,16 @@ static double softmax_binary(float *da, const float *a, const float *y, int n, d
     return loss / n;
 }
 
-static double softplus(double z) { return fmax(z, 0) + log1p(exp(-fabs(z))); } // log(1 + exp z)
-
 static double sigmoid_binary(float *da, const float *a, const float *y, int n, double scale) {
     double loss = 0;
     for (int i = 0; i < n; i++) {
-        loss -= y[i] * log_clipped(-softplus(-a[i])) + (1 - y[i]) * log_clipped(-softplus(a[i]));
-        if (da) da[i] = (float)(scale / n * (1 / (1 + exp(-a[i])) - y[i]));
+        double e = exp(-fabs(a[i]));
+        if (da) {
+            da[i] = (float)(scale / n * ((a[i] < 0 ? e : 1) / (1 + e) - y[i]));
+            continue;
+        }
+        double rest = log1p(e); // log p = -log(1 + exp -a) = min(a, 0) - rest, log (1 - p) = min(-a, 0) - rest
+        loss -= y[i] * log_clipped(fmin(a[i], 0) - rest) + (1 - y[i]) * log_clipped(fmin(-a[i], 0) - rest);
     }
     return loss / n;
 }

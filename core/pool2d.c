@@ -8,6 +8,7 @@
 #include <string.h>
 
 typedef uint8_t bytes __attribute__((vector_size(VL), aligned(1), may_alias));
+typedef uint16_t shorts __attribute__((vector_size(2 * VL), aligned(2), may_alias));
 
 struct job {
     struct pool_shape s;
@@ -59,33 +60,53 @@ INLINE void store_taps(uint8_t *taps, bool wide, size_t at, veci tap, int lanes)
 
 INLINE veci load_taps(const uint8_t *taps, bool wide, size_t at) {
     if (wide) return *(const veci *)(taps + 4 * at);
-    return __builtin_convertvector(*(const bytes *)(taps + at), veci);
+    shorts half_way = __builtin_convertvector(*(const bytes *)(taps + at), shorts); // gcc 12 goes lane by lane otherwise
+    return __builtin_convertvector(half_way, veci);
 }
 
 // ---- maximum
 
-static void max_pixel(const struct job *job, const float *image, int oy, int ox, size_t out) {
+// What lies outside counts as 0: it takes over from `best` when larger, or when equal and earlier (tap `outside` is the
+// first of them).
+INLINE void meet_zeros(vec *best, veci *tap, int outside) {
+    veci earlier = (*best == 0) & (*tap > outside), better = (*best < 0) | earlier;
+    *best = select(better, (vec){0}, *best);
+    *tap = (better & outside) | (~better & *tap);
+}
+
+// The first tap outside the picture, in row-major order; -1 when there is none.
+static int first_outside(const struct pool_shape *s, struct range ky, struct range kx) {
+    if (ky.begin > 0 || kx.begin > 0) return 0;
+    if (kx.end < s->pool_w) return kx.end;
+    return ky.end < s->pool_h ? ky.end * s->pool_w : -1;
+}
+
+static void max_pixel(const struct job *job, const float *image, int y0, struct range ky, int ox, size_t out) {
     const struct pool_shape *s = &job->s;
-    int y0 = oy * s->stride_h - s->top, x0 = ox * s->stride_w - s->left;
-    struct range in_y = inside(y0, s->pool_h, s->h), in_x = inside(x0, s->pool_w, s->w);
-    struct range ky = s->zeros ? (struct range){0, s->pool_h} : in_y, kx = s->zeros ? (struct range){0, s->pool_w} : in_x;
-    for (int c = 0; c < s->c; c += VL) {
+    const int x0 = ox * s->stride_w - s->left, channels = s->c;
+    const struct range kx = inside(x0, s->pool_w, s->w);
+    const int outside = s->zeros ? first_outside(s, ky, kx) : -1;
+    const size_t row = (size_t)s->w * (size_t)channels;
+    const float *first = image + (size_t)(y0 + ky.begin) * row + (size_t)(x0 + kx.begin) * (size_t)channels;
+    for (int c = 0; c < channels; c += VL) {
         vec best = splat(-__builtin_inff());
         veci tap = (veci){0} + (ky.begin * s->pool_w + kx.begin);
-        for (int i = ky.begin; i < ky.end; i++)
-            for (int j = kx.begin; j < kx.end; j++) {
-                bool in = i >= in_y.begin && i < in_y.end && j >= in_x.begin && j < in_x.end;
-                vec v = in ? load(image + ((size_t)(y0 + i) * (size_t)s->w + (size_t)(x0 + j)) * (size_t)s->c + c) : (vec){0};
+        const float *line = first + c;
+        for (int i = ky.begin; i < ky.end; i++, line += row) {
+            const float *x = line;
+            for (int j = kx.begin; j < kx.end; j++, x += channels) {
+                vec v = load(x);
                 veci better = (v > best) | (v != v);
                 best = select(better, v, best);
                 tap = (better & (i * s->pool_w + j)) | (~better & tap);
             }
-        store_part(job->out + out + c, best, s->c - c);
-        store_taps(job->taps, job->wide, out + (size_t)c, tap, s->c - c);
+        }
+        if (outside >= 0) meet_zeros(&best, &tap, outside);
+        store_part(job->out + out + c, best, channels - c);
+        store_taps(job->taps, job->wide, out + (size_t)c, tap, channels - c);
     }
 }
 
-// The first row of a piece and where it stands: image and row in it.
 static struct range rows_of(const struct job *job, int piece) {
     return (struct range){piece * job->piece_rows, smallest((piece + 1) * job->piece_rows, job->rows)};
 }
@@ -99,59 +120,38 @@ static void max_piece(void *arg, int piece, int thread) {
     (void)thread;
     for (int r = rows.begin; r < rows.end; r++) {
         const float *image = job->in + (size_t)(r / s->out_h) * image_size(s);
+        int y0 = r % s->out_h * s->stride_h - s->top;
+        struct range ky = inside(y0, s->pool_h, s->h);
         for (int ox = 0; ox < s->out_w; ox++)
-            max_pixel(job, image, r % s->out_h, ox, ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
+            max_pixel(job, image, y0, ky, ox, ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
     }
-}
-
-// dx of one input pixel: from each window over it, dy where it was the chosen tap.
-static void max_dx_pixel(const struct job *job, int image, int iy, int ix, float *dx) {
-    const struct pool_shape *s = &job->s;
-    int py = iy + s->top, px = ix + s->left;
-    struct range oy = windows_over(py, s->pool_h, s->stride_h, s->out_h), ox = windows_over(px, s->pool_w, s->stride_w, s->out_w);
-    for (int c = 0; c < s->c; c += VL) {
-        vec sum = {0};
-        for (int i = oy.begin; i < oy.end; i++)
-            for (int j = ox.begin; j < ox.end; j++) {
-                size_t at = (((size_t)image * (size_t)s->out_h + (size_t)i) * (size_t)s->out_w + (size_t)j) * (size_t)s->c + (size_t)c;
-                int tap = (py - i * s->stride_h) * s->pool_w + (px - j * s->stride_w);
-                sum += select(load_taps(job->taps, job->wide, at) == tap, load(job->in + at), (vec){0});
-            }
-        store_part(dx + c, sum, s->c - c);
-    }
-}
-
-static void max_dx_piece(void *arg, int piece, int thread) {
-    const struct job *job = arg;
-    const struct pool_shape *s = &job->s;
-    struct range rows = rows_of(job, piece);
-    (void)thread;
-    for (int r = rows.begin; r < rows.end; r++)
-        for (int ix = 0; ix < s->w; ix++)
-            max_dx_pixel(job, r / s->h, r % s->h, ix, job->out + ((size_t)r * (size_t)s->w + (size_t)ix) * (size_t)s->c);
 }
 
 // ---- mean
 
-static int count_of(const struct pool_shape *s, struct range ky, struct range kx) {
-    return s->zeros ? s->pool_h * s->pool_w : (ky.end - ky.begin) * (kx.end - kx.begin);
+static float share_of(const struct pool_shape *s, struct range ky, struct range kx) {
+    int taps = s->zeros ? s->pool_h * s->pool_w : (ky.end - ky.begin) * (kx.end - kx.begin);
+    return 1 / (float)taps;
 }
 
 // Sums by rows of the window first: the error of a sum over a whole picture stays small.
-static void mean_pixel(const struct job *job, const float *image, int oy, int ox, float *y) {
+static void mean_pixel(const struct job *job, const float *image, int y0, struct range ky, int ox, float *y) {
     const struct pool_shape *s = &job->s;
-    int y0 = oy * s->stride_h - s->top, x0 = ox * s->stride_w - s->left;
-    struct range ky = inside(y0, s->pool_h, s->h), kx = inside(x0, s->pool_w, s->w);
-    vec count = splat((float)count_of(s, ky, kx));
-    for (int c = 0; c < s->c; c += VL) {
+    const int x0 = ox * s->stride_w - s->left, channels = s->c;
+    const struct range kx = inside(x0, s->pool_w, s->w);
+    const vec share = splat(share_of(s, ky, kx));
+    const size_t row = (size_t)s->w * (size_t)channels;
+    const float *first = image + (size_t)(y0 + ky.begin) * row + (size_t)(x0 + kx.begin) * (size_t)channels;
+    for (int c = 0; c < channels; c += VL) {
+        const float *line = first + c;
         vec sum = {0};
-        for (int i = ky.begin; i < ky.end; i++) {
-            const float *x = image + ((size_t)(y0 + i) * (size_t)s->w + (size_t)(x0 + kx.begin)) * (size_t)s->c + c;
-            vec row = {0};
-            for (int j = kx.begin; j < kx.end; j++, x += s->c) row += load(x);
-            sum += row;
+        for (int i = ky.begin; i < ky.end; i++, line += row) {
+            const float *x = line;
+            vec row_sum = {0};
+            for (int j = kx.begin; j < kx.end; j++, x += channels) row_sum += load(x);
+            sum += row_sum;
         }
-        store_part(y + c, sum / count, s->c - c);
+        store_part(y + c, sum * share, channels - c);
     }
 }
 
@@ -162,36 +162,61 @@ static void mean_piece(void *arg, int piece, int thread) {
     (void)thread;
     for (int r = rows.begin; r < rows.end; r++) {
         const float *image = job->in + (size_t)(r / s->out_h) * image_size(s);
+        int y0 = r % s->out_h * s->stride_h - s->top;
+        struct range ky = inside(y0, s->pool_h, s->h);
         for (int ox = 0; ox < s->out_w; ox++)
-            mean_pixel(job, image, r % s->out_h, ox, job->out + ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
+            mean_pixel(job, image, y0, ky, ox, job->out + ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
     }
 }
 
-static void mean_dx_pixel(const struct job *job, int image, int iy, int ix, float *dx) {
+// ---- gradients: an input pixel sums over the windows that cover it
+
+// dx += dy where this pixel was the chosen tap.
+INLINE void add_chosen(float *dx, const struct job *job, size_t at, int tap, bool wide) {
+    for (int c = 0; c < job->s.c; c += VL) {
+        vec dy = select(load_taps(job->taps, wide, at + (size_t)c) == tap, load(job->in + at + c), (vec){0});
+        store_part(dx + c, load(dx + c) + dy, job->s.c - c);
+    }
+}
+
+static void add_share(float *dx, const float *dy, float share, int channels) {
+    for (int c = 0; c < channels; c += VL) store_part(dx + c, load(dx + c) + load(dy + c) * share, channels - c);
+}
+
+// One window over the pixel at (py, px) of the padded picture: output (oy, ox) of the image that begins at `image`.
+static void add_window(float *dx, const struct job *job, size_t image, int oy, int ox, int py, int px) {
     const struct pool_shape *s = &job->s;
-    int py = iy + s->top, px = ix + s->left;
-    struct range oy = windows_over(py, s->pool_h, s->stride_h, s->out_h), ox = windows_over(px, s->pool_w, s->stride_w, s->out_w);
-    for (int c = 0; c < s->c; c += VL) {
-        vec sum = {0};
+    size_t at = image + ((size_t)oy * (size_t)s->out_w + (size_t)ox) * (size_t)s->c;
+    int y0 = oy * s->stride_h, x0 = ox * s->stride_w;
+    if (job->taps) {
+        int tap = (py - y0) * s->pool_w + (px - x0);
+        if (job->wide) add_chosen(dx, job, at, tap, true);
+        else add_chosen(dx, job, at, tap, false);
+    } else {
+        struct range ky = inside(y0 - s->top, s->pool_h, s->h), kx = inside(x0 - s->left, s->pool_w, s->w);
+        add_share(dx, job->in + at, share_of(s, ky, kx), s->c);
+    }
+}
+
+static void gradient_row(const struct job *job, int r) {
+    const struct pool_shape *s = &job->s;
+    const size_t image = (size_t)(r / s->h) * (size_t)s->out_h * (size_t)s->out_w * (size_t)s->c;
+    const int py = r % s->h + s->top;
+    const struct range oy = windows_over(py, s->pool_h, s->stride_h, s->out_h);
+    float *dx = job->out + (size_t)r * (size_t)s->w * (size_t)s->c;
+    memset(dx, 0, sizeof(float) * (size_t)s->w * (size_t)s->c);
+    for (int ix = 0; ix < s->w; ix++, dx += s->c) {
+        const struct range ox = windows_over(ix + s->left, s->pool_w, s->stride_w, s->out_w);
         for (int i = oy.begin; i < oy.end; i++)
-            for (int j = ox.begin; j < ox.end; j++) {
-                struct range ky = inside(i * s->stride_h - s->top, s->pool_h, s->h);
-                struct range kx = inside(j * s->stride_w - s->left, s->pool_w, s->w);
-                size_t at = (((size_t)image * (size_t)s->out_h + (size_t)i) * (size_t)s->out_w + (size_t)j) * (size_t)s->c + (size_t)c;
-                sum += load(job->in + at) / splat((float)count_of(s, ky, kx));
-            }
-        store_part(dx + c, sum, s->c - c);
+            for (int j = ox.begin; j < ox.end; j++) add_window(dx, job, image, i, j, py, ix + s->left);
     }
 }
 
-static void mean_dx_piece(void *arg, int piece, int thread) {
+static void gradient_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
-    const struct pool_shape *s = &job->s;
     struct range rows = rows_of(job, piece);
     (void)thread;
-    for (int r = rows.begin; r < rows.end; r++)
-        for (int ix = 0; ix < s->w; ix++)
-            mean_dx_pixel(job, r / s->h, r % s->h, ix, job->out + ((size_t)r * (size_t)s->w + (size_t)ix) * (size_t)s->c);
+    for (int r = rows.begin; r < rows.end; r++) gradient_row(job, r);
 }
 
 // ---- in pieces of rows
@@ -220,7 +245,7 @@ void pool_max(float *y, void *taps, const float *x, const struct pool_shape *s) 
 
 void pool_max_dx(float *dx, const float *dy, const void *taps, const struct pool_shape *s) {
     struct job job = {.s = *s, .out = dx, .in = dy, .taps = (uint8_t *)taps};
-    run(max_dx_piece, &job, s->h, in_work(s));
+    run(gradient_piece, &job, s->h, in_work(s));
 }
 
 void pool_mean(float *y, const float *x, const struct pool_shape *s) {
@@ -230,5 +255,5 @@ void pool_mean(float *y, const float *x, const struct pool_shape *s) {
 
 void pool_mean_dx(float *dx, const float *dy, const struct pool_shape *s) {
     struct job job = {.s = *s, .out = dx, .in = dy};
-    run(mean_dx_piece, &job, s->h, in_work(s));
+    run(gradient_piece, &job, s->h, in_work(s));
 }

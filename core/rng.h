@@ -15,6 +15,9 @@ struct rng {
 };
 void rng_start(struct rng *r, uint64_t seed, uint32_t a, uint32_t b, uint32_t c);
 uint32_t rng_u32(struct rng *r);
+// The next RNG_BLOCKS blocks at once, many times faster: words[i] is what the i-th call of rng_u32 on a fresh block gives.
+enum { RNG_BLOCKS = 32 };
+void rng_blocks(struct rng *r, uint32_t words[4 * RNG_BLOCKS]);
 double rng_uniform(struct rng *r);                 // [0, 1), 53 bits
 double rng_normal(struct rng *r);                  // mean 0, deviation 1 (Box-Muller, one of the pair)
 uint32_t rng_below(struct rng *r, uint32_t n);     // 0..n-1, unbiased; n > 0

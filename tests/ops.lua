@@ -320,6 +320,9 @@ t.test("dropout: the key decides, the mean stays, rate 0 is the identity", funct
   t.ok(ops.dropout(x, 0, { seed = 7 }) == x)
   t.ok(ops.dropout(x, 0.5) ~= ops.dropout(x, 0.5)) -- each a new draw
   t.raises(ops.dropout, "the rate must be", x, 1)
+  local stream = core.stream(7, 1, 2, 3) -- a number of it takes two words: every other value of x can be told from it
+  local half = ops.dropout(core.full({ 1001 }, 1), 0.5, { seed = 7, a = 1, b = 2, c = 3 })
+  for i = 1, 1001, 2 do t.equal(half[i] == 0, core.stream_uniform(stream) < 0.5) end
 end)
 
 t.test("softmax is stable and rows sum to 1", function()

@@ -54,6 +54,7 @@ function ops.batch_norm(x, gamma, beta, moving_mean, moving_variance, opts)
       epsilon, relu))
   end
   local to_x, to_gamma, to_beta = target(x), target(gamma), target(beta)
+  if not (to_x or to_gamma or to_beta) then return y end
   return record(y, { to_x, to_gamma, to_beta }, function(dy)
     local dgamma, dbeta, dx = core.batch_norm_grad(dy, x, gamma, beta, stats, relu, training, to_x and true)
     accumulate(to_gamma, dgamma)

@@ -19,19 +19,20 @@ local function same(size, window, stride)
   return missing // 2, missing - missing // 2
 end
 
--- top, bottom, left, right; h and w are the extents of the window (of a dilated kernel as a whole).
-local function padding_of(who, padding, shape, h, w, sh, sw)
+-- top, bottom, left, right for a picture of height x width; h and w are the extents of the window (of a dilated kernel as a whole).
+local function padding_of(who, padding, height, width, h, w, sh, sw)
   if padding == "valid" or padding == nil then return 0, 0, 0, 0 end
   if padding == "same" then
-    local top, bottom = same(shape[2], h, sh)
-    return top, bottom, same(shape[3], w, sw)
+    local top, bottom = same(height, h, sh)
+    return top, bottom, same(width, w, sw)
   end
   if type(padding) == "table" and #padding == 4 then return table.unpack(padding) end
   options.one_of(who, "padding", padding, { "same", "valid", "{top, bottom, left, right}" }, 4)
 end
 
-local function need_picture(who, x, name)
-  if core.is_tensor(x) and x.ndim == 4 then return x.shape end
+-- The four dimensions of a picture (or kernel).
+local function dims_of(who, x, name)
+  if core.is_tensor(x) and x.ndim == 4 then return core.dims(x) end
   local got = core.is_tensor(x) and "shape (" .. table.concat(x.shape, ", ") .. ")" or type(x)
   error(("%s: %s must be (batch, height, width, channels), got %s"):format(who, name or "x", got), 3)
 end
@@ -51,12 +52,13 @@ function ops.conv2d(x, w, b, opts)
   opts = check("conv2d", opts, conv_options)
   local sh, sw = pair("conv2d", "strides", opts.strides, 1)
   local dh, dw = pair("conv2d", "dilation", opts.dilation, 1)
-  local shape, kernel = need_picture("conv2d", x), need_picture("conv2d", w, "w")
-  local kh, kw = kernel[1], kernel[2]
+  local _, height, width = dims_of("conv2d", x)
+  local kh, kw = dims_of("conv2d", w, "w")
   local top, bottom, left, right =
-    padding_of("conv2d", opts.padding, shape, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw)
+    padding_of("conv2d", opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw)
   local y = result("conv2d", pcall(core.conv2d, x, w, sh, sw, top, bottom, left, right, dh, dw, b))
   local to_x, to_w, to_b = target(x), target(w), target(b)
+  if not (to_x or to_w or to_b) then return y end
   local for_x, for_w = to_x and w, to_w and x -- each gradient reads the other operand
   return record(y, { to_x, to_w, to_b }, function(dy)
     if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
@@ -64,7 +66,7 @@ function ops.conv2d(x, w, b, opts)
       accumulate(to_w, core.conv2d_dw(dy, for_w, kh, kw, sh, sw, top, bottom, left, right, dh, dw))
     end
     if to_x then
-      accumulate(to_x, core.conv2d_dx(dy, for_x, shape[2], shape[3], sh, sw, top, bottom, left, right, dh, dw))
+      accumulate(to_x, core.conv2d_dx(dy, for_x, height, width, sh, sw, top, bottom, left, right, dh, dw))
     end
   end, "conv2d")
 end
@@ -80,12 +82,13 @@ local transpose_options = base.options { strides = "integer|table", padding = "s
 function ops.conv2d_transpose(x, w, b, opts)
   opts = check("conv2d_transpose", opts, transpose_options)
   local sh, sw = pair("conv2d_transpose", "strides", opts.strides, 1)
-  local shape, kernel = need_picture("conv2d_transpose", x), need_picture("conv2d_transpose", w, "w")
-  local kh, kw = kernel[1], kernel[2]
-  local height, width = shape[2] * sh, shape[3] * sw
+  local _, h, width = dims_of("conv2d_transpose", x)
+  local kh, kw = dims_of("conv2d_transpose", w, "w")
+  local height = h * sh
+  width = width * sw
   if opts.padding ~= "same" then height, width = height + math.max(kh - sh, 0), width + math.max(kw - sw, 0) end
   local top, bottom, left, right =
-    padding_of("conv2d_transpose", opts.padding, { 0, height, width }, kh, kw, sh, sw)
+    padding_of("conv2d_transpose", opts.padding, height, width, kh, kw, sh, sw)
   local y = result("conv2d_transpose", pcall(core.conv2d_dx, x, w, height, width, sh, sw, top, bottom, left, right))
   if b then result("conv2d_transpose", pcall(core.add_, y, b)) end
   local to_x, to_w, to_b = target(x), target(w), target(b)
@@ -102,10 +105,10 @@ end
 local pool_options = base.options { pool = "integer|table", strides = "integer|table", padding = "string|table" }
 
 -- The nine numbers of a window that the core takes, and whether padding counts as zeros (when it is given in numbers).
-local function window_of(who, shape, opts)
+local function window_of(who, height, width, opts)
   local h, w = pair(who, "pool", opts.pool, 2)
   local sh, sw = pair(who, "strides", opts.strides, h, w)
-  local top, bottom, left, right = padding_of(who, opts.padding, shape, h, w, sh, sw)
+  local top, bottom, left, right = padding_of(who, opts.padding, height, width, h, w, sh, sw)
   return { h, w, sh, sw, top, bottom, left, right, type(opts.padding) == "table" }
 end
 
@@ -117,11 +120,11 @@ end
 ---@return tensor y (n, out_h, out_w, c)
 function ops.max_pool2d(x, opts)
   opts = check("max_pool2d", opts, pool_options)
-  local shape = need_picture("max_pool2d", x)
-  local window, to_x = window_of("max_pool2d", shape, opts), target(x)
+  local _, height, width = dims_of("max_pool2d", x)
+  local window, to_x = window_of("max_pool2d", height, width, opts), target(x)
   local y, taps = result("max_pool2d", pcall(core.max_pool2d, x, table.unpack(window)))
   return record(y, { to_x }, function(dy)
-    accumulate(to_x, core.max_pool2d_dx(dy, taps, shape[2], shape[3], table.unpack(window)))
+    accumulate(to_x, core.max_pool2d_dx(dy, taps, height, width, table.unpack(window)))
   end, "max_pool2d")
 end
 
@@ -131,20 +134,20 @@ end
 ---@return tensor y (n, out_h, out_w, c)
 function ops.avg_pool2d(x, opts)
   opts = check("avg_pool2d", opts, pool_options)
-  local shape = need_picture("avg_pool2d", x)
-  local window, to_x = window_of("avg_pool2d", shape, opts), target(x)
+  local _, height, width = dims_of("avg_pool2d", x)
+  local window, to_x = window_of("avg_pool2d", height, width, opts), target(x)
   local y = result("avg_pool2d", pcall(core.avg_pool2d, x, table.unpack(window)))
   return record(y, { to_x }, function(dy)
-    accumulate(to_x, core.avg_pool2d_dx(dy, shape[2], shape[3], table.unpack(window)))
+    accumulate(to_x, core.avg_pool2d_dx(dy, height, width, table.unpack(window)))
   end, "avg_pool2d")
 end
 
 -- One window as large as the picture, and (n, 1, 1, c) -> (n, c).
 local function global(who, pool)
   return function(x)
-    local shape = need_picture(who, x)
-    if shape[2] * shape[3] == 0 then error(who .. ": the picture is empty", 2) end
-    return arithmetic.reshape(pool(x, { pool = { shape[2], shape[3] } }), shape[1], shape[4])
+    local n, height, width, channels = dims_of(who, x)
+    if height * width == 0 then error(who .. ": the picture is empty", 2) end
+    return (arithmetic.reshape(pool(x, { pool = { height, width } }), n, channels))
   end
 end
 
@@ -168,7 +171,7 @@ local upsample_options = base.options { interpolation = "string" }
 ---@return tensor y (n, h * rows, w * columns, c)
 function ops.upsample(x, size, opts)
   opts = check("upsample", opts, upsample_options)
-  need_picture("upsample", x)
+  dims_of("upsample", x)
   local fy, fx = pair("upsample", "size", size, 2)
   local how = opts.interpolation or "nearest"
   options.one_of("upsample", "interpolation", how, { "nearest", "bilinear" })
@@ -183,7 +186,7 @@ end
 ---@param padding integer|integer[]|integer[][]? n, {rows, columns}, or {{top, bottom}, {left, right}}; default 1
 ---@return tensor
 function ops.zero_pad2d(x, padding)
-  need_picture("zero_pad2d", x)
+  dims_of("zero_pad2d", x)
   local sides = type(padding) == "table" and padding or { padding or 1, padding or 1 }
   local pads = { { 0, 0 } }
   for i = 1, 2 do

@@ -3,6 +3,7 @@
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local image = require "giemsa.image"
+local montage = require "giemsa.montage"
 local tensor = require "giemsa.tensor"
 local json = require "dkjson"
 
@@ -46,18 +47,24 @@ local function adler32(text)
   return b << 16 | a
 end
 
-local function chunk(kind, data) return (">I4"):pack(#data) .. kind .. data .. (">I4"):pack(crc32(kind .. data)) end
+local function chunk(kind, data)
+  return (">I4"):pack(#data) .. kind .. data .. (">I4"):pack(crc32(kind .. data))
+end
 
 local SIGNATURE = "\x89PNG\r\n\x1a\n"
 local GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 
-local function header(width, height, bits, kind) return chunk("IHDR", (">I4I4BBBBB"):pack(width, height, bits, kind, 0, 0, 0)) end
+local function header(width, height, bits, kind)
+  return chunk("IHDR", (">I4I4BBBBB"):pack(width, height, bits, kind, 0, 0, 0))
+end
 
 -- Rows are strings without the filter byte; the data is stored, not compressed.
 local function png(width, height, bits, kind, rows, extra)
   local raw = "\0" .. table.concat(rows, "\0")
-  local stored = "\x78\x01\1" .. ("<I2I2"):pack(#raw, ~#raw & 0xffff) .. raw .. (">I4"):pack(adler32(raw))
-  return SIGNATURE .. header(width, height, bits, kind) .. (extra or "") .. chunk("IDAT", stored) .. chunk("IEND", "")
+  local stored = "\x78\x01\1" .. ("<I2I2"):pack(#raw, ~#raw & 0xffff) .. raw
+    .. (">I4"):pack(adler32(raw))
+  return SIGNATURE .. header(width, height, bits, kind) .. (extra or "") .. chunk("IDAT", stored)
+    .. chunk("IEND", "")
 end
 
 local function bmp(width, height, rows)
@@ -65,7 +72,8 @@ local function bmp(width, height, rows)
   local data = {}
   for i, row in ipairs(rows) do data[i] = row .. ("\0"):rep(line - #row) end
   data = table.concat(data)
-  return "BM" .. ("<I4I2I2I4"):pack(54 + #data, 0, 0, 54) .. ("<I4i4i4I2I2I4I4i4i4I4I4"):pack(40, width, height, 1, 24, 0, #data, 0, 0, 0, 0) .. data
+  return "BM" .. ("<I4I2I2I4"):pack(54 + #data, 0, 0, 54)
+    .. ("<I4i4i4I2I2I4I4i4i4I4I4"):pack(40, width, height, 1, 24, 0, #data, 0, 0, 0, 0) .. data
 end
 
 local function base64(text)
@@ -84,32 +92,36 @@ end
 -- 20 x 18, red grows to the right and green downwards, blue 100; made by libjpeg: one scan, and
 -- progressive.
 local JPEG = base64 [[
-/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSopGR8tMC
-0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCj/wAARCAAS
-ABQDASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAAYHBP/EAB8QAAEEAQUBAAAAAAAAAAAAAAABAgUiMQMhI5GhE//EABgBAAIDAAAAAA
-AAAAAAAAAAAAUHAQMI/8QAHxEAAQMEAwEAAAAAAAAAAAAAAAEFIQMEBjEiMkFh/9oADAMBAAIRAxEAPwDHI6BxQqI6BxQsI6BxTwqY6BxXwi7e
-PpTjz/qSJ0IHjSgNY0IHjSvgAavE7GlTf+KScEc1u1U6KiOa3aqdAAu7M4494Ueg1vzSqdAABrsaFPqh/9k=]]
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwg
+IyYnKSopGR8tMC0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo
+KCgoKCgoKCgoKCgoKCj/wAARCAASABQDASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAAYHBP/EAB8QAAEEAQUBAAAA
+AAAAAAAAAAABAgUiMQMhI5GhE//EABgBAAIDAAAAAAAAAAAAAAAAAAUHAQMI/8QAHxEAAQMEAwEAAAAAAAAAAAAAAAEFIQME
+BjEiMkFh/9oADAMBAAIRAxEAPwDHI6BxQqI6BxQsI6BxTwqY6BxXwi7ePpTjz/qSJ0IHjSgNY0IHjSvgAavE7GlTf+KScEc1
+u1U6KiOa3aqdAAu7M4494Ueg1vzSqdAABrsaFPqh/9k=]]
 local PROGRESSIVE = base64 [[
-/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwgIyYnKSopGR8tMC
-0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCj/wgARCAAS
-ABQDASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAAUGBP/EABgBAAIDAAAAAAAAAAAAAAAAAAQGAQIH/9oADAMBAAIQAxAAAAHG1LFWKR
-GsAtPPUBc4pAFo/8QAGBABAQEBAQAAAAAAAAAAAAAAAwABITH/2gAIAQEAAQUCMIwsDhhGFgcOOzz/xAAZEQACAwEAAAAAAAAAAAAAAAAAAgQF
-ITH/2gAIAQMBAT8Br54s/CvF4f/EABgRAAIDAAAAAAAAAAAAAAAAAAADBBAU/9oACAECAQE/AWzDYNr/xAAUEAEAAAAAAAAAAAAAAAAAAAAw/9
-oACAEBAAY/Ah//xAAYEAADAQEAAAAAAAAAAAAAAAAAAVFhQf/aAAgBAQABPyHExJjExJhFBFBVwf/aAAwDAQACAAMAAAAQ6C+C/8QAFxEBAQEB
-AAAAAAAAAAAAAAAAACExQf/aAAgBAwEBPxDOoq5YP//EABkRAAIDAQAAAAAAAAAAAAAAAAABECExYf/aAAgBAgEBPxDsO2xen//EABkQAAIDAQ
-AAAAAAAAAAAAAAAAAhMZHBEf/aAAgBAQABPxCIxFQxZIsCmBRKFEo5CUf/2Q==]]
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAAYEBQYFBAYGBQYHBwYIChAKCgkJChQODwwQFxQYGBcUFhYaHSUfGhsjHBYWICwg
+IyYnKSopGR8tMC0oMCUoKSj/2wBDAQcHBwoIChMKChMoGhYaKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgoKCgo
+KCgoKCgoKCgoKCgoKCj/wgARCAASABQDASIAAhEBAxEB/8QAFwABAQEBAAAAAAAAAAAAAAAAAAUGBP/EABgBAAIDAAAAAAAA
+AAAAAAAAAAQGAQIH/9oADAMBAAIQAxAAAAHG1LFWKRGsAtPPUBc4pAFo/8QAGBABAQEBAQAAAAAAAAAAAAAAAwABITH/2gAI
+AQEAAQUCMIwsDhhGFgcOOzz/xAAZEQACAwEAAAAAAAAAAAAAAAAAAgQFITH/2gAIAQMBAT8Br54s/CvF4f/EABgRAAIDAAAA
+AAAAAAAAAAAAAAADBBAU/9oACAECAQE/AWzDYNr/xAAUEAEAAAAAAAAAAAAAAAAAAAAw/9oACAEBAAY/Ah//xAAYEAADAQEA
+AAAAAAAAAAAAAAAAAVFhQf/aAAgBAQABPyHExJjExJhFBFBVwf/aAAwDAQACAAMAAAAQ6C+C/8QAFxEBAQEBAAAAAAAAAAAA
+AAAAACExQf/aAAgBAwEBPxDOoq5YP//EABkRAAIDAQAAAAAAAAAAAAAAAAABECExYf/aAAgBAgEBPxDsO2xen//EABkQAAID
+AQAAAAAAAAAAAAAAAAAhMZHBEf/aAAgBAQABPxCIxFQxZIsCmBRKFEo5CUf/2Q==]]
 -- 12 x 10 in CMYK: cyan grows to the right, magenta downwards; yellow 100/255, black 30/255.
 local CMYK = base64 [[
-/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwADAgIDAgIDAwMDBAMDBAUIBQUEBAUKBwcGCAwKDAwLCgsLDQ4SEA0OEQ4LCxAWEBETFBUVFQwPFxgWFB
-gSFBUU/8AAFAgACgAMBEMRAE0RAFkRAEsRAP/EABcAAQEBAQAAAAAAAAAAAAAAAAAJCAf/xAAkEAABAgENAAAAAAAAAAAAAAAAAQQDBggUGDZB
-RFRkgZKi8P/aAA4EQwBNAFkASwAAPwDXE5jFbmmK22t7HSCgZNOXtpXPr1FbbW9gClk5jFbk4Kc5zEXmoBNOXtpXPr1FOc5iLzUA/9k=]]
+/9j/7gAOQWRvYmUAZAAAAAAA/9sAQwADAgIDAgIDAwMDBAMDBAUIBQUEBAUKBwcGCAwKDAwLCgsLDQ4SEA0OEQ4LCxAWEBET
+FBUVFQwPFxgWFBgSFBUU/8AAFAgACgAMBEMRAE0RAFkRAEsRAP/EABcAAQEBAQAAAAAAAAAAAAAAAAAJCAf/xAAkEAABAgEN
+AAAAAAAAAAAAAAAAAQQDBggUGDZBRFRkgZKi8P/aAA4EQwBNAFkASwAAPwDXE5jFbmmK22t7HSCgZNOXtpXPr1FbbW9gClk5
+jFbk4Kc5zEXmoBNOXtpXPr1FOc5iLzUA/9k=]]
 
 -- ---- reading
 
 t.test("fixtures: every kind of PNG is read as Keras's load_img reads it", function()
   local folder = t.need_fixtures() .. "/pngload/"
   for _, case in ipairs(json.decode(io.open(folder .. "cases.json"):read("a"))) do
-    t.close(image.load(folder .. case.input):to_tensor(), core.npy_load(folder .. case.rgb), 0, 0, case.input)
+    t.close(image.load(folder .. case.input):to_tensor(), core.npy_load(folder .. case.rgb), 0, 0,
+      case.input)
   end
 end)
 
@@ -118,15 +130,20 @@ t.test("PNG: one bit, palette, alpha, 16 bits", function()
     t.equal(numbers(assert(image.decode(bytes))), want)
     if want_grey then t.equal(numbers(assert(image.decode(bytes, "grayscale"))), want_grey) end
   end
-  check(png(3, 2, 1, GREY, { "\xa0", "\x40" }), { { { 255, 255, 255 }, { 0, 0, 0 }, { 255, 255, 255 } }, { { 0, 0, 0 }, { 255, 255, 255 }, { 0, 0, 0 } } },
+  check(png(3, 2, 1, GREY, { "\xa0", "\x40" }),
+    { { { 255, 255, 255 }, { 0, 0, 0 }, { 255, 255, 255 } },
+    { { 0, 0, 0 }, { 255, 255, 255 }, { 0, 0, 0 } } },
     { { { 255 }, { 0 }, { 255 } }, { { 0 }, { 255 }, { 0 } } })
   local colours = chunk("PLTE", "\1\2\3\100\150\200") .. chunk("tRNS", "\0\128")
-  check(png(2, 1, 1, PALETTE, { "\x40" }, colours), { { { 1, 2, 3 }, { 100, 150, 200 } } }, { { { 2 }, { 141 } } })
+  check(png(2, 1, 1, PALETTE, { "\x40" }, colours), { { { 1, 2, 3 }, { 100, 150, 200 } } },
+    { { { 2 }, { 141 } } })
   check(png(2, 1, 8, RGBA, { "\10\20\30\0\40\50\60\255" }), { { { 10, 20, 30 }, { 40, 50, 60 } } })
-  check(png(2, 1, 8, GREY_ALPHA, { "\10\0\20\255" }), { { { 10, 10, 10 }, { 20, 20, 20 } } }, { { { 10 }, { 20 } } })
+  check(png(2, 1, 8, GREY_ALPHA, { "\10\0\20\255" }), { { { 10, 10, 10 }, { 20, 20, 20 } } },
+    { { { 10 }, { 20 } } })
   check(png(1, 1, 8, RGB, { "\7\8\9" }, chunk("tRNS", "\0\7\0\8\0\9")), { { { 7, 8, 9 } } })
   check(png(1, 1, 16, RGB, { "\1\255\2\0\255\255" }), { { { 1, 2, 255 } } })
-  check(png(2, 1, 16, GREY, { "\0\255\128\0" }), { { { 0, 0, 0 }, { 128, 128, 128 } } }, { { { 0 }, { 128 } } })
+  check(png(2, 1, 16, GREY, { "\0\255\128\0" }), { { { 0, 0, 0 }, { 128, 128, 128 } } },
+    { { { 0 }, { 128 } } })
   check(png(1, 1, 8, GREY, { "\5" }, chunk("tEXt", "Comment\0anything")), { { { 5, 5, 5 } } })
 end)
 
@@ -136,7 +153,9 @@ t.test("JPEG: one scan, progressive, CMYK, grey", function()
     want[y + 1] = {}
     for x = 0, 19 do want[y + 1][x + 1] = { x * 255 // 20, y * 255 // 18, 100 } end
   end
-  for _, bytes in ipairs { JPEG, PROGRESSIVE } do t.close(image.decode(bytes):to_tensor(), want, 24) end
+  for _, bytes in ipairs { JPEG, PROGRESSIVE } do
+    t.close(image.decode(bytes):to_tensor(), want, 24)
+  end
   t.close(core.sum(image.decode(JPEG):to_tensor()), core.sum(tensor(want)), 0, 0.01)
   local cmyk = {} -- stored inverted, as Adobe does: red = (255 - cyan) (255 - black) / 255
   for y = 0, 9 do
@@ -163,7 +182,9 @@ t.test("grey is Pillow's", function()
   local grey = noise(16, 16, 3, 4)
   local want = numbers(grey)
   for _, row in ipairs(want) do
-    for x, p in ipairs(row) do row[x] = { (p[1] * 19595 + p[2] * 38470 + p[3] * 7471 + 0x8000) // 1 >> 16 } end
+    for x, p in ipairs(row) do
+      row[x] = { (p[1] * 19595 + p[2] * 38470 + p[3] * 7471 + 0x8000) // 1 >> 16 }
+    end
   end
   t.equal(numbers(grey:convert(1)), want)
   t.equal(grey:convert(1):convert(3):convert(1), grey:convert(1))
@@ -174,7 +195,8 @@ t.test("load: size, colour mode and interpolation as Keras's load_img", function
   local cell = noise(30, 20, 3):save(path)
   t.equal(image.load(path), cell)
   t.equal(image.load(path, { target_size = { 10, 15 } }), cell:resize(15, 10, "nearest"))
-  t.equal(image.load(path, { target_size = { 7, 9 }, interpolation = "bilinear" }), cell:resize(9, 7, "bilinear"))
+  t.equal(image.load(path, { target_size = { 7, 9 }, interpolation = "bilinear" }),
+    cell:resize(9, 7, "bilinear"))
   t.equal(image.load(path, { color_mode = "grayscale" }), cell:convert(1))
   t.equal(tostring(cell), "picture 30 x 20 x 3")
 end)
@@ -198,17 +220,25 @@ t.test("bad files: each says its path and what is wrong", function()
     ["signature.png"] = { SIGNATURE, "truncated" },
     ["half.png"] = { good:sub(1, #good // 2), "truncated" },
     ["noend.png"] = { good:sub(1, -13), "truncated" },
-    ["altered.png"] = { good:sub(1, 99) .. string.char(good:byte(100) ~ 1) .. good:sub(101), "damaged.*checksum" },
+    ["altered.png"] = { good:sub(1, 99) .. string.char(good:byte(100) ~ 1) .. good:sub(101),
+      "damaged.*checksum" },
     ["half.jpg"] = { JPEG:sub(1, #JPEG // 2), "truncated" },
     ["noend.jpg"] = { JPEG:sub(1, -3), "truncated" },
     ["third.jpg"] = { PROGRESSIVE:sub(1, 500), "truncated" },
     ["half.bmp"] = { bmp(9, 9, { ("x"):rep(27 * 9) }):sub(1, 150), "truncated" },
-    ["huge.png"] = { SIGNATURE .. header(20000, 20000, 8, RGB) .. chunk("IDAT", "x") .. chunk("IEND", ""), "20000 x 20000 pixels is too large" },
-    ["wide.png"] = { SIGNATURE .. header(40000, 1, 8, RGB) .. chunk("IDAT", "x") .. chunk("IEND", ""), "too large" },
-    ["none.png"] = { SIGNATURE .. header(0, 5, 8, RGB) .. chunk("IDAT", "x") .. chunk("IEND", ""), "is empty" },
-    ["huge.jpg"] = { "\xff\xd8\xff\xc0\0\x11\8\x4e\x20\x4e\x20\3\1\x11\0\2\x11\0\3\x11\0\xff\xd9", "20000 x 20000 pixels is too large" },
-    ["huge.bmp"] = { "BM" .. ("<I4I2I2I4"):pack(54, 0, 0, 54) .. ("<I4i4i4I2I2I4I4i4i4I4I4"):pack(40, 20000, -20000, 1, 24, 0, 0, 0, 0, 0, 0), "too large" },
-    ["tables.jpg"] = { "\xff\xd8\xff\xc4\0\x55\0" .. ("\xff"):rep(16) .. ("x"):rep(66) .. "\xff\xd9", "damaged.*tables" },
+    ["huge.png"] = { SIGNATURE .. header(20000, 20000, 8, RGB) .. chunk("IDAT", "x")
+      .. chunk("IEND", ""), "20000 x 20000 pixels is too large" },
+    ["wide.png"] = { SIGNATURE .. header(40000, 1, 8, RGB) .. chunk("IDAT", "x")
+      .. chunk("IEND", ""), "too large" },
+    ["none.png"] = { SIGNATURE .. header(0, 5, 8, RGB) .. chunk("IDAT", "x") .. chunk("IEND", ""),
+      "is empty" },
+    ["huge.jpg"] = { "\xff\xd8\xff\xc0\0\x11\8\x4e\x20\x4e\x20\3\1\x11\0\2\x11\0\3\x11\0\xff\xd9",
+      "20000 x 20000 pixels is too large" },
+    ["huge.bmp"] = { "BM" .. ("<I4I2I2I4"):pack(54, 0, 0, 54)
+      .. ("<I4i4i4I2I2I4I4i4i4I4I4"):pack(40, 20000, -20000, 1, 24, 0, 0, 0, 0, 0, 0),
+      "too large" },
+    ["tables.jpg"] = { "\xff\xd8\xff\xc4\0\x55\0" .. ("\xff"):rep(16) .. ("x"):rep(66)
+      .. "\xff\xd9", "damaged.*tables" },
     ["bomb.png"] = { bomb(), "damaged" },
   }
   for name, case in pairs(cases) do
@@ -247,8 +277,11 @@ end
 
 t.test("any bytes give a picture or a message", function()
   local draw = stream(7)
-  local files = { JPEG, PROGRESSIVE, CMYK, bmp(4, 3, { ("abc"):rep(4), ("bcd"):rep(4), ("xyz"):rep(4) }),
-    noise(9, 7, 3):png(), png(9, 2, 1, PALETTE, { "ab", "cd" }, chunk("PLTE", "abcdef") .. chunk("tRNS", "xy")), png(3, 1, 16, RGBA, { ("z"):rep(24) }) }
+  local files = { JPEG, PROGRESSIVE, CMYK,
+    bmp(4, 3, { ("abc"):rep(4), ("bcd"):rep(4), ("xyz"):rep(4) }),
+    noise(9, 7, 3):png(),
+    png(9, 2, 1, PALETTE, { "ab", "cd" }, chunk("PLTE", "abcdef") .. chunk("tRNS", "xy")),
+    png(3, 1, 16, RGBA, { ("z"):rep(24) }) }
   for k, bytes in ipairs(files) do
     t.ok(image.decode(bytes))
     for length = 0, #bytes - 1 do
@@ -258,9 +291,13 @@ t.test("any bytes give a picture or a message", function()
     end
     for _ = 1, 400 do
       local altered = { bytes:byte(1, -1) }
-      for _ = 1, 1 + draw(4) do altered[1 + draw(draw(2) == 0 and #altered or math.min(60, #altered))] = draw(3) == 0 and 255 or draw(256) end
+      for _ = 1, 1 + draw(4) do
+        local region = draw(2) == 0 and #altered or math.min(60, #altered)
+        altered[1 + draw(region)] = draw(3) == 0 and 255 or draw(256)
+      end
       altered = string.char(table.unpack(altered))
-      local read, why = image.decode(k >= 5 and repaired(altered) or altered, draw(2) == 0 and "rgb" or "grayscale", "altered")
+      local read, why = image.decode(k >= 5 and repaired(altered) or altered,
+        draw(2) == 0 and "rgb" or "grayscale", "altered")
       if not read then t.ok(why:find("^altered: "), why) end
     end
   end
@@ -272,12 +309,15 @@ t.test("fixtures: nearest as Pillow and bilinear as OpenCV, to the byte", functi
   local folder = t.need_fixtures() .. "/resize/"
   for _, case in ipairs(json.decode(io.open(folder .. "cases.json"):read("a"))) do
     local picture = image.load(folder .. case.input)
-    t.close(picture:resize(case.out_width, case.out_height, "nearest"):to_tensor(), core.npy_load(folder .. case.nearest), 0, 0, case.nearest)
-    t.close(picture:resize(case.out_width, case.out_height, "bilinear"):to_tensor(), core.npy_load(folder .. case.linear), 0, 0, case.linear)
+    t.close(picture:resize(case.out_width, case.out_height, "nearest"):to_tensor(),
+      core.npy_load(folder .. case.nearest), 0, 0, case.nearest)
+    t.close(picture:resize(case.out_width, case.out_height, "bilinear"):to_tensor(),
+      core.npy_load(folder .. case.linear), 0, 0, case.linear)
   end
 end)
 
-local SIZES = { { 17, 23, 9, 11 }, { 5, 4, 13, 8 }, { 1, 1, 6, 5 }, { 12, 1, 1, 7 }, { 16, 10, 8, 5 }, { 30, 30, 7, 29 } }
+local SIZES = { { 17, 23, 9, 11 }, { 5, 4, 13, 8 }, { 1, 1, 6, 5 }, { 12, 1, 1, 7 },
+  { 16, 10, 8, 5 }, { 30, 30, 7, 29 } }
 
 local function each_size(check)
   for i, s in ipairs(SIZES) do
@@ -360,14 +400,19 @@ end)
 
 -- ---- the affine map
 
-local function generator(fill, cval) return require("giemsa.data").ImageDataGenerator { fill_mode = fill, cval = cval } end
+local function generator(fill, cval)
+  return require("giemsa.data").ImageDataGenerator { fill_mode = fill, cval = cval }
+end
+
+local DRAWN = { "theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical" }
 
 t.test("fixtures: the affine map as keras-preprocessing 1.1.2", function()
   local folder = t.need_fixtures() .. "/affine/"
   for _, case in ipairs(json.decode(io.open(folder .. "cases.json"):read("a")).cases) do
     local parameters = {}
-    for _, key in ipairs { "theta", "tx", "ty", "shear", "zx", "zy", "flip_horizontal", "flip_vertical" } do parameters[key] = case[key] end
-    local got = generator(case.fill_mode, case.cval):apply_transform(image.load(folder .. case.input):to_tensor(), parameters)
+    for _, key in ipairs(DRAWN) do parameters[key] = case[key] end
+    local x = image.load(folder .. case.input):to_tensor()
+    local got = generator(case.fill_mode, case.cval):apply_transform(x, parameters)
     t.close(got, core.npy_load(folder .. case.expected_v112), 0.01, 0, case.id)
   end
 end)
@@ -387,7 +432,8 @@ local function map_of(p, height, width)
   local row, column = height / 2 + 0.5, width / 2 + 0.5
   local A = { { 1, 0, row }, { 0, 1, column }, { 0, 0, 1 } }
   for _, factor in ipairs {
-    { { math.cos(theta), -math.sin(theta), 0 }, { math.sin(theta), math.cos(theta), 0 }, { 0, 0, 1 } },
+    { { math.cos(theta), -math.sin(theta), 0 }, { math.sin(theta), math.cos(theta), 0 },
+      { 0, 0, 1 } },
     { { 1, 0, p.tx }, { 0, 1, p.ty }, { 0, 0, 1 } },
     { { 1, -math.sin(shear), 0 }, { 0, math.cos(shear), 0 }, { 0, 0, 1 } },
     { { p.zx, 0, 0 }, { 0, p.zy, 0 }, { 0, 0, 1 } },
@@ -421,8 +467,11 @@ local function naive_map(from, p, height, width, channels, fill, cval)
       local left, right, across = taps(M[2][1] * r + M[2][2] * c + M[2][3], width, fill)
       local pixel = {}
       for k = 1, channels do
-        pixel[k] = top and left and (from[top + 1][left + 1][k] * (1 - down) + from[bottom + 1][left + 1][k] * down) * (1 - across)
-          + (from[top + 1][right + 1][k] * (1 - down) + from[bottom + 1][right + 1][k] * down) * across or cval
+        local function between_rows(column)
+          return from[top + 1][column + 1][k] * (1 - down) + from[bottom + 1][column + 1][k] * down
+        end
+        pixel[k] = top and left and between_rows(left) * (1 - across) + between_rows(right) * across
+          or cval
       end
       out[r + 1][p.flip_horizontal and width - c or c + 1] = pixel
     end
@@ -440,8 +489,9 @@ t.test("the affine map by its definition, all fill modes, sizes and channels", f
     local height, width, channels = table.unpack(size)
     local x = noise(width, height, channels, draw(99)):to_tensor()
     for _, fill in ipairs { "nearest", "constant", "reflect", "wrap" } do
-      local p = { theta = between(-180, 180), tx = between(-9, 9), ty = between(-30, 30), shear = between(-30, 30), zx = between(0.3, 3),
-        zy = between(0.3, 3), flip_horizontal = draw(2) == 0, flip_vertical = draw(2) == 0 }
+      local p = { theta = between(-180, 180), tx = between(-9, 9), ty = between(-30, 30),
+        shear = between(-30, 30), zx = between(0.3, 3), zy = between(0.3, 3),
+        flip_horizontal = draw(2) == 0, flip_vertical = draw(2) == 0 }
       local got = generator(fill, 7):apply_transform(x, p)
       t.close(got, naive_map(x:totable(), p, height, width, channels, fill, 7), 2e-3, 0, fill)
     end
@@ -459,7 +509,8 @@ t.test("after the map: shift of channels, flips, brightness", function()
   for r = 1, 6 do
     for c = 1, 8 do t.equal(both[r][c]:totable(), x[7 - r][9 - c]:totable()) end
   end
-  local huge = transformed { theta = 1e300, tx = 1e308, zx = 1e-300, zy = 1e300 } -- no place in the picture is outside it
+  -- Coordinates without a meaning still land inside.
+  local huge = transformed { theta = 1e300, tx = 1e308, zx = 1e-300, zy = 1e300 }
   t.ok(core.min(huge):item() >= 0 and core.max(huge):item() <= 255)
 end)
 
@@ -473,7 +524,8 @@ local function naive_line(width, height, x0, y0, x1, y1, thickness)
   for y = 0, height - 1 do
     rows[y + 1] = {}
     for x = 0, width - 1 do
-      local along = square > 0 and math.max(0, math.min(1, ((x - x0) * dx + (y - y0) * dy) / square)) or 0
+      local along = square > 0 and ((x - x0) * dx + (y - y0) * dy) / square or 0
+      along = math.max(0, math.min(1, along))
       local px, py = x - x0 - along * dx, y - y0 - along * dy
       rows[y + 1][x + 1] = { px * px + py * py <= thickness * thickness / 4 and 255 or 0 }
     end
@@ -484,19 +536,23 @@ end
 t.test("a line is all pixels within half its thickness", function()
   local draw = stream(11)
   for _ = 1, 60 do
-    local x0, y0, x1, y1 = draw(700) / 10 - 20, draw(500) / 10 - 15, draw(700) / 10 - 20, draw(500) / 10 - 15
+    local x0, y0 = draw(700) / 10 - 20, draw(500) / 10 - 15
+    local x1, y1 = draw(700) / 10 - 20, draw(500) / 10 - 15
     local thickness = 0.4 + draw(80) / 10
     if draw(5) == 0 then x1 = x0 end
     if draw(5) == 0 then y1 = y0 end
-    t.equal(numbers(image.new(31, 23, { channels = 1 }):line(x0, y0, x1, y1, { thickness = thickness })), naive_line(31, 23, x0, y0, x1, y1, thickness))
+    local p = image.new(31, 23, { channels = 1 }):line(x0, y0, x1, y1, { thickness = thickness })
+    t.equal(numbers(p), naive_line(31, 23, x0, y0, x1, y1, thickness))
   end
   for thickness = 1, 4 do -- as wide as it says, wherever it lies
     for _, x in ipairs { 10, 10.25, 10.5 } do
-      local column = image.new(21, 9, { channels = 1 }):line(x, -5, x, 20, { thickness = thickness })
+      local column = image.new(21, 9, { channels = 1 })
+      column:line(x, -5, x, 20, { thickness = thickness })
       t.equal(core.sum(column:to_tensor()):item(), 255 * 9 * thickness)
     end
   end
-  local far = image.new(5, 5, { channels = 1 }):line(-1e9, -1e9, 1e9, 1e9):line(0 / 0, 1, 2, 3):line(-math.huge, 1, math.huge, 1)
+  local far = image.new(5, 5, { channels = 1 }):line(-1e9, -1e9, 1e9, 1e9)
+  far:line(0 / 0, 1, 2, 3):line(-math.huge, 1, math.huge, 1)
   t.equal(core.sum(far:to_tensor()):item(), 5 * 255)
 end)
 
@@ -537,7 +593,8 @@ local function ink_of(p)
   for y, row in ipairs(numbers(p)) do
     for x, pixel in ipairs(row) do
       if pixel[1] + (pixel[2] or 0) + (pixel[3] or 0) > 0 then
-        box = { math.min(box[1], x - 1), math.min(box[2], y - 1), math.max(box[3], x - 1), math.max(box[4], y - 1) }
+        box = { math.min(box[1], x - 1), math.min(box[2], y - 1),
+          math.max(box[3], x - 1), math.max(box[4], y - 1) }
         count = count + 1
       end
     end
@@ -550,10 +607,12 @@ t.test("fixtures: labels take the room and ink of OpenCV's", function()
   for _, case in ipairs(misc.puttext) do
     local colour = { case.color_bgr[3], case.color_bgr[2], case.color_bgr[1] }
     local style = { color = colour, scale = case.scale, thickness = case.thickness }
-    local box, count = ink_of(image.new(128, 128):draw_text(case.org[1], case.org[2], case.text, style))
+    local p = image.new(128, 128):draw_text(case.org[1], case.org[2], case.text, style)
+    local box, count = ink_of(p)
     t.close(box, case.ink_box_x0y0x1y1, 2)
     t.close(count, case.ink_pixels, 0, 0.25)
-    t.close(image.text_size(case.text, { scale = case.scale, thickness = case.thickness }), case.getTextSize[1], 2)
+    style.color = nil
+    t.close(image.text_size(case.text, style), case.getTextSize[1], 2)
   end
 end)
 
@@ -564,26 +623,31 @@ t.test("every ASCII letter has ink inside its room, in the colour asked for", fu
     local box, count = ink_of(p)
     local width = image.text_size(letter, { scale = 1.5 })
     t.ok(count >= 3, "no ink in " .. letter)
-    t.ok(box[1] >= 19 and box[3] <= 21 + width and box[2] >= 60 - 26 * 1.5 and box[4] <= 60 + 9 * 1.5, letter .. " leaves its room")
+    local inside = box[1] >= 19 and box[3] <= 21 + width and box[2] >= 21 and box[4] <= 73
+    t.ok(inside, letter .. " leaves its room")
     t.equal(core.sum(p:to_tensor()):item(), count * 240)
   end
   local seen = {}
   for code = 33, 126 do
     local bytes = image.new(60, 60):draw_text(10, 40, string.char(code), { scale = 1 }):png()
-    t.ok(not seen[bytes] or code == 108, ("%s looks like %s"):format(string.char(code), seen[bytes])) -- but l may
-    seen[bytes] = string.char(code)
+    local letter = string.char(code)
+    t.ok(not seen[bytes] or letter == "l", ("%s looks like %s"):format(letter, seen[bytes])) -- as I
+    seen[bytes] = letter
   end
 end)
 
 t.test("lines of text, and text outside the picture", function()
   local one, two = { image.text_size("ab") }, { image.text_size("ab\nabc") }
   t.ok(two[1] > one[1] and two[3] > one[3] + 15)
-  t.equal(image.new(9, 9):draw_text(-1e9, 4, "far"):draw_text(4, 1e12, "far"):draw_text(0, 0, ""), image.new(9, 9))
+  t.equal(image.new(9, 9):draw_text(-1e9, 4, "far"):draw_text(4, 1e12, "far"):draw_text(0, 0, ""),
+    image.new(9, 9))
 end)
 
 t.test("Chinese comes from a font of this machine", function()
   local p = image.new(100, 40)
-  if core.image_text(p:copy(), 3, 30, "疟", 0.5, 1, 255) > 0 then t.skip("no font with Chinese here (fonts-wqy-microhei)") end
+  if core.image_text(p:copy(), 3, 30, "疟", 0.5, 1, 255) > 0 then
+    t.skip("no font with Chinese here (fonts-wqy-microhei)")
+  end
   local box, count = ink_of(p:draw_text(3, 30, "疟原虫", { scale = 0.5 }))
   t.ok(count > 150 and box[1] >= 2 and box[3] <= 60 and box[2] >= 12 and box[4] <= 35)
   t.ok(image.text_size("疟原虫") > 40)
@@ -593,10 +657,12 @@ t.test("a letter that no font has is a box and warns once; wrong bytes do no har
   local said, stderr = {}, io.stderr
   io.stderr = { write = function(_, text) said[#said + 1] = text end }
   local ok, problem = pcall(function()
-    local p = image.new(60, 40):draw_text(5, 30, "\u{10fffd}", { scale = 1 }):draw_text(5, 30, "\u{10fffd}")
+    local p = image.new(60, 40):draw_text(5, 30, "\u{10fffd}", { scale = 1 })
+    p:draw_text(5, 30, "\u{10fffd}")
     local _, count = ink_of(p)
     t.ok(count >= 70)
-    for _, bytes in ipairs { "\xff", "\xe7\x96", "\x80\x80", "\xf8\x80\x80\x80\x80", "\xc0", "\xf4\xff" } do image.new(60, 40):draw_text(5, 30, bytes) end
+    local wrong = { "\xff", "\xe7\x96", "\x80\x80", "\xf8\x80\x80\x80\x80", "\xc0", "\xf4\xff" }
+    for _, bytes in ipairs(wrong) do image.new(60, 40):draw_text(5, 30, bytes) end
   end)
   io.stderr = stderr
   if not ok then error(problem, 0) end
@@ -634,7 +700,8 @@ end)
 t.test("tensors become pictures, rounded and cut", function()
   local p = image.from_tensor(tensor { { -5, 0.4, 0.6 }, { 254.5, 300, 0 / 0 } })
   t.equal(numbers(p), { { { 0 }, { 0 }, { 1 } }, { { 255 }, { 255 }, { 0 } } })
-  t.equal(numbers(image.from_tensor(tensor { { 0, 0.5, 1 } }, { range = { 0, 1 } })), { { { 0 }, { 128 }, { 255 } } })
+  t.equal(numbers(image.from_tensor(tensor { { 0, 0.5, 1 } }, { range = { 0, 1 } })),
+    { { { 0 }, { 128 }, { 255 } } })
   t.raises(image.from_tensor, "got %(2, 3, 5%)", tensor.zeros(2, 3, 5))
   t.raises(image.from_tensor, "got %(4,%)", tensor.zeros(4))
   t.raises(image.from_tensor, "two different numbers", tensor.zeros(2, 2), { range = { 1, 1 } })
@@ -642,11 +709,12 @@ end)
 
 t.test("wrong use is told where it stands", function()
   local p = image.new(4, 4)
-  local here = "image.lua:%d+: "
+  local here = "tests/image.lua:%d+: "
   local function line_of(f) return t.raises(f, here) end
   t.ok(line_of(function() image.load("x.png", { target_size = { 3 } }) end):find("target_size"))
-  t.ok(line_of(function() image.load("x.png", { colour_mode = "rgb" }) end):find("did you mean 'color_mode'"))
-  t.ok(line_of(function() image.load("x.png", { interpolation = "cubic" }) end):find("nearest, bilinear, area"))
+  local function load_with(how) return line_of(function() image.load("x.png", how) end) end
+  t.ok(load_with({ colour_mode = "rgb" }):find("did you mean 'color_mode'"))
+  t.ok(load_with({ interpolation = "cubic" }):find("nearest, bilinear, area"))
   t.ok(line_of(function() image.load("x.png", { color_mode = "bgr" }) end):find("rgb, grayscale"))
   t.ok(line_of(function() p:resize(0, 3) end):find("0 is not in 1..32768"))
   t.ok(line_of(function() p:resize(2, 3, "cubic") end):find("got 'cubic'"))
@@ -655,7 +723,7 @@ t.test("wrong use is told where it stands", function()
   t.ok(line_of(function() p:draw_text(1, 2, "x", { scale = 0 }) end):find("scale must be"))
   t.ok(line_of(function() p:line(1, 2, 3) end):find("number expected"))
   t.ok(line_of(function() return p.hight end):find("no field or method 'hight'"))
-  t.ok(line_of(function() p.width = 3 end):find("userdata") or true)
+  t.ok(line_of(function() p.width = 3 end):find("index"))
   p:release()
   t.ok(line_of(function() p:to_tensor() end):find("released"))
   t.equal(tostring(p), "picture (released)")
@@ -690,17 +758,27 @@ t.test("reading again and again stays flat", function()
 end)
 
 t.test("when an allocation fails there is an error and nothing is lost", function()
-  local bytes = { JPEG, PROGRESSIVE, CMYK, png(3, 1, 16, RGBA, { ("z"):rep(24) }), png(9, 2, 1, PALETTE, { "ab", "cd" }, chunk("PLTE", "abcdef")),
+  local bytes = { JPEG, PROGRESSIVE, CMYK, png(3, 1, 16, RGBA, { ("z"):rep(24) }),
+    png(9, 2, 1, PALETTE, { "ab", "cd" }, chunk("PLTE", "abcdef")),
     bmp(2, 2, { "abcdef", "abcdef" }), noise(40, 30, 3):png() }
   local p, path = noise(40, 30, 3), t.tmpdir() .. "/f.png"
   p:save(path)
   p:copy():draw_text(1, 20, "疟é") -- fonts are looked for once
   local tasks = {
-    function() p:resize(7, 9, "bilinear") end, function() p:resize(7, 9, "area") end, function() p:png() end, function() p:copy() end,
-    function() p:convert(1) end, function() p:crop(1, 2, 3, 4) end, function() p:to_tensor() end, function() p:save(path) end,
-    function() image.load(path, { target_size = { 5, 6 } }) end, function() image.new(10, 10) end,
-    function() image.from_tensor(tensor.zeros(9, 9)) end, function() p:copy():draw_text(1, 20, "a疟é\u{10fffd}") end,
-    function() require("giemsa.montage").build({ p, p }, { tile = { 8, 8 }, grid = { 2, 2 } }) end }
+    function() p:resize(7, 9, "bilinear") end,
+    function() p:resize(7, 9, "area") end,
+    function() p:png() end,
+    function() p:copy() end,
+    function() p:convert(1) end,
+    function() p:crop(1, 2, 3, 4) end,
+    function() p:to_tensor() end,
+    function() p:save(path) end,
+    function() image.load(path, { target_size = { 5, 6 } }) end,
+    function() image.new(10, 10) end,
+    function() image.from_tensor(tensor.zeros(9, 9)) end,
+    function() p:copy():draw_text(1, 20, "a疟é\u{10fffd}") end,
+    function() montage.build({ p, p }, { tile = { 8, 8 }, grid = { 2, 2 } }) end,
+  }
   for _, b in ipairs(bytes) do tasks[#tasks + 1] = function() assert(image.decode(b)) end end
   for k, task in ipairs(tasks) do
     task()

@@ -35,7 +35,15 @@ static struct range windows_over(int i, int pool, int stride, int outputs) {
     return (struct range){first > 0 ? (first + stride - 1) / stride : 0, smallest(outputs, i / stride + 1)};
 }
 
-// Vectors may be loaded whole past the channels (memory has slack) but are stored only as far as these go.
+// Inputs may be loaded whole past the channels (memory has slack); an output only as far as its channels go, since what
+// follows may be another thread's.
+INLINE vec load_part(const float *p, int lanes) {
+    if (lanes >= VL) return load(p);
+    vec v = {0};
+    memcpy(&v, p, sizeof(float) * (size_t)lanes);
+    return v;
+}
+
 INLINE void store_part(float *p, vec v, int lanes) {
     if (lanes >= VL) store(p, v);
     else memcpy(p, &v, sizeof(float) * (size_t)lanes);
@@ -175,12 +183,12 @@ static void mean_piece(void *arg, int piece, int thread) {
 INLINE void add_chosen(float *dx, const struct job *job, size_t at, int tap, bool wide) {
     for (int c = 0; c < job->s.c; c += VL) {
         vec dy = select(load_taps(job->taps, wide, at + (size_t)c) == tap, load(job->in + at + c), (vec){0});
-        store_part(dx + c, load(dx + c) + dy, job->s.c - c);
+        store_part(dx + c, load_part(dx + c, job->s.c - c) + dy, job->s.c - c);
     }
 }
 
 static void add_share(float *dx, const float *dy, float share, int channels) {
-    for (int c = 0; c < channels; c += VL) store_part(dx + c, load(dx + c) + load(dy + c) * share, channels - c);
+    INDEPENDENT for (int c = 0; c < channels; c++) dx[c] += dy[c] * share;
 }
 
 // One window over the pixel at (py, px) of the padded picture: output (oy, ox) of the image that begins at `image`.

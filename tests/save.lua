@@ -2,6 +2,7 @@
 -- damage goes unnoticed.
 local t = require "tests.harness"
 local core = require "giemsa.core"
+local data = require "giemsa.data"
 local json = require "giemsa.json"
 local nn = require "giemsa.nn"
 local optim = require "giemsa.optim"
@@ -84,6 +85,27 @@ t.test("training goes on after a load, bit for bit", function()
     t.equal(train(loaded, 5, 8), { table.unpack(losses, 5) }, tostring(loaded.optimizer))
     t.ok(weights_of(loaded) == weights_of(through), "the weights differ")
   end
+end)
+
+t.test("fit goes on after a load with the epochs it would have seen", function()
+  local x = random.uniform(0, 1, { 24, 6, 6, 2 })
+  local rows = {}
+  for i = 1, 24 do rows[i] = i % 2 == 0 and { 1, 0 } or { 0, 1 } end
+  local y, path = core.from_table(rows), fresh_path()
+  local function fit(model, first, last)
+    local generator = data.ImageDataGenerator{ rotation_range = 20, horizontal_flip = true }
+    local source = generator:flow(x, y, { batch_size = 8, shuffle = true, seed = 5 })
+    model:fit(source, { epochs = last, initial_epoch = first, verbose = 0 })
+  end
+  local through, stopped = small_model(), small_model()
+  fit(through, 0, 4)
+  fit(stopped, 0, 2)
+  stopped:save(path)
+  local loaded = nn.load_model(path)
+  t.equal(loaded.epoch, 2)
+  fit(loaded, loaded.epoch, 4)
+  t.equal(loaded.history, through.history)
+  t.ok(weights_of(loaded) == weights_of(through), "the weights differ")
 end)
 
 t.test("names, preprocessing, epoch, history and data sum come back exactly", function()

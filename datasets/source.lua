@@ -1,5 +1,5 @@
 --- Where images come from: a folder of class folders, or a zip of one (the layout of the official cell_images.zip).
--- A source is {images = {{path, name, class, patient}, ...} in sorted order, sha256(image), read(image), copy(image, path), close()}.
+-- A source is {images = {{path, name, class, patient}, ...} sorted by class and name, sha256(image), read(image), copy(image, path), close()}.
 local core = require "giemsa.core"
 local hash = require "giemsa.hash"
 local folder = require "giemsa.data.folder"
@@ -21,14 +21,18 @@ local function image_of(path, extra)
   return extra
 end
 
--- Sorted by path; of two that would land on the same file (the same class and name) the first stays.
+-- Sorted by class and name, wherever they lie: so images that are split already are dealt as they were before. Of two that
+-- would land on the same file (the same class and name) the first by path stays.
 local function tidy(images)
-  table.sort(images, function(a, b) return core.byte_less(a.path, b.path) end)
+  for _, image in ipairs(images) do image.key = image.class .. "/" .. image.name end
+  table.sort(images, function(a, b)
+    if a.key ~= b.key then return core.byte_less(a.key, b.key) end
+    return core.byte_less(a.path, b.path)
+  end)
   local kept, seen, doubled = {}, {}, 0
   for _, image in ipairs(images) do
-    local key = image.class .. "/" .. image.name
-    if seen[key] then doubled = doubled + 1
-    else kept[#kept + 1], seen[key] = image, true end
+    if seen[image.key] then doubled = doubled + 1
+    else kept[#kept + 1], seen[image.key] = image, true end
   end
   return kept, doubled
 end

@@ -128,6 +128,11 @@ t.test("build: folders, counts, a manifest that sha256sum accepts", function()
   t.equal({ output, code }, { "", 0 })
 end)
 
+t.test("build from images that are split already: dealt as before", function()
+  local first = quiet { from = cells, to = dir .. "/once" }
+  t.equal(quiet({ from = dir .. "/once", to = dir .. "/twice" }).sha256, first.sha256)
+end)
+
 t.test("build again: the same; another seed: only its own files are replaced", function()
   local to = dir .. "/again"
   local first = quiet { from = cells, to = to, copy = true }

@@ -141,7 +141,8 @@ t.test("names are measured in characters", function()
   local names = { "疟原虫", "trophozoïte" }
   local text = metrics.classification_report({ 1, 2 }, { 1, 2 }, { target_names = names })
   t.ok(text:find("\n         疟原虫       1.00", 1, true), text)
-  local matrix = metrics.confusion_matrix({ 1, 2, 2 }, { 1, 2, 1 }, { target_names = { "ill", "well" } })
+  local matrix = metrics.confusion_matrix({ 1, 2, 2 }, { 1, 2, 1 },
+    { target_names = { "ill", "well" } })
   t.equal(tostring(matrix), [[
 true \ predicted  ill  well
              ill    1     0

@@ -1,5 +1,5 @@
---- What the metrics are given: classes and scores as arrays or tensors, checked, and what all of them
--- count with.
+--- What the metrics are given: classes and scores as arrays or tensors, checked, and what all of
+-- them count with.
 local core = require "giemsa.core"
 
 local arguments = {}

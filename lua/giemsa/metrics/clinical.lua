@@ -1,5 +1,5 @@
 --- As a clinic reads it: with P = tp + fn positives and N = fp + tn negatives, sensitivity tp/P,
--- specificity tn/N, and what a positive or negative answer is worth where few are ill (Bayes' rule).
+-- specificity tn/N, and what a positive or negative answer is worth where few are ill (by Bayes).
 local arguments = require "giemsa.metrics.arguments"
 local intervals = require "giemsa.metrics.intervals"
 local options = require "giemsa.options"

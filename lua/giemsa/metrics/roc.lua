@@ -64,8 +64,8 @@ end
 --- probability: `probabilities:totable()[i][1]`.
 ---@param y_true giemsa.classes|boolean[]
 ---@param scored number[]|giemsa.tensor the higher, the more positive
----@param opts? {positive?: integer, drop_intermediate?: boolean} drop_intermediate (true): leave out
---- points on a straight line
+---@param opts? {positive?: integer, drop_intermediate?: boolean} drop_intermediate (true): leave
+--- out points on a straight line
 ---@return number[] fpr, number[] tpr, number[] thresholds
 function metrics.roc_curve(y_true, scored, opts)
   local o = options.check("roc_curve", opts,

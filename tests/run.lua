@@ -46,8 +46,8 @@ end
 -- A make of its own: not a part of the one that may have started this.
 local MAKE = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS make -s "
 local PROGRAM = BUILD .. "/bin/giemsa"
-local NUMBERS = words "grad image net nn ops parity pipeline random tensor train" -- what kernels compute
-local THREADS = words "data net ops pipeline robust smoke train"
+local NUMBERS = words "grad image nn ops parity random tensor train" -- what kernels compute
+local THREADS = words "data ops parity robust smoke train"
 
 local function variant(folder, setting)
   return ("env GIEMSA_BUILD=%s %s %s/bin/giemsa"):format(folder, setting or "", folder)

@@ -128,6 +128,7 @@ local function training(parity, net, limit)
   for step = 1, exact and net.steps or 2 do
     local log = net.steps_log[step]
     parity:close(("lr at step %d"):format(step), model.optimizer:current_lr(), log.lr, 1e-12)
+    parity:close(("L2 term at step %d"):format(step), model:penalty():item(), log.reg_loss, limit.loss)
     local loss, metrics = train.step(model, x, y)
     parity:close(("loss at step %d"):format(step), loss, log.loss, step == 1 and limit.loss or limit.later_loss or limit.loss)
     if exact then parity:close(("accuracy at step %d"):format(step), metrics[1], log.categorical_accuracy, 0) end

@@ -11,8 +11,34 @@ local function concatenated(source)
   return xs, ys, sizes
 end
 
+local AUGMENTATION = { rotation_range = 20, zoom_range = 0.05, width_shift_range = 0.05, height_shift_range = 0.05, shear_range = 0.05,
+  horizontal_flip = true, fill_mode = "nearest" }
+
+-- Keras reseeds NumPy before every batch, and permutes at the start of each pass.
+local function draws(parity, want, samples, size)
+  local generator, order, at = giemsa.data.ImageDataGenerator(AUGMENTATION), nil, nil
+  for b, batch in ipairs(want.batches) do
+    local numpy, index, got, drawn = giemsa.random.numpy(batch.numpy_seed), {}, {}, {}
+    if not order or at >= samples then order, at = numpy:permutation(samples), 0 end
+    for i, parameters in ipairs(batch.params) do
+      at = at + 1
+      index[i] = order[at] - 1
+      local one = generator:get_random_transform({ size[1], size[2], 3 }, numpy)
+      for key, value in pairs(parameters) do
+        if type(value) == "boolean" then
+          parity:equal(("train batch %d row %d %s"):format(b, i, key), one[key], value)
+        else
+          drawn[#drawn + 1], got[#got + 1] = value, one[key]
+        end
+      end
+    end
+    parity:close(("train batch %d order"):format(b), index, batch.index, 0)
+    parity:close(("train batch %d parameters"):format(b), got, drawn, 1e-12)
+  end
+end
+
 local function training_rows(parity, want, flow)
-  local generator = giemsa.data.ImageDataGenerator{ fill_mode = "nearest" }
+  local generator = giemsa.data.ImageDataGenerator(AUGMENTATION)
   local plain, label = {}, {}
   for x, y in flow:batches() do
     for i = 1, #x do plain[#plain + 1], label[#label + 1] = x[i] * 255, y[i]:copy() end
@@ -46,5 +72,6 @@ return function(parity)
   parity:close("sizes of next()", nexts, want.next_call_sizes, 0)
   parity:close("val_x.npy", xs, parity:npy("val_x.npy"), 1e-7)
   parity:close("val_y.npy", ys, parity:npy("val_y.npy"), 0)
+  draws(parity, want.train, want.samples, want.target_size)
   training_rows(parity, want.train, flow)
 end

@@ -20,7 +20,9 @@ struct job {
 };
 
 static size_t begin_of(const struct job *job, int piece) { return (size_t)piece * job->piece; }
-static size_t end_of(const struct job *job, int piece) { return smaller(begin_of(job, piece) + job->piece, job->n); }
+static size_t end_of(const struct job *job, int piece) {
+    return smaller(begin_of(job, piece) + job->piece, job->n);
+}
 
 // ---- gradients from y
 
@@ -29,7 +31,8 @@ static void relu_piece(void *arg, int piece, int thread) {
     const float *dy = job->a, *y = job->b;
     float *dx = job->out;
     (void)thread;
-    INDEPENDENT for (size_t i = begin_of(job, piece); i < end_of(job, piece); i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+    INDEPENDENT for (size_t i = begin_of(job, piece); i < end_of(job, piece); i++)
+        dx[i] = y[i] > 0 ? dy[i] : 0;
 }
 
 static void sigmoid_piece(void *arg, int piece, int thread) {
@@ -37,7 +40,8 @@ static void sigmoid_piece(void *arg, int piece, int thread) {
     const float *dy = job->a, *y = job->b;
     float *dx = job->out;
     (void)thread;
-    INDEPENDENT for (size_t i = begin_of(job, piece); i < end_of(job, piece); i++) dx[i] = dy[i] * y[i] * (1 - y[i]);
+    INDEPENDENT for (size_t i = begin_of(job, piece); i < end_of(job, piece); i++)
+        dx[i] = dy[i] * y[i] * (1 - y[i]);
 }
 
 static void tanh_piece(void *arg, int piece, int thread) {
@@ -45,7 +49,8 @@ static void tanh_piece(void *arg, int piece, int thread) {
     const float *dy = job->a, *y = job->b;
     float *dx = job->out;
     (void)thread;
-    INDEPENDENT for (size_t i = begin_of(job, piece); i < end_of(job, piece); i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+    INDEPENDENT for (size_t i = begin_of(job, piece); i < end_of(job, piece); i++)
+        dx[i] = dy[i] * (1 - y[i] * y[i]);
 }
 
 static void run(threads_job *piece, float *dx, const float *dy, const float *y, size_t n) {
@@ -53,9 +58,15 @@ static void run(threads_job *piece, float *dx, const float *dy, const float *y, 
     threads_run(piece, &job, pieces_of(n, PIECE));
 }
 
-void act_relu_dx(float *dx, const float *dy, const float *y, size_t n) { run(relu_piece, dx, dy, y, n); }
-void act_sigmoid_dx(float *dx, const float *dy, const float *y, size_t n) { run(sigmoid_piece, dx, dy, y, n); }
-void act_tanh_dx(float *dx, const float *dy, const float *y, size_t n) { run(tanh_piece, dx, dy, y, n); }
+void act_relu_dx(float *dx, const float *dy, const float *y, size_t n) {
+    run(relu_piece, dx, dy, y, n);
+}
+void act_sigmoid_dx(float *dx, const float *dy, const float *y, size_t n) {
+    run(sigmoid_piece, dx, dy, y, n);
+}
+void act_tanh_dx(float *dx, const float *dy, const float *y, size_t n) {
+    run(tanh_piece, dx, dy, y, n);
+}
 
 // ---- softmax
 
@@ -84,17 +95,21 @@ static void softmax_dx_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
     (void)thread;
     for (size_t r = begin_of(job, piece); r < end_of(job, piece); r++)
-        softmax_dx_row(job->out + r * job->row, job->a + r * job->row, job->b + r * job->row, job->row);
+        softmax_dx_row(job->out + r * job->row, job->a + r * job->row, job->b + r * job->row,
+                       job->row);
 }
 
-static void run_rows(threads_job *piece, float *out, const float *a, const float *b, size_t rows, int classes) {
+static void run_rows(threads_job *piece, float *out, const float *a, const float *b, size_t rows,
+                     int classes) {
     if (classes == 0) return;
     size_t row = (size_t)classes, piece_rows = PIECE / 8 / row + 1; // exp is slow: smaller pieces
     struct job job = {.out = out, .a = a, .b = b, .n = rows, .row = row, .piece = piece_rows};
     threads_run(piece, &job, pieces_of(rows, piece_rows));
 }
 
-void act_softmax(float *y, const float *x, size_t rows, int classes) { run_rows(softmax_piece, y, x, NULL, rows, classes); }
+void act_softmax(float *y, const float *x, size_t rows, int classes) {
+    run_rows(softmax_piece, y, x, NULL, rows, classes);
+}
 
 void act_softmax_dx(float *dx, const float *dy, const float *y, size_t rows, int classes) {
     run_rows(softmax_dx_piece, dx, dy, y, rows, classes);

@@ -3,7 +3,9 @@
 #include "loss.h"
 #include "optim.h"
 
-static const char *const kinds[] = {"softmax_categorical", "softmax_binary", "sigmoid_binary", "categorical", "binary", "squared", NULL};
+// In the order of enum loss_kind.
+static const char *const kinds[] = {"softmax_categorical", "softmax_binary", "sigmoid_binary",
+                                    "categorical", "binary", "squared", NULL};
 
 struct loss_args {
     enum loss_kind kind;
@@ -14,7 +16,9 @@ struct loss_args {
 
 // (kind, a, y): two tensors of one shape; a row is what the last dimension holds.
 static struct loss_args check_loss(lua_State *L) {
-    struct loss_args l = {.kind = (enum loss_kind)luaL_checkoption(L, 1, NULL, kinds), .a = check_tensor(L, 2), .y = check_tensor(L, 3)};
+    struct loss_args l = {.kind = (enum loss_kind)luaL_checkoption(L, 1, NULL, kinds),
+                          .a = check_tensor(L, 2),
+                          .y = check_tensor(L, 3)};
     require_shape(L, 3, l.y, l.a->ndim, l.a->shape);
     luaL_argcheck(L, l.a->size > 0, 2, "a loss needs at least one number");
     l.n = l.a->ndim ? l.a->shape[l.a->ndim - 1] : 1;
@@ -60,13 +64,18 @@ static float *check_like(lua_State *L, int arg, const struct tensor *w) {
     return opt_like(L, arg, w);
 }
 
-static float opt_float(lua_State *L, int arg, double otherwise) { return (float)luaL_optnumber(L, arg, otherwise); }
+static float opt_float(lua_State *L, int arg, double otherwise) {
+    return (float)luaL_optnumber(L, arg, otherwise);
+}
 
 // core.sgd_step(w, g, v, lr, momentum, nesterov, l2); v may be nil when momentum is 0
 static int sgd_step(lua_State *L) {
     struct tensor *w = check_tensor(L, 1);
     float *g = check_like(L, 2, w), *v = opt_like(L, 3, w);
-    struct sgd k = {.lr = (float)luaL_checknumber(L, 4), .momentum = opt_float(L, 5, 0), .nesterov = lua_toboolean(L, 6), .l2 = opt_float(L, 7, 0)};
+    struct sgd k = {.lr = (float)luaL_checknumber(L, 4),
+                    .momentum = opt_float(L, 5, 0),
+                    .nesterov = lua_toboolean(L, 6),
+                    .l2 = opt_float(L, 7, 0)};
     luaL_argcheck(L, v || k.momentum == 0, 3, "momentum needs a velocity tensor");
     optim_sgd(w->data, g, v, w->size, k);
     return 0;
@@ -76,8 +85,11 @@ static int sgd_step(lua_State *L) {
 static int adam_step(lua_State *L) {
     struct tensor *w = check_tensor(L, 1);
     float *g = check_like(L, 2, w), *m = check_like(L, 3, w), *v = check_like(L, 4, w);
-    struct adam k = {.lr = (float)luaL_checknumber(L, 5), .beta1 = opt_float(L, 6, 0.9), .beta2 = opt_float(L, 7, 0.999),
-                     .epsilon = opt_float(L, 8, 1e-7), .l2 = opt_float(L, 9, 0)};
+    struct adam k = {.lr = (float)luaL_checknumber(L, 5),
+                     .beta1 = opt_float(L, 6, 0.9),
+                     .beta2 = opt_float(L, 7, 0.999),
+                     .epsilon = opt_float(L, 8, 1e-7),
+                     .l2 = opt_float(L, 9, 0)};
     optim_adam(w->data, g, m, v, w->size, k);
     return 0;
 }
@@ -86,11 +98,14 @@ static int adam_step(lua_State *L) {
 static int rmsprop_step(lua_State *L) {
     struct tensor *w = check_tensor(L, 1);
     float *g = check_like(L, 2, w), *v = check_like(L, 3, w);
-    struct rmsprop k = {.lr = (float)luaL_checknumber(L, 4), .rho = opt_float(L, 5, 0.9),
-                        .epsilon = opt_float(L, 6, 1e-7), .l2 = opt_float(L, 7, 0)};
+    struct rmsprop k = {.lr = (float)luaL_checknumber(L, 4),
+                        .rho = opt_float(L, 5, 0.9),
+                        .epsilon = opt_float(L, 6, 1e-7),
+                        .l2 = opt_float(L, 7, 0)};
     optim_rmsprop(w->data, g, v, w->size, k);
     return 0;
 }
 
-const luaL_Reg train_functions[] = {{"loss", loss}, {"loss_da", loss_gradient}, {"sum_squares", sum_squares}, {"sgd_step", sgd_step},
-                                    {"adam_step", adam_step}, {"rmsprop_step", rmsprop_step}, {NULL, NULL}};
+const luaL_Reg train_functions[] = {
+    {"loss", loss}, {"loss_da", loss_gradient}, {"sum_squares", sum_squares},
+    {"sgd_step", sgd_step}, {"adam_step", adam_step}, {"rmsprop_step", rmsprop_step}, {NULL, NULL}};

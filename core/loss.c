@@ -1,6 +1,5 @@
-// Losses, one function a kind: it returns the loss of a row, or writes scale * gradient when it is given where (what it
-// returns then is not used).
-// Everything inside a row is done in double.
+// Losses, one function a kind: it returns the loss of a row, or writes scale * gradient when it is
+// given where (what it returns then is not used). Everything inside a row is done in double.
 #include "loss.h"
 #include "threads.h"
 
@@ -8,14 +7,18 @@
 
 enum { PIECE = 2048 }; // numbers a thread takes at a time: each costs a logarithm or two
 
-static double clipped(double p) { return p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p; } // NaN stays NaN
+// NaN stays NaN.
+static double clipped(double p) { return p < 1e-7 ? 1e-7 : p > 1 - 1e-7 ? 1 - 1e-7 : p; }
 
 static double log_clipped(double log_p) {
     const double low = -16.11809565095832, high = -1.0000000500000034e-7; // log 1e-7, log(1 - 1e-7)
     return log_p < low ? low : log_p > high ? high : log_p;
 }
 
-struct softmax { double largest, sum; int place; }; // p_i = exp(a_i - largest) / sum
+struct softmax { // p_i = exp(a_i - largest) / sum
+    double largest, sum;
+    int place; // of the largest
+};
 
 static struct softmax softmax_of(const float *a, int n) {
     struct softmax s = {.largest = a[0]};
@@ -32,7 +35,8 @@ static double softmax_categorical(float *da, const float *a, const float *y, int
         total += y[i];
         if (y[i] != 0) loss -= y[i] * log_clipped(a[i] - s.largest - log_sum);
     }
-    for (int i = 0; da && i < n; i++) da[i] = (float)(scale * (exp(a[i] - s.largest) / s.sum * total - y[i]));
+    for (int i = 0; da && i < n; i++)
+        da[i] = (float)(scale * (exp(a[i] - s.largest) / s.sum * total - y[i]));
     return loss;
 }
 
@@ -48,13 +52,16 @@ static struct softmax softmax_of_others(const float *a, int n, int without) {
 
 static double u_of(double p, double y) { return p * (1 - y) / (1 - p) - y; }
 
-// With u_j = n p_j dL/dp_j = p_j (1 - y_j) / (1 - p_j) - y_j:   da_k = (p_k - y_k - p_k * sum of u_j over j != k) / n.
-// Only the most likely class m can have 1 - p near 0 and u without bound. It is kept apart, with 1 - p_m from the others'
-// exponentials and p_k / (1 - p_m) as the softmax among those, so nothing cancels or overflows.
+// With u_j = n p_j dL/dp_j = p_j (1 - y_j) / (1 - p_j) - y_j:
+//   da_k = (p_k - y_k - p_k * sum of u_j over j != k) / n
+// Only the most likely class m can have 1 - p near 0 and u without bound. It is kept apart, with
+// 1 - p_m from the others' exponentials and p_k / (1 - p_m) as the softmax among those, so nothing
+// cancels or overflows.
 static double softmax_binary(float *da, const float *a, const float *y, int n, double scale) {
     const struct softmax all = softmax_of(a, n), others = softmax_of_others(a, n, all.place);
     const int m = all.place;
-    const double p_m = 1 / all.sum, q_m = n > 1 ? others.sum * exp(others.largest - all.largest) / all.sum : 0;
+    const double p_m = 1 / all.sum;
+    const double q_m = n > 1 ? others.sum * exp(others.largest - all.largest) / all.sum : 0;
     double loss = -y[m] * log(clipped(p_m)) - (1 - y[m]) * log(clipped(q_m)), rest = 0;
     for (int j = 0; j < n; j++) {
         if (j == m) continue;
@@ -81,8 +88,8 @@ static double sigmoid_binary(float *da, const float *a, const float *y, int n, d
             da[i] = (float)(scale / n * ((a[i] < 0 ? e : 1) / (1 + e) - y[i]));
             continue;
         }
-        double rest = log1p(e); // log p = -log(1 + exp -a) = min(a, 0) - rest, log (1 - p) = min(-a, 0) - rest
-        loss -= y[i] * log_clipped(fmin(a[i], 0) - rest) + (1 - y[i]) * log_clipped(fmin(-a[i], 0) - rest);
+        double rest = log1p(e), log_p = fmin(a[i], 0) - rest, log_q = fmin(-a[i], 0) - rest;
+        loss -= y[i] * log_clipped(log_p) + (1 - y[i]) * log_clipped(log_q);
     }
     return loss / n;
 }
@@ -118,10 +125,16 @@ static double squared(float *da, const float *a, const float *y, int n, double s
     return loss / n;
 }
 
-static double (*const row_loss[])(float *, const float *, const float *, int, double) = {
-    [LOSS_SOFTMAX_CATEGORICAL] = softmax_categorical, [LOSS_SOFTMAX_BINARY] = softmax_binary,
-    [LOSS_SIGMOID_BINARY] = sigmoid_binary, [LOSS_CATEGORICAL] = categorical, [LOSS_BINARY] = binary,
-    [LOSS_SQUARED] = squared};
+typedef double row_function(float *da, const float *a, const float *y, int n, double scale);
+
+static row_function *const row_loss[] = {
+    [LOSS_SOFTMAX_CATEGORICAL] = softmax_categorical,
+    [LOSS_SOFTMAX_BINARY] = softmax_binary,
+    [LOSS_SIGMOID_BINARY] = sigmoid_binary,
+    [LOSS_CATEGORICAL] = categorical,
+    [LOSS_BINARY] = binary,
+    [LOSS_SQUARED] = squared,
+};
 
 // ---- all rows, in pieces of whole rows
 
@@ -135,7 +148,9 @@ struct job {
 };
 
 static size_t rows_of_piece(int n) { return n < PIECE ? (size_t)(PIECE / (n + 1) + 1) : 1; }
-static size_t pieces_of(size_t rows, int n) { return (rows + rows_of_piece(n) - 1) / rows_of_piece(n); }
+static size_t pieces_of(size_t rows, int n) {
+    return (rows + rows_of_piece(n) - 1) / rows_of_piece(n);
+}
 
 static void rows_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
@@ -144,14 +159,16 @@ static void rows_piece(void *arg, int piece, int thread) {
     (void)thread;
     for (size_t r = begin; r < end && r < job->rows; r++) {
         size_t at = r * job->n;
-        sum += row_loss[job->kind](job->da ? job->da + at : NULL, job->a + at, job->y + at, (int)job->n, job->scale);
+        sum += row_loss[job->kind](job->da ? job->da + at : NULL, job->a + at, job->y + at,
+                                   (int)job->n, job->scale);
     }
     if (job->sums) job->sums[piece] = sum;
 }
 
 size_t loss_scratch(size_t rows, int n) { return pieces_of(rows, n); }
 
-double loss_value(enum loss_kind kind, const float *a, const float *y, size_t rows, int n, double *scratch) {
+double loss_value(enum loss_kind kind, const float *a, const float *y, size_t rows, int n,
+                  double *scratch) {
     struct job job = {kind, a, y, NULL, scratch, rows, rows_of_piece(n), (size_t)n, 0};
     int pieces = (int)pieces_of(rows, n);
     double sum = 0;
@@ -160,13 +177,15 @@ double loss_value(enum loss_kind kind, const float *a, const float *y, size_t ro
     return sum / (double)rows;
 }
 
-void loss_da(enum loss_kind kind, float *da, const float *a, const float *y, size_t rows, int n, double scale) {
-    struct job job = {kind, a, y, da, NULL, rows, rows_of_piece(n), (size_t)n, scale / (double)rows};
+void loss_da(enum loss_kind kind, float *da, const float *a, const float *y, size_t rows, int n,
+             double scale) {
+    struct job job = {
+        kind, a, y, da, NULL, rows, rows_of_piece(n), (size_t)n, scale / (double)rows};
     threads_run(rows_piece, &job, (int)pieces_of(rows, n));
 }
 
 double loss_sum_squares(const float *w, size_t n) {
-    double sums[16] = {0}, sum = 0; // side by side, so that the additions do not wait for one another
+    double sums[16] = {0}, sum = 0; // 16 side by side: no addition waits for the one before
     size_t i = 0;
     for (; i + 16 <= n; i += 16)
         for (int j = 0; j < 16; j++) sums[j] += (double)w[i + (size_t)j] * w[i + (size_t)j];

@@ -1,13 +1,17 @@
-// Batch normalisation. Short rows are joined, so that vectors stay full whatever the number of channels: with 3 channels,
-// 64 rows are one row of 192 columns, and column j belongs to channel j % 3. Rows of 64 channels and more stand alone.
-// A matrix is cut in pieces of whole rows; a piece is small enough to be read twice from the cache.
+// Batch normalisation. Short rows are joined, so that vectors stay full whatever the number of
+// channels: of 3 channels, 64 rows are one row of 192 columns, column j belonging to channel j % 3.
+// Rows of 64 channels and more stand alone. A matrix is cut in pieces of whole rows; a piece is
+// small enough to be read twice from the cache.
 #include "norm.h"
 #include "threads.h"
 #include "vec.h"
 
 #include <string.h>
 
-enum { PIECE = 1 << 14, COLUMNS = 1024, WIDE = 4 * VL }; // floats of a piece; columns done at a time; of a block
+enum { PIECE = 1 << 14, COLUMNS = 1024 }; // floats of a piece; columns summed at a time
+enum { WIDE = 4 * VL };                   // columns that one pass down the rows takes at most
+
+static int smaller(int a, int b) { return a < b ? a : b; }
 
 struct layout {
     size_t rows, piece_rows;
@@ -30,28 +34,45 @@ static struct layout layout_of(size_t rows, int channels) {
     return l;
 }
 
-// Up to two blocks make a piece: rows joined as far as they go, and the few left at the very end.
+static size_t rows_of(const struct layout *l, int piece) {
+    size_t left = l->rows - (size_t)piece * l->piece_rows;
+    return left < l->piece_rows ? left : l->piece_rows;
+}
+
+// A piece is one or two blocks: rows joined as far as they go, and the few left at the very end.
 struct block {
-    size_t start, rows, step; // in floats, rows, floats
+    const float *x, *dy; // dy and out may be NULL
+    float *out;
+    size_t rows, step; // of joined rows; from one to the next in floats
     int columns, join;
 };
 
-static int blocks_of(struct block out[2], const struct layout *l, int piece) {
-    size_t first = (size_t)piece * l->piece_rows, rows = l->rows - first < l->piece_rows ? l->rows - first : l->piece_rows;
-    size_t channels = (size_t)l->channels, joined = rows / (size_t)l->join, rest = rows % (size_t)l->join;
+static int blocks_of(struct block out[2], const struct layout *l, int piece, const float *x,
+                     const float *dy, float *y) {
+    const size_t rows = rows_of(l, piece), channels = (size_t)l->channels, join = (size_t)l->join;
+    size_t at = (size_t)piece * l->piece_rows * channels;
     int n = 0;
-    if (joined)
-        out[n++] = (struct block){first * channels, joined, channels * (size_t)l->join, l->channels * l->join, l->join};
-    if (rest) out[n++] = (struct block){(first + rows - rest) * channels, rest, channels, l->channels, 1};
+    for (int k = 0; k < 2; k++) {
+        struct block b = {.join = k ? 1 : l->join, .rows = k ? rows % join : rows / join};
+        b.columns = l->channels * b.join;
+        b.step = (size_t)b.columns;
+        b.x = x + at;
+        b.dy = dy ? dy + at : NULL;
+        b.out = y ? y + at : NULL;
+        at += b.rows * b.step;
+        if (b.rows) out[n++] = b;
+    }
     return n;
 }
 
-static size_t rows_of(const struct layout *l, int piece) {
-    size_t first = (size_t)piece * l->piece_rows;
-    return l->rows - first < l->piece_rows ? l->rows - first : l->piece_rows;
+// The same block from column `first` on, `channels` wide (of a block that is not joined).
+static struct block part_of(const struct block *whole, int first, int channels) {
+    struct block b = *whole;
+    b.x += first;
+    if (b.dy) b.dy += first;
+    b.columns = channels * b.join;
+    return b;
 }
-
-static int smaller(int a, int b) { return a < b ? a : b; }
 
 // ---- coefficients, once for every column of a joined row
 
@@ -60,54 +81,80 @@ struct expanded {
     struct norm_coefficients k;
 };
 
-static const float *expand(float *table, const float *k, int channels, int join) {
-    if (!k) return NULL;
-    if (join == 1) return k;
-    for (int i = 0; i < join; i++) memcpy(table + i * channels, k, sizeof(float) * (size_t)channels);
+static const float *expand(float *table, const float *k, const struct layout *l) {
+    if (!k || l->join == 1) return k;
+    for (int i = 0; i < l->join; i++)
+        memcpy(table + i * l->channels, k, sizeof(float) * (size_t)l->channels);
     return table;
 }
 
-static void expand_all(struct expanded *e, const struct norm_coefficients *k, const struct layout *l) {
+static void expand_all(struct expanded *e, const struct norm_coefficients *k,
+                       const struct layout *l) {
     const float *from[6] = {k->mean, k->scale, k->offset, k->a, k->b, k->c}, *to[6];
-    for (int i = 0; i < 6; i++) to[i] = expand(e->table[i], from[i], l->channels, l->join);
+    for (int i = 0; i < 6; i++) to[i] = expand(e->table[i], from[i], l);
     e->k = (struct norm_coefficients){to[0], to[1], to[2], to[3], to[4], to[5], k->relu};
 }
 
-// ---- sums down the columns
-// A block's last vector may reach past its columns; those lanes are computed and never used.
+// The coefficients from column `first` on.
+static struct norm_coefficients from_column(const struct norm_coefficients *k, int first) {
+    return (struct norm_coefficients){
+        .mean = k->mean + first, .scale = k->scale + first, .offset = k->offset + first};
+}
 
-INLINE void sum_block(float *sum, const float *x, size_t rows, size_t step, const int n) {
+// Of n vectors of columns, from column j on.
+struct affine { vec mean[4], scale[4], offset[4]; };
+
+INLINE struct affine load_affine(const struct norm_coefficients *k, int j, const int n) {
+    struct affine a;
+    UNROLL for (int i = 0; i < n; i++) {
+        a.mean[i] = load(k->mean + j + i * VL);
+        a.scale[i] = load(k->scale + j + i * VL);
+        a.offset[i] = load(k->offset + j + i * VL);
+    }
+    return a;
+}
+
+// ---- sums down the columns
+// The last vector of a block may reach past its columns; those lanes are computed and never used.
+
+INLINE void sum_down(float *sum, const struct block *b, int j, const int n) {
+    const float *x = b->x + j;
     vec s[4] = {0};
-    for (size_t r = 0; r < rows; r++, x += step) {
+    for (size_t r = 0; r < b->rows; r++, x += b->step) {
         UNROLL for (int i = 0; i < n; i++) s[i] += load(x + i * VL);
     }
-    UNROLL for (int i = 0; i < n; i++) store(sum + i * VL, s[i]);
+    UNROLL for (int i = 0; i < n; i++) store(sum + j + i * VL, s[i]);
 }
 
 // s1 = sum (x - shift), s2 = sum (x - shift)^2
-INLINE void deviation_block(float *s1, float *s2, const float *x, const float *shift, size_t rows, size_t step, const int n) {
-    vec a[4] = {0}, b[4] = {0}, m[4];
-    UNROLL for (int i = 0; i < n; i++) m[i] = load(shift + i * VL);
-    for (size_t r = 0; r < rows; r++, x += step) {
+INLINE void deviations_down(float *s1, float *s2, const struct block *b, const float *shift, int j,
+                            const int n) {
+    const float *x = b->x + j;
+    vec sum[4] = {0}, squares[4] = {0}, m[4];
+    UNROLL for (int i = 0; i < n; i++) m[i] = load(shift + j + i * VL);
+    for (size_t r = 0; r < b->rows; r++, x += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec d = load(x + i * VL) - m[i];
-            a[i] += d;
-            b[i] += d * d;
+            sum[i] += d;
+            squares[i] += d * d;
         }
     }
-    UNROLL for (int i = 0; i < n; i++) store(s1 + i * VL, a[i]), store(s2 + i * VL, b[i]);
+    UNROLL for (int i = 0; i < n; i++) {
+        store(s1 + j + i * VL, sum[i]);
+        store(s2 + j + i * VL, squares[i]);
+    }
 }
 
-static void sum_columns(float *sum, const float *x, size_t rows, size_t step, int columns) {
+static void sum_columns(float *sum, const struct block *b) {
     int j = 0;
-    for (; j + WIDE <= columns; j += WIDE) sum_block(sum + j, x + j, rows, step, 4);
-    for (; j < columns; j += VL) sum_block(sum + j, x + j, rows, step, 1);
+    for (; j + WIDE <= b->columns; j += WIDE) sum_down(sum, b, j, 4);
+    for (; j < b->columns; j += VL) sum_down(sum, b, j, 1);
 }
 
-static void deviation_columns(float *s1, float *s2, const float *x, const float *shift, size_t rows, size_t step, int columns) {
+static void deviation_columns(float *s1, float *s2, const struct block *b, const float *shift) {
     int j = 0;
-    for (; j + WIDE <= columns; j += WIDE) deviation_block(s1 + j, s2 + j, x + j, shift + j, rows, step, 4);
-    for (; j < columns; j += VL) deviation_block(s1 + j, s2 + j, x + j, shift + j, rows, step, 1);
+    for (; j + WIDE <= b->columns; j += WIDE) deviations_down(s1, s2, b, shift, j, 4);
+    for (; j < b->columns; j += VL) deviations_down(s1, s2, b, shift, j, 1);
 }
 
 // total[channel] += the sums of its columns
@@ -116,7 +163,7 @@ static void fold(double *total, const float *sum, int channels, int join) {
         for (int c = 0; c < channels; c++) total[c] += sum[i * channels + c];
 }
 
-// ---- moments: each piece about its own mean, then all pieces together (Chan, Golub and LeVeque 1979)
+// ---- moments: each piece about its own mean, then all together (Chan, Golub and LeVeque 1979)
 
 struct sums_job {
     struct layout layout;
@@ -125,25 +172,25 @@ struct sums_job {
     double *parts; // (pieces, 2, channels)
 };
 
-static void moments_of_channels(double *mean, double *m2, const struct sums_job *job, int piece, int first, int channels) {
+static void moments_of_channels(double *mean, double *m2, const struct sums_job *job, int piece,
+                                int first, int channels) {
     float s1[COLUMNS + VL], s2[COLUMNS + VL], shift[COLUMNS + VL] = {0};
-    double t1[COLUMNS] = {0}, t2[COLUMNS] = {0};
+    double t1[COLUMNS] = {0}, t2[COLUMNS] = {0}, n = (double)rows_of(&job->layout, piece);
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece);
-    double n = (double)rows_of(&job->layout, piece);
+    int blocks = blocks_of(block, &job->layout, piece, job->x, NULL, NULL);
     for (int i = 0; i < blocks; i++) {
-        const struct block *b = &block[i];
-        sum_columns(s1, job->x + b->start + first, b->rows, b->step, channels * b->join);
-        fold(t1, s1, channels, b->join);
+        struct block b = part_of(&block[i], first, channels);
+        sum_columns(s1, &b);
+        fold(t1, s1, channels, b.join);
     }
     for (int i = 0; i < job->layout.join; i++)
         for (int c = 0; c < channels; c++) shift[i * channels + c] = (float)(t1[c] / n);
     memset(t1, 0, sizeof t1);
     for (int i = 0; i < blocks; i++) {
-        const struct block *b = &block[i];
-        deviation_columns(s1, s2, job->x + b->start + first, shift, b->rows, b->step, channels * b->join);
-        fold(t1, s1, channels, b->join);
-        fold(t2, s2, channels, b->join);
+        struct block b = part_of(&block[i], first, channels);
+        deviation_columns(s1, s2, &b, shift);
+        fold(t1, s1, channels, b.join);
+        fold(t2, s2, channels, b.join);
     }
     for (int c = 0; c < channels; c++) {
         mean[c] = shift[c] + t1[c] / n;
@@ -164,15 +211,17 @@ size_t norm_scratch(size_t rows, int channels) {
     return (size_t)layout_of(rows, channels).pieces * 2 * (size_t)channels;
 }
 
-void norm_moments(double *mean, double *variance, const float *x, size_t rows, int channels, double *scratch) {
+void norm_moments(double *mean, double *variance, const float *x, size_t rows, int channels,
+                  double *scratch) {
     struct sums_job job = {.layout = layout_of(rows, channels), .x = x, .parts = scratch};
     const size_t part = 2 * (size_t)channels;
     threads_run(moments_piece, &job, job.layout.pieces);
     memset(mean, 0, sizeof(double) * (size_t)channels);
     memset(variance, 0, sizeof(double) * (size_t)channels);
     for (int p = 0; p < job.layout.pieces; p++) {
+        const double *means = scratch + (size_t)p * part;
         double share = (double)rows_of(&job.layout, p) / (double)rows;
-        for (int c = 0; c < channels; c++) mean[c] += share * scratch[(size_t)p * part + (size_t)c];
+        for (int c = 0; c < channels; c++) mean[c] += share * means[c];
     }
     for (int p = 0; p < job.layout.pieces; p++) {
         const double *means = scratch + (size_t)p * part, *m2 = means + channels;
@@ -189,7 +238,7 @@ void norm_moments(double *mean, double *variance, const float *x, size_t rows, i
 struct apply_job {
     struct layout layout;
     float *out;
-    const float *dy, *x;
+    const float *x, *dy;
     struct expanded e;
 };
 
@@ -197,50 +246,51 @@ struct apply_job {
 INLINE vec normalised(vec d, vec scale, vec offset) { return d * scale + offset; }
 INLINE float normalised1(float d, float scale, float offset) { return d * scale + offset; }
 
-INLINE void forward_block(float *y, const float *x, const struct norm_coefficients *k, int j, size_t rows, size_t step,
-                          const bool relu, const int n) {
-    vec mean[4], scale[4], offset[4];
-    UNROLL for (int i = 0; i < n; i++) {
-        int at = j + i * VL;
-        mean[i] = load(k->mean + at), scale[i] = load(k->scale + at), offset[i] = load(k->offset + at);
-    }
-    for (size_t r = 0; r < rows; r++, x += step, y += step) {
+INLINE void forward_down(const struct block *b, const struct norm_coefficients *k, int j,
+                         const bool relu, const int n) {
+    const struct affine a = load_affine(k, j, n);
+    const float *x = b->x + j;
+    float *y = b->out + j;
+    for (size_t r = 0; r < b->rows; r++, x += b->step, y += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
-            vec v = normalised(load(x + j + i * VL) - mean[i], scale[i], offset[i]);
-            store(y + j + i * VL, relu ? select(v < 0, (vec){0}, v) : v); // NaN stays NaN
+            vec v = normalised(load(x + i * VL) - a.mean[i], a.scale[i], a.offset[i]);
+            store(y + i * VL, relu ? select(v < 0, (vec){0}, v) : v); // NaN stays NaN
         }
     }
 }
 
-static void forward_last(float *y, const float *x, const struct norm_coefficients *k, int j, int columns, size_t rows, size_t step) {
-    for (size_t r = 0; r < rows; r++, x += step, y += step)
-        for (int i = j; i < columns; i++) {
-            float v = normalised1(x[i] - k->mean[i], k->scale[i], k->offset[i]);
-            y[i] = k->relu && v < 0 ? 0 : v;
+static void forward_last(const struct block *b, const struct norm_coefficients *k, int first) {
+    for (size_t r = 0; r < b->rows; r++) {
+        const float *x = b->x + r * b->step;
+        float *y = b->out + r * b->step;
+        for (int j = first; j < b->columns; j++) {
+            float v = normalised1(x[j] - k->mean[j], k->scale[j], k->offset[j]);
+            y[j] = k->relu && v < 0 ? 0 : v;
         }
+    }
 }
 
-INLINE void forward_columns(float *y, const float *x, const struct norm_coefficients *k, const struct block *b, const bool relu) {
+INLINE void forward_block(const struct block *b, const struct norm_coefficients *k,
+                          const bool relu) {
     int j = 0;
-    for (; j + WIDE <= b->columns; j += WIDE) forward_block(y, x, k, j, b->rows, b->step, relu, 4);
-    for (; j + VL <= b->columns; j += VL) forward_block(y, x, k, j, b->rows, b->step, relu, 1);
-    if (j < b->columns) forward_last(y, x, k, j, b->columns, b->rows, b->step);
+    for (; j + WIDE <= b->columns; j += WIDE) forward_down(b, k, j, relu, 4);
+    for (; j + VL <= b->columns; j += VL) forward_down(b, k, j, relu, 1);
+    if (j < b->columns) forward_last(b, k, j);
 }
 
 static void forward_piece(void *arg, int piece, int thread) {
     const struct apply_job *job = arg;
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece);
+    int blocks = blocks_of(block, &job->layout, piece, job->x, NULL, job->out);
     (void)thread;
     for (int i = 0; i < blocks; i++) {
-        float *y = job->out + block[i].start;
-        const float *x = job->x + block[i].start;
-        if (job->e.k.relu) forward_columns(y, x, &job->e.k, &block[i], true);
-        else forward_columns(y, x, &job->e.k, &block[i], false);
+        if (job->e.k.relu) forward_block(&block[i], &job->e.k, true);
+        else forward_block(&block[i], &job->e.k, false);
     }
 }
 
-void norm_forward(float *y, const float *x, size_t rows, int channels, const struct norm_coefficients *k) {
+void norm_forward(float *y, const float *x, size_t rows, int channels,
+                  const struct norm_coefficients *k) {
     struct apply_job job = {.layout = layout_of(rows, channels), .out = y, .x = x};
     expand_all(&job.e, k, &job.layout);
     threads_run(forward_piece, &job, job.layout.pieces);
@@ -248,47 +298,46 @@ void norm_forward(float *y, const float *x, size_t rows, int channels, const str
 
 // ---- sum g, sum g * (x - mean)
 
-INLINE void gradient_block(float *s0, float *s1, const float *dy, const float *x, const struct norm_coefficients *k, int j,
-                           size_t rows, size_t step, const bool relu, const int n) {
-    vec a[4] = {0}, b[4] = {0}, mean[4], scale[4], offset[4];
-    UNROLL for (int i = 0; i < n; i++) {
-        int at = j + i * VL;
-        mean[i] = load(k->mean + at), scale[i] = load(k->scale + at), offset[i] = load(k->offset + at);
-    }
-    for (size_t r = 0; r < rows; r++, x += step, dy += step) {
+INLINE void gradient_down(float *s0, float *s1, const struct block *b,
+                          const struct norm_coefficients *k, int j, const bool relu, const int n) {
+    const struct affine a = load_affine(k, j, n);
+    const float *x = b->x + j, *dy = b->dy + j;
+    vec sum[4] = {0}, product[4] = {0};
+    for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
-            vec d = load(x + i * VL) - mean[i], g = load(dy + i * VL);
-            if (relu) g = select(normalised(d, scale[i], offset[i]) > 0, g, (vec){0});
-            a[i] += g;
-            b[i] += g * d;
+            vec d = load(x + i * VL) - a.mean[i], g = load(dy + i * VL);
+            if (relu) g = select(normalised(d, a.scale[i], a.offset[i]) > 0, g, (vec){0});
+            sum[i] += g;
+            product[i] += g * d;
         }
     }
-    UNROLL for (int i = 0; i < n; i++) store(s0 + i * VL, a[i]), store(s1 + i * VL, b[i]);
+    UNROLL for (int i = 0; i < n; i++) {
+        store(s0 + j + i * VL, sum[i]);
+        store(s1 + j + i * VL, product[i]);
+    }
 }
 
-// Columns first .. first + columns - 1 of the coefficients; x and dy begin at that column.
-INLINE void gradient_columns(float *s0, float *s1, const float *dy, const float *x, const struct norm_coefficients *k,
-                             int first, size_t rows, size_t step, int columns, const bool relu) {
+INLINE void gradient_columns(float *s0, float *s1, const struct block *b,
+                             const struct norm_coefficients *k, const bool relu) {
     int j = 0;
-    for (; j + WIDE <= columns; j += WIDE) gradient_block(s0 + j, s1 + j, dy + j, x + j, k, first + j, rows, step, relu, 4);
-    for (; j < columns; j += VL) gradient_block(s0 + j, s1 + j, dy + j, x + j, k, first + j, rows, step, relu, 1);
+    for (; j + WIDE <= b->columns; j += WIDE) gradient_down(s0, s1, b, k, j, relu, 4);
+    for (; j < b->columns; j += VL) gradient_down(s0, s1, b, k, j, relu, 1);
 }
 
-static void sums_of_channels(double *t0, double *t1, const struct sums_job *job, int piece, int first, int channels) {
+static void sums_of_channels(double *t0, double *t1, const struct sums_job *job, int piece,
+                             int first, int channels) {
+    const struct norm_coefficients k = from_column(job->k, first);
     float s0[COLUMNS + VL], s1[COLUMNS + VL];
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece);
+    int blocks = blocks_of(block, &job->layout, piece, job->x, job->dy, NULL);
     memset(t0, 0, sizeof(double) * (size_t)channels);
     memset(t1, 0, sizeof(double) * (size_t)channels);
     for (int i = 0; i < blocks; i++) {
-        const struct block *b = &block[i];
-        size_t start = b->start + (size_t)first;
-        const float *dy = job->dy + start, *x = job->x + start;
-        int columns = channels * b->join;
-        if (job->k->relu) gradient_columns(s0, s1, dy, x, job->k, first, b->rows, b->step, columns, true);
-        else gradient_columns(s0, s1, dy, x, job->k, first, b->rows, b->step, columns, false);
-        fold(t0, s0, channels, b->join);
-        fold(t1, s1, channels, b->join);
+        struct block b = part_of(&block[i], first, channels);
+        if (job->k->relu) gradient_columns(s0, s1, &b, &k, true);
+        else gradient_columns(s0, s1, &b, &k, false);
+        fold(t0, s0, channels, b.join);
+        fold(t1, s1, channels, b.join);
     }
 }
 
@@ -301,10 +350,10 @@ static void sums_piece(void *arg, int piece, int thread) {
         sums_of_channels(t0 + c, t1 + c, job, piece, c, smaller(COLUMNS, channels - c));
 }
 
-void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, size_t rows, int channels,
-               const struct norm_coefficients *k, double *scratch) {
+void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, size_t rows,
+               int channels, const struct norm_coefficients *k, double *scratch) {
     struct expanded e;
-    struct sums_job job = {.layout = layout_of(rows, channels), .x = x, .dy = dy, .k = &e.k, .parts = scratch};
+    struct sums_job job = {layout_of(rows, channels), x, dy, &e.k, scratch};
     expand_all(&e, k, &job.layout);
     threads_run(sums_piece, &job, job.layout.pieces);
     memset(sum_g, 0, sizeof(double) * (size_t)channels);
@@ -317,52 +366,54 @@ void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, s
 
 // ---- dx = a * g + b * (x - mean) + c
 
-INLINE void backward_block(float *dx, const float *dy, const float *x, const struct norm_coefficients *k, int j,
-                           size_t rows, size_t step, const bool relu, const int n) {
-    vec mean[4], scale[4], offset[4], ka[4], kb[4], kc[4];
+INLINE void backward_down(const struct block *b, const struct norm_coefficients *k, int j,
+                          const bool relu, const int n) {
+    const struct affine f = load_affine(k, j, n);
+    const float *x = b->x + j, *dy = b->dy + j;
+    float *dx = b->out + j;
+    vec ka[4], kb[4], kc[4];
     UNROLL for (int i = 0; i < n; i++) {
-        int at = j + i * VL;
-        mean[i] = load(k->mean + at), scale[i] = load(k->scale + at), offset[i] = load(k->offset + at);
-        ka[i] = load(k->a + at), kb[i] = load(k->b + at), kc[i] = load(k->c + at);
+        ka[i] = load(k->a + j + i * VL);
+        kb[i] = load(k->b + j + i * VL);
+        kc[i] = load(k->c + j + i * VL);
     }
-    for (size_t r = 0; r < rows; r++, x += step, dy += step, dx += step) {
+    for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step, dx += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
-            vec d = load(x + j + i * VL) - mean[i], g = load(dy + j + i * VL);
-            if (relu) g = select(normalised(d, scale[i], offset[i]) > 0, g, (vec){0});
-            store(dx + j + i * VL, ka[i] * g + (kb[i] * d + kc[i]));
+            vec d = load(x + i * VL) - f.mean[i], g = load(dy + i * VL);
+            if (relu) g = select(normalised(d, f.scale[i], f.offset[i]) > 0, g, (vec){0});
+            store(dx + i * VL, ka[i] * g + (kb[i] * d + kc[i]));
         }
     }
 }
 
-static void backward_last(float *dx, const float *dy, const float *x, const struct norm_coefficients *k, int j, int columns,
-                          size_t rows, size_t step) {
-    for (size_t r = 0; r < rows; r++, x += step, dy += step, dx += step)
-        for (int i = j; i < columns; i++) {
-            float d = x[i] - k->mean[i], g = dy[i];
-            if (k->relu && !(normalised1(d, k->scale[i], k->offset[i]) > 0)) g = 0;
-            dx[i] = k->a[i] * g + (k->b[i] * d + k->c[i]);
+static void backward_last(const struct block *b, const struct norm_coefficients *k, int first) {
+    for (size_t r = 0; r < b->rows; r++) {
+        const float *x = b->x + r * b->step, *dy = b->dy + r * b->step;
+        float *dx = b->out + r * b->step;
+        for (int j = first; j < b->columns; j++) {
+            float d = x[j] - k->mean[j], g = dy[j];
+            if (k->relu && !(normalised1(d, k->scale[j], k->offset[j]) > 0)) g = 0;
+            dx[j] = k->a[j] * g + (k->b[j] * d + k->c[j]);
         }
+    }
 }
 
-INLINE void backward_columns(float *dx, const float *dy, const float *x, const struct norm_coefficients *k,
-                             const struct block *b, const bool relu) {
+INLINE void backward_block(const struct block *b, const struct norm_coefficients *k,
+                           const bool relu) {
     int j = 0;
-    for (; j + 2 * VL <= b->columns; j += 2 * VL) backward_block(dx, dy, x, k, j, b->rows, b->step, relu, 2);
-    for (; j + VL <= b->columns; j += VL) backward_block(dx, dy, x, k, j, b->rows, b->step, relu, 1);
-    if (j < b->columns) backward_last(dx, dy, x, k, j, b->columns, b->rows, b->step);
+    for (; j + 2 * VL <= b->columns; j += 2 * VL) backward_down(b, k, j, relu, 2);
+    for (; j + VL <= b->columns; j += VL) backward_down(b, k, j, relu, 1);
+    if (j < b->columns) backward_last(b, k, j);
 }
 
 static void backward_piece(void *arg, int piece, int thread) {
     const struct apply_job *job = arg;
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece);
+    int blocks = blocks_of(block, &job->layout, piece, job->x, job->dy, job->out);
     (void)thread;
     for (int i = 0; i < blocks; i++) {
-        size_t start = block[i].start;
-        float *dx = job->out + start;
-        const float *dy = job->dy + start, *x = job->x + start;
-        if (job->e.k.relu) backward_columns(dx, dy, x, &job->e.k, &block[i], true);
-        else backward_columns(dx, dy, x, &job->e.k, &block[i], false);
+        if (job->e.k.relu) backward_block(&block[i], &job->e.k, true);
+        else backward_block(&block[i], &job->e.k, false);
     }
 }
 

@@ -1,9 +1,11 @@
-// Batch normalisation of x (rows, channels), each channel by its own mean and variance; pictures are rows = n*h*w.
+// Batch normalisation of x (rows, channels), each channel by its own mean and variance; of pictures
+// every pixel is a row.
 //   v = (x - mean) * scale + offset,   y = v, or max(v, 0) with relu
-// with scale = gamma / sqrt(variance + epsilon) and offset = beta. The mean is subtracted first and is kept as two floats
-// (mean = high + low, low folded into offset), so a mean far larger than the deviation costs no digits.
-// Backward, g = dy (0 where relu cut v off):
-//   dbeta = sum g,   dgamma = sum g * (x - mean) / sqrt(variance + epsilon),   dx = a * g + b * (x - high) + c
+// with scale = gamma / sqrt(variance + epsilon) and offset = beta. The mean is subtracted first and
+// is kept as two floats (mean = high + low, low folded into offset), so a mean far larger than the
+// deviation costs no digits. Backward, with g = dy, or 0 where relu cut v off:
+//   dbeta = sum g,   dgamma = sum g * (x - mean) / sqrt(variance + epsilon),
+//   dx = a * g + b * (x - high) + c
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,14 +19,16 @@ struct norm_coefficients { // (channels) each
 // Doubles of scratch for norm_moments and norm_sums.
 size_t norm_scratch(size_t rows, int channels);
 
-// Mean and population variance (channels), exact to double's rounding of float sums about a mean near by. rows > 0.
-void norm_moments(double *mean, double *variance, const float *x, size_t rows, int channels, double *scratch);
+// Mean and population variance (channels), from float sums about a value near the mean. rows > 0.
+void norm_moments(double *mean, double *variance, const float *x, size_t rows, int channels,
+                  double *scratch);
 
-void norm_forward(float *y, const float *x, size_t rows, int channels, const struct norm_coefficients *k);
+void norm_forward(float *y, const float *x, size_t rows, int channels,
+                  const struct norm_coefficients *k);
 
 // sum_g = sum g, sum_gx = sum g * (x - high), both (channels).
-void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, size_t rows, int channels,
-               const struct norm_coefficients *k, double *scratch);
+void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, size_t rows,
+               int channels, const struct norm_coefficients *k, double *scratch);
 
 // dx may be dy.
 void norm_backward(float *dx, const float *dy, const float *x, size_t rows, int channels,

@@ -16,14 +16,18 @@ struct job {
     struct rmsprop rmsprop;
 };
 
-struct range { size_t begin, end; };
+struct range {
+    size_t begin, end;
+};
 
 static struct range range_of(const struct job *job, int piece) {
     size_t begin = (size_t)piece * PIECE;
     return (struct range){begin, begin + PIECE < job->n ? begin + PIECE : job->n};
 }
 
-static void run(threads_job *piece, struct job *job) { threads_run(piece, job, (int)((job->n + PIECE - 1) / PIECE)); }
+static void run(threads_job *piece, struct job *job) {
+    threads_run(piece, job, (int)((job->n + PIECE - 1) / PIECE));
+}
 
 static void sgd_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;

@@ -1,5 +1,5 @@
-// Pooling: one piece is a few rows of the output (or, for a gradient, of the input); channels go through vectors, and the
-// last few channels through a vector that is stored only in part.
+// Pooling: one piece is a few rows of the output (or, for a gradient, of the input); channels go
+// through vectors, and the last few channels through a vector that is stored only in part.
 #include "pool2d.h"
 #include "threads.h"
 #include "vec.h"
@@ -15,11 +15,13 @@ struct job {
     float *out;
     const float *in;
     uint8_t *taps; // NULL for means
-    bool wide;     // a tap has 4 bytes
+    bool wide; // a tap has 4 bytes
     int rows, piece_rows;
 };
 
-struct range { int begin, end; };
+struct range {
+    int begin, end;
+};
 
 static int largest(int a, int b) { return a > b ? a : b; }
 static int smallest(int a, int b) { return a < b ? a : b; }
@@ -32,11 +34,12 @@ static struct range inside(int start, int pool, int size) {
 // The outputs whose window covers input position i (already counted from the padded edge).
 static struct range windows_over(int i, int pool, int stride, int outputs) {
     int first = i - pool + 1;
-    return (struct range){first > 0 ? (first + stride - 1) / stride : 0, smallest(outputs, i / stride + 1)};
+    return (struct range){first > 0 ? (first + stride - 1) / stride : 0,
+                          smallest(outputs, i / stride + 1)};
 }
 
-// Inputs may be loaded whole past the channels (memory has slack); an output only as far as its channels go, since what
-// follows may be another thread's.
+// Inputs may be loaded whole past the channels (memory has slack); an output only as far as its
+// channels go, since what follows may be another thread's.
 INLINE vec load_part(const float *p, int lanes) {
     if (lanes >= VL) return load(p);
     vec v = {0};
@@ -68,14 +71,15 @@ INLINE void store_taps(uint8_t *taps, bool wide, size_t at, veci tap, int lanes)
 
 INLINE veci load_taps(const uint8_t *taps, bool wide, size_t at) {
     if (wide) return *(const veci *)(taps + 4 * at);
-    shorts half_way = __builtin_convertvector(*(const bytes *)(taps + at), shorts); // gcc 12 goes lane by lane otherwise
+    // In two steps, since gcc 12 converts lane by lane when it is to do both at once.
+    shorts half_way = __builtin_convertvector(*(const bytes *)(taps + at), shorts);
     return __builtin_convertvector(half_way, veci);
 }
 
 // ---- maximum
 
-// What lies outside counts as 0: it takes over from `best` when larger, or when equal and earlier (tap `outside` is the
-// first of them).
+// What lies outside counts as 0: it takes over from `best` when larger, or when equal and earlier
+// (tap `outside` is the first of them).
 INLINE void meet_zeros(vec *best, veci *tap, int outside) {
     veci earlier = (*best == 0) & (*tap > outside), better = (*best < 0) | earlier;
     *best = select(better, (vec){0}, *best);
@@ -89,13 +93,15 @@ static int first_outside(const struct pool_shape *s, struct range ky, struct ran
     return ky.end < s->pool_h ? ky.end * s->pool_w : -1;
 }
 
-static void max_pixel(const struct job *job, const float *image, int y0, struct range ky, int ox, size_t out) {
+static void max_pixel(const struct job *job, const float *image, int y0, struct range ky, int ox,
+                      size_t out) {
     const struct pool_shape *s = &job->s;
     const int x0 = ox * s->stride_w - s->left, channels = s->c;
     const struct range kx = inside(x0, s->pool_w, s->w);
     const int outside = s->zeros ? first_outside(s, ky, kx) : -1;
     const size_t row = (size_t)s->w * (size_t)channels;
-    const float *first = image + (size_t)(y0 + ky.begin) * row + (size_t)(x0 + kx.begin) * (size_t)channels;
+    const float *first = image + (size_t)(y0 + ky.begin) * row +
+                         (size_t)(x0 + kx.begin) * (size_t)channels;
     for (int c = 0; c < channels; c += VL) {
         vec best = splat(-__builtin_inff());
         veci tap = (veci){0} + (ky.begin * s->pool_w + kx.begin);
@@ -116,10 +122,13 @@ static void max_pixel(const struct job *job, const float *image, int y0, struct 
 }
 
 static struct range rows_of(const struct job *job, int piece) {
-    return (struct range){piece * job->piece_rows, smallest((piece + 1) * job->piece_rows, job->rows)};
+    return (struct range){piece * job->piece_rows,
+                          smallest((piece + 1) * job->piece_rows, job->rows)};
 }
 
-static size_t image_size(const struct pool_shape *s) { return (size_t)s->h * (size_t)s->w * (size_t)s->c; }
+static size_t image_size(const struct pool_shape *s) {
+    return (size_t)s->h * (size_t)s->w * (size_t)s->c;
+}
 
 static void max_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
@@ -131,7 +140,8 @@ static void max_piece(void *arg, int piece, int thread) {
         int y0 = r % s->out_h * s->stride_h - s->top;
         struct range ky = inside(y0, s->pool_h, s->h);
         for (int ox = 0; ox < s->out_w; ox++)
-            max_pixel(job, image, y0, ky, ox, ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
+            max_pixel(job, image, y0, ky, ox,
+                      ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
     }
 }
 
@@ -143,13 +153,15 @@ static float share_of(const struct pool_shape *s, struct range ky, struct range 
 }
 
 // Sums by rows of the window first: the error of a sum over a whole picture stays small.
-static void mean_pixel(const struct job *job, const float *image, int y0, struct range ky, int ox, float *y) {
+static void mean_pixel(const struct job *job, const float *image, int y0, struct range ky, int ox,
+                       float *y) {
     const struct pool_shape *s = &job->s;
     const int x0 = ox * s->stride_w - s->left, channels = s->c;
     const struct range kx = inside(x0, s->pool_w, s->w);
     const vec share = splat(share_of(s, ky, kx));
     const size_t row = (size_t)s->w * (size_t)channels;
-    const float *first = image + (size_t)(y0 + ky.begin) * row + (size_t)(x0 + kx.begin) * (size_t)channels;
+    const float *first = image + (size_t)(y0 + ky.begin) * row +
+                         (size_t)(x0 + kx.begin) * (size_t)channels;
     for (int c = 0; c < channels; c += VL) {
         const float *line = first + c;
         vec sum = {0};
@@ -173,7 +185,8 @@ static void mean_piece(void *arg, int piece, int thread) {
         int y0 = r % s->out_h * s->stride_h - s->top;
         struct range ky = inside(y0, s->pool_h, s->h);
         for (int ox = 0; ox < s->out_w; ox++)
-            mean_pixel(job, image, y0, ky, ox, job->out + ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
+            mean_pixel(job, image, y0, ky, ox,
+                       job->out + ((size_t)r * (size_t)s->out_w + (size_t)ox) * (size_t)s->c);
     }
 }
 
@@ -182,7 +195,8 @@ static void mean_piece(void *arg, int piece, int thread) {
 // dx += dy where this pixel was the chosen tap.
 INLINE void add_chosen(float *dx, const struct job *job, size_t at, int tap, bool wide) {
     for (int c = 0; c < job->s.c; c += VL) {
-        vec dy = select(load_taps(job->taps, wide, at + (size_t)c) == tap, load(job->in + at + c), (vec){0});
+        vec dy = select(load_taps(job->taps, wide, at + (size_t)c) == tap, load(job->in + at + c),
+                        (vec){0});
         store_part(dx + c, load_part(dx + c, job->s.c - c) + dy, job->s.c - c);
     }
 }
@@ -191,8 +205,10 @@ static void add_share(float *dx, const float *dy, float share, int channels) {
     INDEPENDENT for (int c = 0; c < channels; c++) dx[c] += dy[c] * share;
 }
 
-// One window over the pixel at (py, px) of the padded picture: output (oy, ox) of the image that begins at `image`.
-static void add_window(float *dx, const struct job *job, size_t image, int oy, int ox, int py, int px) {
+// One window over the pixel at (py, px) of the padded picture: output (oy, ox) of the image that
+// begins at `image`.
+static void add_window(float *dx, const struct job *job, size_t image, int oy, int ox, int py,
+                       int px) {
     const struct pool_shape *s = &job->s;
     size_t at = image + ((size_t)oy * (size_t)s->out_w + (size_t)ox) * (size_t)s->c;
     int y0 = oy * s->stride_h, x0 = ox * s->stride_w;
@@ -201,7 +217,8 @@ static void add_window(float *dx, const struct job *job, size_t image, int oy, i
         if (job->wide) add_chosen(dx, job, at, tap, true);
         else add_chosen(dx, job, at, tap, false);
     } else {
-        struct range ky = inside(y0 - s->top, s->pool_h, s->h), kx = inside(x0 - s->left, s->pool_w, s->w);
+        struct range ky = inside(y0 - s->top, s->pool_h, s->h);
+        struct range kx = inside(x0 - s->left, s->pool_w, s->w);
         add_share(dx, job->in + at, share_of(s, ky, kx), s->c);
     }
 }
@@ -216,7 +233,8 @@ static void gradient_row(const struct job *job, int r) {
     for (int ix = 0; ix < s->w; ix++, dx += s->c) {
         const struct range ox = windows_over(ix + s->left, s->pool_w, s->stride_w, s->out_w);
         for (int i = oy.begin; i < oy.end; i++)
-            for (int j = ox.begin; j < ox.end; j++) add_window(dx, job, image, i, j, py, ix + s->left);
+            for (int j = ox.begin; j < ox.end; j++)
+                add_window(dx, job, image, i, j, py, ix + s->left);
     }
 }
 
@@ -240,10 +258,13 @@ static void run(threads_job *piece, struct job *job, int rows_per_image, double 
     threads_run(piece, job, divide_up(job->rows, job->piece_rows));
 }
 
-static double out_work(const struct pool_shape *s) { return (double)s->out_w * s->c * s->pool_h * s->pool_w; }
+static double out_work(const struct pool_shape *s) {
+    return (double)s->out_w * s->c * s->pool_h * s->pool_w;
+}
 
 static double in_work(const struct pool_shape *s) {
-    return (double)s->w * s->c * divide_up(s->pool_h, s->stride_h) * divide_up(s->pool_w, s->stride_w);
+    return (double)s->w * s->c * divide_up(s->pool_h, s->stride_h) *
+           divide_up(s->pool_w, s->stride_w);
 }
 
 void pool_max(float *y, void *taps, const float *x, const struct pool_shape *s) {

@@ -1,13 +1,14 @@
-// Pooling, NHWC. Output (oy, ox) looks at the window whose first row and column are oy * stride - top, ox * stride - left;
-// taps are numbered in row-major order. Taps outside the picture are left out, or count as zeros with `zeros`.
-// Gradients are gathered by input pixel, so each is written once, in a fixed order, whatever the overlap.
+// Pooling, NHWC. Output (oy, ox) looks at the window whose first row and column are
+// oy * stride_h - top and ox * stride_w - left; taps are numbered in row-major order. Taps outside
+// the picture are left out, or count as zeros with `zeros`. Gradients are gathered by input pixel,
+// so each is written by one thread, in a fixed order, whatever the overlap.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
 
 struct pool_shape {
-    int n, h, w, c;           // input
-    int out_h, out_w;         // output (n, out_h, out_w, c)
+    int n, h, w, c;   // input
+    int out_h, out_w; // output (n, out_h, out_w, c)
     int pool_h, pool_w, stride_h, stride_w, top, left;
     bool zeros;
 };

@@ -1,4 +1,5 @@
-// Making maps larger: a piece is one row, of y forward and of dx backward (gathered, so nothing is written twice).
+// Making maps larger: a piece is one row, of y forward and of dx backward (gathered, so nothing is
+// written twice).
 #include "upsample.h"
 #include "threads.h"
 
@@ -23,7 +24,7 @@ static void add(float *y, float weight, const float *x, int n) {
 static void nearest_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
     const struct upsample_shape *s = &job->s;
-    const float *x = job->in + (size_t)(piece / s->fy) * in_row(s); // rows of all images follow one another
+    const float *x = job->in + (size_t)(piece / s->fy) * in_row(s); // images follow one another
     float *y = job->out + (size_t)piece * out_row(s);
     (void)thread;
     for (int ix = 0; ix < s->w; ix++, x += s->c)
@@ -38,13 +39,17 @@ static void nearest_dx_piece(void *arg, int piece, int thread) {
     memset(dx, 0, sizeof(float) * in_row(s));
     for (int f = 0; f < s->fy; f++) {
         const float *dy = job->in + ((size_t)piece * (size_t)s->fy + (size_t)f) * out_row(s);
-        for (int ox = 0; ox < s->w * s->fx; ox++, dy += s->c) add(dx + (size_t)(ox / s->fx) * (size_t)s->c, 1, dy, s->c);
+        for (int ox = 0; ox < s->w * s->fx; ox++, dy += s->c)
+            add(dx + (size_t)(ox / s->fx) * (size_t)s->c, 1, dy, s->c);
     }
 }
 
 // ---- bilinear
 
-struct between { int low, high; float weight; }; // (1 - weight) * x[low] + weight * x[high]
+struct between { // (1 - weight) * x[low] + weight * x[high]
+    int low, high;
+    float weight;
+};
 
 static struct between place(int o, int factor, int size) {
     float at = ((float)o + 0.5f) / (float)factor - 0.5f, floor_at = floorf(at);
@@ -108,12 +113,21 @@ static void bilinear_dx_piece(void *arg, int piece, int thread) {
 
 // ---- all rows of all images
 
-static void run(threads_job *piece, float *out, const float *in, const struct upsample_shape *s, int rows) {
+static void run(threads_job *piece, float *out, const float *in, const struct upsample_shape *s,
+                int rows) {
     struct job job = {.s = *s, .out = out, .in = in};
     threads_run(piece, &job, s->n * rows);
 }
 
-void upsample_nearest(float *y, const float *x, const struct upsample_shape *s) { run(nearest_piece, y, x, s, s->h * s->fy); }
-void upsample_nearest_dx(float *dx, const float *dy, const struct upsample_shape *s) { run(nearest_dx_piece, dx, dy, s, s->h); }
-void upsample_bilinear(float *y, const float *x, const struct upsample_shape *s) { run(bilinear_piece, y, x, s, s->h * s->fy); }
-void upsample_bilinear_dx(float *dx, const float *dy, const struct upsample_shape *s) { run(bilinear_dx_piece, dx, dy, s, s->h); }
+void upsample_nearest(float *y, const float *x, const struct upsample_shape *s) {
+    run(nearest_piece, y, x, s, s->h * s->fy);
+}
+void upsample_nearest_dx(float *dx, const float *dy, const struct upsample_shape *s) {
+    run(nearest_dx_piece, dx, dy, s, s->h);
+}
+void upsample_bilinear(float *y, const float *x, const struct upsample_shape *s) {
+    run(bilinear_piece, y, x, s, s->h * s->fy);
+}
+void upsample_bilinear_dx(float *dx, const float *dy, const struct upsample_shape *s) {
+    run(bilinear_dx_piece, dx, dy, s, s->h);
+}

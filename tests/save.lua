@@ -388,8 +388,20 @@ t.test("files that do not fit together", function()
     h["optimizer/conv2d_9/kernel/velocity"],
       h["optimizer/conv2d_1/kernel/velocity"] = h["optimizer/conv2d_1/kernel/velocity"], nil
   end))
-  t.raises(nn.load_model, "history is damaged",
-    rewritten(function(h) h.__metadata__.history = "[" end))
+end)
+
+t.test("metadata that is JSON but nonsense", function()
+  for field, pattern in pairs {
+    ['history ['] = "history is damaged", ['history 3'] = "history is damaged: it is not an object",
+    ['history {"loss":3}'] = "history of 'loss' is no array",
+    ['class_names "x"'] = "class_names is damaged: it is not an object",
+    ['training {"optimizer":3,"compiled":true}'] = "optimizer cannot be restored",
+    ['training {"optimizer":{"class_name":"SGDD"},"compiled":true}'] = "must be one of SGD",
+    ['training {"optimizer":{"class_name":"SGD"},"compiled":true,"loss":"x"}'] = "unknown loss 'x'",
+  } do
+    local key, value = field:match("^(%S+) (.*)$")
+    t.raises(nn.load_model, pattern, rewritten(function(h) h.__metadata__[key] = value end))
+  end
 end)
 
 t.test("an error does not change the net", function()

@@ -61,8 +61,10 @@ end
 
 local function history_from_json(text)
   local history, problem = json.decode(text, json.null)
+  if type(history) ~= "table" then problem = problem or "it is not an object" end
   if problem then error("its history is damaged: " .. problem, 0) end
-  for _, values in pairs(history) do
+  for name, values in pairs(history) do
+    if type(values) ~= "table" then error(("its history of '%s' is no array"):format(name), 0) end
     for i = #values, 1, -1 do
       local value = values[i]
       if value == json.null then values[i] = nil else values[i] = NOT_FINITE[value] or value end
@@ -225,9 +227,11 @@ local function check_format(metadata, content)
   end
 end
 
+-- A table that stands in the metadata as JSON, nil when it is not there.
 local function json_field(metadata, key)
   if not metadata[key] then return nil end
   local value, problem = json.decode(metadata[key])
+  if type(value) ~= "table" then problem = problem or "it is not an object" end
   if problem then error(("its %s is damaged: %s"):format(key, problem), 0) end
   return value
 end
@@ -306,7 +310,7 @@ local function compile(model, training, custom)
   end
   local ok, problem = pcall(model.compile, model, {
     loss = loss, metrics = metrics_of(training.metrics or {}, custom.metrics or {}),
-    optimizer = optim.from_config(training.optimizer),
+    optimizer = model.optimizer,
   })
   if not ok then
     error(tostring(problem)
@@ -316,12 +320,16 @@ end
 
 local function restore_training(model, training, tensors, o)
   model.epoch = math.tointeger(training.epoch) or 0
-  model.seed, model.number = training.seed or model.seed, training.number or model.number
+  model.seed = math.tointeger(training.seed) or model.seed
+  model.number = math.tointeger(training.number) or model.number
   if not training.optimizer or o.compile == false then return end
-  if training.compiled then compile(model, training, o.custom or {})
-  else model.optimizer = optim.from_config(training.optimizer) end
+  local ok, optimizer = pcall(optim.from_config, training.optimizer)
+  if not ok then error("its optimizer cannot be restored: " .. tostring(optimizer), 0) end
+  model.optimizer = optimizer
+  if training.compiled then compile(model, training, o.custom or {}) end
   local slots = slots_of(model, tensors)
-  model.optimizer:set_state { iterations = training.iterations or 0, slots = slots }
+  local iterations = math.tointeger(training.iterations) or 0
+  model.optimizer:set_state { iterations = iterations, slots = slots }
 end
 
 local function load_model(path, o)

@@ -43,8 +43,7 @@ local function run_in_terminal(body, answer, settings)
   local shown, keys = folder .. "/shown", t.write(folder .. "/keys", answer)
   local inner = ("stty cols 40 rows 12; %s %s %s %s"):format(PLAIN, settings or "",
     t.quote(interpreter), path)
-  t.shell(("{ cat %s; sleep 5; } | timeout 20 script -qefc %s %s > /dev/null"):format(keys,
-    t.quote(inner), shown))
+  t.shell(("timeout 20 script -qefc %s %s < %s > /dev/null"):format(t.quote(inner), shown, keys))
   local f <close> = assert(io.open(shown, "rb"))
   return f:read("a")
 end

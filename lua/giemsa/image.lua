@@ -17,9 +17,11 @@ local options = require "giemsa.options"
 ---@field convert fun(self, channels: integer): giemsa.picture 3 (RGB) or 1 (grey)
 ---@field copy fun(self): giemsa.picture
 ---@field png fun(self): string the bytes of a PNG file
+---@field bytes fun(self): string height * width * channels bytes, row by row
 ---@field release fun(self) gives the memory back now and not when collected
 local picture = core.picture_methods
 
+---@class giemsa.image
 local image = {}
 
 local CHANNELS = { rgb = 3, grayscale = 1 }

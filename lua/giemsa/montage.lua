@@ -3,6 +3,7 @@
 local image = require "giemsa.image"
 local options = require "giemsa.options"
 
+---@class giemsa.montage
 local montage = {}
 
 --- The course's colours of labels; others are taken from montage.palette in the order of the class

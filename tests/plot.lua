@@ -195,6 +195,11 @@ t.test("histograms count every value once, the upper end too", function()
   t.ok(script:find("0.5 0.4\n1.5 0.6\n", 1, true), script)
 end)
 
+t.test("a diverging palette is white at 0", function()
+  local script = plot.heatmap{ values = { { -1, 3 } }, palette = "diverging" }:script()
+  t.ok(script:find("set cbrange [-3:3]", 1, true), script)
+end)
+
 t.test("pictures are drawn pixel by pixel", function()
   need_gnuplot()
   local p = image.new(4, 2, { color = { 10, 20, 30 } })

@@ -55,6 +55,9 @@ end
 local function heatmap(who, o, matrix, range, texts)
   local columns, low, high = cells(who, matrix)
   if range then low, high = range[1], range[2] end
+  if o.palette == "diverging" and low < 0 and high > 0 then -- white is 0
+    low, high = math.min(low, -high), math.max(high, -low)
+  end
   local choices = { "blues", "viridis", "diverging" }
   local palette = PALETTES[options.one_of(who, "palette", o.palette or "blues", choices, 0)]
   local n, m = #matrix, #matrix[1]

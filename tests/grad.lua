@@ -1,12 +1,12 @@
---- The tape: every op's gradient against differences (one row an op), and what the tape promises about recording,
---- memory, threads and messages.
+--- The tape: every op's gradient against differences (one row an op), and what the tape promises
+--- about recording, memory, threads and messages.
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local loss = require "giemsa.loss"
 local ops = require "giemsa.ops"
 
--- ---- inputs ------------------------------------------------------------------------------------------------
+-- ---- inputs -------------------------------------------------------------------------------------
 
 local seed = 0
 local function N(...) -- normal numbers of a shape
@@ -15,7 +15,8 @@ local function N(...) -- normal numbers of a shape
 end
 local function P(...) return core.add(core.abs(N(...)), 0.5) end -- positive, away from 0
 
--- All different by at least 0.1, so that no step of a difference changes which one is the largest; none near 0.
+-- All different by at least 0.1, so that no step of a difference changes which one is the largest;
+-- none near 0.
 local function D(...)
   seed = seed + 1
   local shape = { ... }
@@ -32,28 +33,65 @@ local mask = core.from_table { { 0, 1, 1 }, { 1, 0, 0 }, { 1, 1, 0 }, { 0, 0, 0 
 local FROM_LOGITS = { from_logits = true }
 local SOFTMAX = { from_logits = true, activation = "softmax" }
 
-local function norm(options) return function(x, gamma, beta) return ops.batch_norm(x, gamma, beta, nil, nil, options) end end
+local function norm(options) return function(x, gamma, beta) return ops.batch_norm(x, gamma, beta,
+  nil, nil, options) end end
 local function norm_inference(relu)
   local mean, variance = N(5), P(5)
-  return function(x, gamma, beta) return ops.batch_norm(x, gamma, beta, mean, variance, { relu = relu }) end
+  return function(x, gamma, beta) return ops.batch_norm(x, gamma, beta, mean, variance,
+    { relu = relu }) end
 end
 local function conv(options) return function(x, w, b) return ops.conv2d(x, w, b, options) end end
-local function transposed(options) return function(x, w, b) return ops.conv2d_transpose(x, w, b, options) end end
+local function transposed(options) return function(x, w, b) return ops.conv2d_transpose(x, w, b,
+  options) end end
 
--- ---- one row an op: name, then f, inputs, f, inputs, ... ---------------------------------------------------
+-- ---- one row an op: name, then f, inputs, f, inputs, ... ----------------------------------------
 
 local rows = {
-  { "add", ops.add, { N(3, 4), N(3, 4) }, ops.add, { N(2, 3, 4), N(4) }, ops.add, { N(3, 1), N(1, 5) },
-    function(a) return 2 + a + 1 end, { N(3) }, function(a) return a + a end, { N(3) } },
-  { "sub", ops.sub, { N(3, 4), N(4) }, function(a) return 1 - a end, { N(3) }, ops.sub, { N(4), N(2, 4) } },
-  { "mul", ops.mul, { N(3, 4), N(3, 4) }, ops.mul, { N(2, 3), N(3) }, function(a) return a * 3 end, { N(3) },
-    function(a) return a * a end, { N(3) } },
-  { "div", ops.div, { N(3, 4), P(3, 4) }, ops.div, { N(2, 3), P(3) }, function(a) return 2 / a end, { P(5) } },
-  { "pow", ops.pow, { P(3), N(3) }, function(a) return a ^ 3 end, { N(4) }, function(a) return 2 ^ a end, { N(4) } },
-  { "maximum", ops.maximum, { N(4, 3), core.add(N(4, 3), 0.3) }, function(a) return ops.maximum(a, 0) end, { D(6) } },
-  { "minimum", ops.minimum, { N(4, 3), N(3) }, function(a) return ops.minimum(0, a) end, { D(6) } },
-  { "matmul", ops.matmul, { N(3, 4), N(4, 2) }, ops.matmul, { N(2, 3, 4), N(4, 5) }, ops.matmul, { N(2, 3, 4), N(2, 4, 5) } },
-  { "neg", ops.neg, { N(3, 2) }, function(a) return -a end, { N(3) } },
+  { "add",
+    ops.add, { N(3, 4), N(3, 4) },
+    ops.add, { N(2, 3, 4), N(4) },
+    ops.add, { N(3, 1), N(1, 5) },
+    function(a) return 2 + a + 1 end, { N(3) },
+    function(a) return a + a end, { N(3) },
+  },
+  { "sub",
+    ops.sub, { N(3, 4), N(4) },
+    function(a) return 1 - a end, { N(3) },
+    ops.sub, { N(4), N(2, 4) },
+  },
+  { "mul",
+    ops.mul, { N(3, 4), N(3, 4) },
+    ops.mul, { N(2, 3), N(3) },
+    function(a) return a * 3 end, { N(3) },
+    function(a) return a * a end, { N(3) },
+  },
+  { "div",
+    ops.div, { N(3, 4), P(3, 4) },
+    ops.div, { N(2, 3), P(3) },
+    function(a) return 2 / a end, { P(5) },
+  },
+  { "pow",
+    ops.pow, { P(3), N(3) },
+    function(a) return a ^ 3 end, { N(4) },
+    function(a) return 2 ^ a end, { N(4) },
+  },
+  { "maximum",
+    ops.maximum, { N(4, 3), core.add(N(4, 3), 0.3) },
+    function(a) return ops.maximum(a, 0) end, { D(6) },
+  },
+  { "minimum",
+    ops.minimum, { N(4, 3), N(3) },
+    function(a) return ops.minimum(0, a) end, { D(6) },
+  },
+  { "matmul",
+    ops.matmul, { N(3, 4), N(4, 2) },
+    ops.matmul, { N(2, 3, 4), N(4, 5) },
+    ops.matmul, { N(2, 3, 4), N(2, 4, 5) },
+  },
+  { "neg",
+    ops.neg, { N(3, 2) },
+    function(a) return -a end, { N(3) },
+  },
   { "exp", ops.exp, { N(3, 2) } },
   { "log", ops.log, { P(3, 2) } },
   { "sqrt", ops.sqrt, { P(3, 2) } },
@@ -64,48 +102,129 @@ local rows = {
   { "tanh", ops.tanh, { N(5, 7) } },
   { "clip", function(x) return ops.clip(x, -0.5, 0.4) end, { D(5, 7) } },
   { "where", function(a, b) return ops.where(mask, a, b) end, { N(4, 3), N(3) } },
-  { "sum", ops.sum, { N(3, 4) }, function(x) return ops.sum(x, 2) end, { N(2, 3, 4) }, function(x) return ops.sum(x, -1, true) end, { N(3, 4) } },
-  { "mean", ops.mean, { N(3, 4) }, function(x) return ops.mean(x, 1) end, { N(2, 3, 4) }, function(x) return ops.mean(x, 2, true) end, { N(3, 4) } },
-  { "var", ops.var, { N(3, 4) }, function(x) return ops.var(x, 2) end, { N(2, 5, 2) } },
-  { "std", ops.std, { N(3, 4) }, function(x) return ops.std(x, -1, true) end, { N(2, 5) } },
-  { "max", ops.max, { D(3, 4) }, function(x) return ops.max(x, 2) end, { D(3, 4, 2) } },
-  { "min", ops.min, { D(3, 4) }, function(x) return ops.min(x, 1, true) end, { D(3, 4) } },
-  { "reshape", function(x) return ops.reshape(x, 2, -1) end, { N(4, 3) }, function(x) return x:reshape { 6 } * 2 end, { N(2, 3) } },
+  { "sum",
+    ops.sum, { N(3, 4) },
+    function(x) return ops.sum(x, 2) end, { N(2, 3, 4) },
+    function(x) return ops.sum(x, -1, true) end, { N(3, 4) },
+  },
+  { "mean",
+    ops.mean, { N(3, 4) },
+    function(x) return ops.mean(x, 1) end, { N(2, 3, 4) },
+    function(x) return ops.mean(x, 2, true) end, { N(3, 4) },
+  },
+  { "var",
+    ops.var, { N(3, 4) },
+    function(x) return ops.var(x, 2) end, { N(2, 5, 2) },
+  },
+  { "std",
+    ops.std, { N(3, 4) },
+    function(x) return ops.std(x, -1, true) end, { N(2, 5) },
+  },
+  { "max",
+    ops.max, { D(3, 4) },
+    function(x) return ops.max(x, 2) end, { D(3, 4, 2) },
+  },
+  { "min",
+    ops.min, { D(3, 4) },
+    function(x) return ops.min(x, 1, true) end, { D(3, 4) },
+  },
+  { "reshape",
+    function(x) return ops.reshape(x, 2, -1) end, { N(4, 3) },
+    function(x) return x:reshape { 6 } * 2 end, { N(2, 3) },
+  },
   { "flatten", ops.flatten, { N(2, 3, 2, 2) } },
-  { "transpose", ops.transpose, { N(3, 4) }, function(x) return ops.transpose(x, 1, 3) end, { N(2, 3, 4) } },
-  { "concat", function(a, b) return ops.concat({ a, b, a }, 2) end, { N(2, 3), N(2, 1) }, function(a, b) return ops.concat({ a, b }, -1) end, { N(2, 2, 2, 3), N(2, 2, 2, 5) } },
-  { "slice", function(x) return ops.slice(x, 2, 2, 3) end, { N(2, 4) }, function(x) return ops.slice(x, -1, 1, 2) end, { N(2, 3, 3) } },
+  { "transpose",
+    ops.transpose, { N(3, 4) },
+    function(x) return ops.transpose(x, 1, 3) end, { N(2, 3, 4) },
+  },
+  { "concat",
+    function(a, b) return ops.concat({ a, b, a }, 2) end, { N(2, 3), N(2, 1) },
+    function(a, b) return ops.concat({ a, b }, -1) end, { N(2, 2, 2, 3), N(2, 2, 2, 5) },
+  },
+  { "slice",
+    function(x) return ops.slice(x, 2, 2, 3) end, { N(2, 4) },
+    function(x) return ops.slice(x, -1, 1, 2) end, { N(2, 3, 3) },
+  },
   { "rows", function(x) return ops.rows(x, 2, 3) end, { N(4, 2) } },
   { "take", function(x) return ops.take(x, { 3, 1, 3 }) end, { N(4, 2) } },
   { "pad", function(x) return ops.pad(x, { { 1, 0 }, { 2, 3 } }, 7) end, { N(2, 3) } },
-  { "conv2d", conv { padding = "same" }, { N(2, 5, 4, 3), N(3, 3, 3, 2), N(2) }, conv { strides = 2, padding = "same", dilation = 1 }, { N(1, 6, 5, 2), N(3, 3, 2, 3) },
-    conv { strides = { 2, 1 }, padding = "valid" }, { N(2, 6, 5, 1), N(2, 3, 1, 4), N(4) }, conv { dilation = 2, padding = { 2, 1, 0, 2 } }, { N(1, 7, 6, 2), N(3, 2, 2, 2) } },
-  { "conv2d_transpose", transposed { strides = 2, padding = "same" }, { N(2, 3, 2, 3), N(3, 3, 2, 3), N(2) }, transposed { strides = 2, padding = "valid" }, { N(1, 3, 4, 2), N(2, 2, 3, 2) },
-    transposed { strides = 3 }, { N(1, 2, 3, 2), N(2, 4, 2, 2) } },
-  { "max_pool2d", function(x) return ops.max_pool2d(x) end, { D(2, 5, 4, 3) }, function(x) return ops.max_pool2d(x, { pool = 3, strides = 2, padding = "same" }) end, { D(1, 6, 5, 17) },
-    function(x) return ops.max_pool2d(x, { pool = 3, strides = 2, padding = { 1, 1, 1, 1 } }) end, { D(1, 6, 5, 2) } },
-  { "avg_pool2d", function(x) return ops.avg_pool2d(x) end, { N(2, 5, 4, 3) }, function(x) return ops.avg_pool2d(x, { pool = 3, strides = 2, padding = "same" }) end, { N(1, 6, 5, 17) },
-    function(x) return ops.avg_pool2d(x, { pool = { 2, 3 }, strides = 1, padding = { 1, 0, 1, 1 } }) end, { N(1, 4, 5, 2) } },
+  { "conv2d",
+    conv { padding = "same" }, { N(2, 5, 4, 3), N(3, 3, 3, 2), N(2) },
+    conv { strides = 2, padding = "same", dilation = 1 }, { N(1, 6, 5, 2), N(3, 3, 2, 3) },
+    conv { strides = { 2, 1 }, padding = "valid" }, { N(2, 6, 5, 1), N(2, 3, 1, 4), N(4) },
+    conv { dilation = 2, padding = { 2, 1, 0, 2 } }, { N(1, 7, 6, 2), N(3, 2, 2, 2) },
+  },
+  { "conv2d_transpose",
+    transposed { strides = 2, padding = "same" }, { N(2, 3, 2, 3), N(3, 3, 2, 3), N(2) },
+    transposed { strides = 2, padding = "valid" }, { N(1, 3, 4, 2), N(2, 2, 3, 2) },
+    transposed { strides = 3 }, { N(1, 2, 3, 2), N(2, 4, 2, 2) },
+  },
+  { "max_pool2d",
+    function(x) return ops.max_pool2d(x) end, { D(2, 5, 4, 3) },
+    function(x) return ops.max_pool2d(x, { pool = 3, strides = 2, padding = "same" }) end,
+      { D(1, 6, 5, 17) },
+    function(x) return ops.max_pool2d(x, { pool = 3, strides = 2, padding = { 1, 1, 1, 1 } }) end,
+      { D(1, 6, 5, 2) },
+  },
+  { "avg_pool2d",
+    function(x) return ops.avg_pool2d(x) end, { N(2, 5, 4, 3) },
+    function(x) return ops.avg_pool2d(x, { pool = 3, strides = 2, padding = "same" }) end,
+      { N(1, 6, 5, 17) },
+    function(x)
+      return ops.avg_pool2d(x, { pool = { 2, 3 }, strides = 1, padding = { 1, 0, 1, 1 } })
+    end,
+      { N(1, 4, 5, 2) },
+  },
   { "global_avg_pool2d", ops.global_avg_pool2d, { N(2, 5, 4, 3) } },
   { "global_max_pool2d", ops.global_max_pool2d, { D(2, 5, 4, 3) } },
-  { "upsample", function(x) return ops.upsample(x) end, { N(2, 3, 2, 3) }, function(x) return ops.upsample(x, { 2, 3 }, { interpolation = "bilinear" }) end, { N(2, 3, 4, 2) },
-    function(x) return ops.upsample(x, 3, { interpolation = "bilinear" }) end, { N(1, 1, 2, 2) } },
-  { "zero_pad2d", ops.zero_pad2d, { N(1, 2, 3, 2) }, function(x) return ops.zero_pad2d(x, { { 0, 1 }, { 2, 0 } }) end, { N(1, 2, 3, 2) } },
-  { "dense", ops.dense, { N(4, 3), N(3, 5), N(5) }, ops.dense, { N(1, 3), N(3, 2) } },
-  { "batch_norm", norm { training = true }, { N(6, 5), N(5), N(5) }, norm { training = true, epsilon = 2e-5 }, { N(2, 4, 3, 3), N(3), N(3) },
-    norm { training = true, relu = true }, { N(9, 4), N(4), core.add(N(4), 0.3) }, norm { training = true }, { N(40, 66), N(66), N(66) },
-    norm_inference(false), { N(3, 5), N(5), N(5) }, norm_inference(true), { N(2, 2, 2, 5), N(5), N(5) } },
-  { "softmax", ops.softmax, { N(4, 3) }, ops.softmax, { N(2, 2, 2, 5) } },
+  { "upsample",
+    function(x) return ops.upsample(x) end, { N(2, 3, 2, 3) },
+    function(x) return ops.upsample(x, { 2, 3 }, { interpolation = "bilinear" }) end,
+      { N(2, 3, 4, 2) },
+    function(x) return ops.upsample(x, 3, { interpolation = "bilinear" }) end, { N(1, 1, 2, 2) },
+  },
+  { "zero_pad2d",
+    ops.zero_pad2d, { N(1, 2, 3, 2) },
+    function(x) return ops.zero_pad2d(x, { { 0, 1 }, { 2, 0 } }) end, { N(1, 2, 3, 2) },
+  },
+  { "dense",
+    ops.dense, { N(4, 3), N(3, 5), N(5) },
+    ops.dense, { N(1, 3), N(3, 2) },
+  },
+  { "batch_norm",
+    norm { training = true }, { N(6, 5), N(5), N(5) },
+    norm { training = true, epsilon = 2e-5 }, { N(2, 4, 3, 3), N(3), N(3) },
+    norm { training = true, relu = true }, { N(9, 4), N(4), core.add(N(4), 0.3) },
+    norm { training = true }, { N(40, 66), N(66), N(66) },
+    norm_inference(false), { N(3, 5), N(5), N(5) },
+    norm_inference(true), { N(2, 2, 2, 5), N(5), N(5) },
+  },
+  { "softmax",
+    ops.softmax, { N(4, 3) },
+    ops.softmax, { N(2, 2, 2, 5) },
+  },
   { "dropout", function(x) return ops.dropout(x, 0.4, { seed = 3 }) end, { N(6, 7) } },
   { "l2", function(a, b) return ops.l2 { { a, 0.5 }, { b, 0.1 } } end, { N(3, 4), N(5) } },
-  { "categorical_crossentropy", function(z) return loss.categorical_crossentropy(classes, z, FROM_LOGITS) end, { N(4, 3) },
-    function(p) return loss.categorical_crossentropy(classes, p) end, { P(4, 3) } },
-  { "sparse_categorical_crossentropy", function(z) return loss.sparse_categorical_crossentropy(core.from_table { 1, 3 }, z, FROM_LOGITS) end, { N(2, 3) } },
-  { "binary_crossentropy", function(z) return loss.binary_crossentropy(mask, z, FROM_LOGITS) end, { N(4, 3) },
+  { "categorical_crossentropy",
+    function(z) return loss.categorical_crossentropy(classes, z, FROM_LOGITS) end, { N(4, 3) },
+    function(p) return loss.categorical_crossentropy(classes, p) end, { P(4, 3) },
+  },
+  { "sparse_categorical_crossentropy",
+    function(z)
+      return loss.sparse_categorical_crossentropy(core.from_table { 1, 3 }, z, FROM_LOGITS)
+    end,
+      { N(2, 3) },
+  },
+  { "binary_crossentropy",
+    function(z) return loss.binary_crossentropy(mask, z, FROM_LOGITS) end, { N(4, 3) },
     function(z) return loss.binary_crossentropy(classes, z, SOFTMAX) end, { N(4, 3) },
-    function(z) return loss.binary_crossentropy(mask, ops.sigmoid(z)) end, { N(4, 3) } },
+    function(z) return loss.binary_crossentropy(mask, ops.sigmoid(z)) end, { N(4, 3) },
+  },
   { "mse", function(p) return loss.mse(mask, p) end, { N(4, 3) } },
-  { "dice", function(z) return loss.dice(mask, z, FROM_LOGITS) end, { N(4, 3) }, function(z) return loss.dice(mask, z, { smooth = 0.1 }) end, { P(4, 3) } },
+  { "dice",
+    function(z) return loss.dice(mask, z, FROM_LOGITS) end, { N(4, 3) },
+    function(z) return loss.dice(mask, z, { smooth = 0.1 }) end, { P(4, 3) },
+  },
 }
 
 local checked = {}
@@ -126,7 +245,7 @@ t.test("every op and loss has a row above", function()
   t.equal(missing, {})
 end)
 
--- ---- grad.check itself -------------------------------------------------------------------------------------
+-- ---- grad.check itself --------------------------------------------------------------------------
 
 t.test("grad.check finds a wrong gradient and says where", function()
   local function wrong(x) -- claims that the slope of x^2 is x
@@ -149,7 +268,7 @@ t.test("grad.check leaves its inputs as they were", function()
   t.equal({ x.requires_grad, x.grad }, {})
 end)
 
--- ---- the tape ----------------------------------------------------------------------------------------------
+-- ---- the tape -----------------------------------------------------------------------------------
 
 local function leaf(...)
   local x = N(...)
@@ -201,7 +320,8 @@ t.test("detach shares the numbers and cuts the graph", function()
   t.ok(x.grad == y)
 end)
 
-t.test("free = true releases what lies between, keeps leaves, the loss and what is asked for", function()
+t.test("free = true releases what lies between, keeps leaves, the loss and what is asked for",
+  function()
   local x, w = N(4, 5), leaf(5, 3)
   local a = ops.dense(x, w)
   local b = ops.relu(a)
@@ -210,7 +330,8 @@ t.test("free = true releases what lies between, keeps leaves, the loss and what 
   local total = ops.sum(kept)
   total:backward { free = true }
   for _, gone in ipairs { a, b } do t.raises(gone.copy, "released", gone) end
-  t.equal({ x.size, w.grad.shape, kept.grad.shape, kept:copy().size, total:item() == total:item() }, { 20, { 5, 3 }, { 4, 3 }, 12, true })
+  t.equal({ x.size, w.grad.shape, kept.grad.shape, kept:copy().size,
+    total:item() == total:item() }, { 20, { 5, 3 }, { 4, 3 }, 12, true })
   t.raises(grad.backward, "already walked with free = true", total)
   local again = leaf(5, 3)
   again:copy_from(w)
@@ -232,7 +353,8 @@ t.test("free = true does not pull a gradient from under a second holder", functi
   t.equal(run(true), run(false))
 end)
 
-t.test("a training loop with free = true asks the system for nothing after its first steps", function()
+t.test("a training loop with free = true asks the system for nothing after its first steps",
+  function()
   local w = leaf(8, 8)
   local x = N(4000, 8)
   local function step()
@@ -291,7 +413,7 @@ t.test("long graphs need no deep recursion", function()
   t.equal(x.grad:item(), 1.0)
 end)
 
--- ---- threads -----------------------------------------------------------------------------------------------
+-- ---- threads ------------------------------------------------------------------------------------
 
 t.test("the same bits with 1, 2 and 3 threads", function()
   local function everything()
@@ -312,40 +434,59 @@ t.test("the same bits with 1, 2 and 3 threads", function()
   local want = everything()
   for _, n in ipairs { 2, 3 } do
     core.threads(n)
-    for i, got in ipairs(everything()) do t.ok(got == want[i], ("value %d differs on %d threads"):format(i, n)) end
+    for i, got in ipairs(everything()) do t.ok(got == want[i],
+      ("value %d differs on %d threads"):format(i, n)) end
   end
   core.threads(before)
 end)
 
--- ---- messages ----------------------------------------------------------------------------------------------
+-- ---- messages -----------------------------------------------------------------------------------
 
 t.test("wrong use is explained, at the caller's line", function()
   local x, picture = leaf(2, 3), N(1, 4, 4, 3)
   local function says(pattern, call)
     local message = t.raises(call, pattern)
-    t.ok(message:find("^tests/grad.lua:%d+:") or message:find("[/\\]grad.lua:%d+:"), "not at the caller's line: " .. message)
+    t.ok(message:find("^tests/grad.lua:%d+:") or message:find("[/\\]grad.lua:%d+:"),
+      "not at the caller's line: " .. message)
   end
-  says("add: shapes %(2, 3%) and %(4,%) do not broadcast", function() local _ = x + core.zeros(4) end)
+  says("add: shapes %(2, 3%) and %(4,%) do not broadcast",
+    function() local _ = x + core.zeros(4) end)
   says("matmul: shapes %(2, 3%) and %(2, 3%)", function() local _ = ops.matmul(x, x) end)
   says("dense: .*%(2, 3%) and %(4, 5%)", function() local _ = ops.dense(x, core.zeros(4, 5)) end)
   says("dense: .*%(7,%)", function() local _ = ops.dense(x, core.zeros(3, 5), core.zeros(7)) end)
-  says("conv2d: unknown option 'stride' %(did you mean 'strides'%?%)", function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { stride = 2 }) end)
-  says("conv2d: option 'strides' must be integer or table", function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { strides = "2" }) end)
-  says("conv2d: strides must be a whole number", function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { strides = 1.5 }) end)
-  says("conv2d: padding must be one of", function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { padding = "SAME" }) end)
-  says("conv2d: .*%(1, 4, 4, 3%) and %(3, 3, 4, 2%)", function() local _ = ops.conv2d(picture, N(3, 3, 4, 2)) end)
-  says("conv2d: x must be %(batch, height, width, channels%), got shape %(2, 3%)", function() local _ = ops.conv2d(x, N(3, 3, 3, 2)) end)
-  says("max_pool2d: .*window of 5 x 5 does not fit", function() local _ = ops.max_pool2d(picture, { pool = 5 }) end)
-  says("batch_norm: expected shape %(3,%), got %(4,%)", function() local _ = ops.batch_norm(picture, core.zeros(4), nil, nil, nil, { training = true }) end)
-  says("upsample: interpolation must be one of", function() local _ = ops.upsample(picture, 2, { interpolation = "cubic" }) end)
+  says("conv2d: unknown option 'stride' %(did you mean 'strides'%?%)",
+    function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { stride = 2 }) end)
+  says("conv2d: option 'strides' must be integer or table",
+    function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { strides = "2" }) end)
+  says("conv2d: strides must be a whole number",
+    function() local _ = ops.conv2d(picture, N(3, 3, 3, 2), nil, { strides = 1.5 }) end)
+  says("conv2d: padding must be one of", function() local _ = ops.conv2d(picture, N(3, 3, 3, 2),
+    nil, { padding = "SAME" }) end)
+  says("conv2d: .*%(1, 4, 4, 3%) and %(3, 3, 4, 2%)",
+    function() local _ = ops.conv2d(picture, N(3, 3, 4, 2)) end)
+  says("conv2d: x must be %(batch, height, width, channels%), got shape %(2, 3%)",
+    function() local _ = ops.conv2d(x, N(3, 3, 3, 2)) end)
+  says("max_pool2d: .*window of 5 x 5 does not fit",
+    function() local _ = ops.max_pool2d(picture, { pool = 5 }) end)
+  says("batch_norm: expected shape %(3,%), got %(4,%)",
+    function() local _ = ops.batch_norm(picture, core.zeros(4), nil, nil, nil,
+      { training = true }) end)
+  says("upsample: interpolation must be one of",
+    function() local _ = ops.upsample(picture, 2, { interpolation = "cubic" }) end)
   says("zero_pad2d: padding must be", function() local _ = ops.zero_pad2d(picture, { 1, -1 }) end)
-  says("mse: y_true has shape %(2, 3%), the prediction %(1, 4, 4, 3%)", function() local _ = loss.mse(x, picture) end)
-  says("binary_crossentropy: unknown option 'logits'", function() local _ = loss.binary_crossentropy(x, x, { logits = true }) end)
+  says("mse: y_true has shape %(2, 3%), the prediction %(1, 4, 4, 3%)",
+    function() local _ = loss.mse(x, picture) end)
+  says("binary_crossentropy: unknown option 'logits'",
+    function() local _ = loss.binary_crossentropy(x, x, { logits = true }) end)
   says("backward: start from a scalar", function() local y = x * 2; y:backward() end)
-  says("backward: this tensor does not depend on any tensor with requires_grad", function() N():backward() end)
-  says("backward: grad has shape %(3,%), the tensor has shape %(2, 3%)", function() local y = x * 2; y:backward { grad = N(3) } end)
-  says("backward: unknown option 'fre' %(did you mean 'free'%?%)", function() local y = ops.sum(x); y:backward { fre = true } end)
-  says("a gradient has shape %(3,%), its tensor has shape %(2, 3%)", function() grad.accumulate(x, N(3)) end)
+  says("backward: this tensor does not depend on any tensor with requires_grad",
+    function() N():backward() end)
+  says("backward: grad has shape %(3,%), the tensor has shape %(2, 3%)",
+    function() local y = x * 2; y:backward { grad = N(3) } end)
+  says("backward: unknown option 'fre' %(did you mean 'free'%?%)",
+    function() local y = ops.sum(x); y:backward { fre = true } end)
+  says("a gradient has shape %(3,%), its tensor has shape %(2, 3%)",
+    function() grad.accumulate(x, N(3)) end)
 end)
 
 t.done()

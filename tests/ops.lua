@@ -1,5 +1,5 @@
---- Ops and losses against the reference libraries' numbers (fixtures/ops: values and all gradients), and against naive
---- definitions written out in Lua, on odd shapes.
+--- Ops and losses against the reference libraries' numbers (fixtures/ops: values and all
+--- gradients), and against naive definitions written out in Lua, on odd shapes.
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
@@ -10,7 +10,7 @@ local ABS, REL = 1e-5, 1e-5
 
 local function normal(shape, seed) return core.normal(shape, 0, 1, seed or 1, 0, 0, 0) end
 
--- ---- fixtures ----------------------------------------------------------------------------------------------
+-- ---- fixtures -----------------------------------------------------------------------------------
 
 local function labels_to_numbers(labels)
   local numbers = {}
@@ -22,7 +22,8 @@ local function one_hot(case) return core.one_hot(labels_to_numbers(case.labels),
 
 local function batch_norm(case, i, training)
   local extra = case.tensors
-  local mean, variance = training and extra.moving_mean_before or i.mean, training and extra.moving_variance_before or i.var
+  local mean, variance = training and extra.moving_mean_before or i.mean,
+    training and extra.moving_variance_before or i.var
   mean, variance = mean:copy(), variance:copy()
   local y = ops.batch_norm(i.x, i.gamma, i.beta, mean, variance,
     { training = training, momentum = case.momentum, epsilon = case.epsilon })
@@ -35,11 +36,16 @@ end
 
 -- fixture op -> what we call for it
 local run = {
-  conv2d = function(c, i) return ops.conv2d(i.x, i.w, i.b, { strides = c.strides, padding = c.padding }) end,
-  conv2d_transpose = function(c, i) return ops.conv2d_transpose(i.x, i.w, i.b, { strides = c.strides, padding = c.padding }) end,
-  max_pool2d = function(c, i) return ops.max_pool2d(i.x, { pool = c.pool, strides = c.strides, padding = c.padding }) end,
-  avg_pool2d = function(c, i) return ops.avg_pool2d(i.x, { pool = c.pool, strides = c.strides, padding = c.padding }) end,
-  zeropad1_maxpool3s2 = function(_, i) return ops.max_pool2d(ops.zero_pad2d(i.x, 1), { pool = 3, strides = 2 }) end,
+  conv2d = function(c, i) return ops.conv2d(i.x, i.w, i.b,
+    { strides = c.strides, padding = c.padding }) end,
+  conv2d_transpose = function(c, i) return ops.conv2d_transpose(i.x, i.w, i.b,
+    { strides = c.strides, padding = c.padding }) end,
+  max_pool2d = function(c, i) return ops.max_pool2d(i.x,
+    { pool = c.pool, strides = c.strides, padding = c.padding }) end,
+  avg_pool2d = function(c, i) return ops.avg_pool2d(i.x,
+    { pool = c.pool, strides = c.strides, padding = c.padding }) end,
+  zeropad1_maxpool3s2 = function(_, i) return ops.max_pool2d(ops.zero_pad2d(i.x, 1),
+    { pool = 3, strides = 2 }) end,
   batchnorm_train = function(c, i) return batch_norm(c, i, true) end,
   batchnorm_infer = function(c, i) return batch_norm(c, i, false) end,
   dense = function(_, i) return ops.dense(i.x, i.w, i.b) end,
@@ -51,10 +57,13 @@ local run = {
   softmax_categorical_crossentropy = function(c, i)
     return loss.categorical_crossentropy(one_hot(c), i.z, { from_logits = true })
   end,
-  sigmoid_bce_mask = function(c, i) return loss.binary_crossentropy(c.mask_tensor, i.z, { from_logits = true }) end,
-  sigmoid_soft_dice = function(c, i) return loss.dice(c.mask_tensor, i.z, { from_logits = true }) end,
+  sigmoid_bce_mask = function(c, i) return loss.binary_crossentropy(c.mask_tensor, i.z,
+    { from_logits = true }) end,
+  sigmoid_soft_dice = function(c, i) return loss.dice(c.mask_tensor, i.z,
+    { from_logits = true }) end,
   upsample_nearest = function(c, i) return ops.upsample(i.x, c.size) end,
-  upsample_bilinear = function(c, i) return ops.upsample(i.x, c.size, { interpolation = "bilinear" }) end,
+  upsample_bilinear = function(c, i) return ops.upsample(i.x, c.size,
+    { interpolation = "bilinear" }) end,
   add_relu = function(_, i) return ops.relu(i.a + i.b) end,
   concat_channels = function(_, i) return ops.concat({ i.a, i.b }, -1) end,
   l2_term = function(c, i) return ops.l2 { { i.w, c.l2 } } end,
@@ -65,11 +74,14 @@ local also = {
   zeropad1_maxpool3s2 = function(_, i)
     return ops.max_pool2d(i.x, { pool = 3, strides = 2, padding = { 1, 1, 1, 1 } })
   end,
-  softmax_binary_crossentropy = function(c, i) return loss.binary_crossentropy(one_hot(c), ops.softmax(i.z)) end,
+  softmax_binary_crossentropy = function(c, i) return loss.binary_crossentropy(one_hot(c),
+    ops.softmax(i.z)) end,
   softmax_categorical_crossentropy = function(c, i)
-    return loss.sparse_categorical_crossentropy(core.from_table(labels_to_numbers(c.labels)), ops.softmax(i.z))
+    return loss.sparse_categorical_crossentropy(core.from_table(labels_to_numbers(c.labels)),
+      ops.softmax(i.z))
   end,
-  sigmoid_bce_mask = function(c, i) return loss.binary_crossentropy(c.mask_tensor, ops.sigmoid(i.z)) end,
+  sigmoid_bce_mask = function(c, i) return loss.binary_crossentropy(c.mask_tensor,
+    ops.sigmoid(i.z)) end,
   sigmoid_soft_dice = function(c, i) return loss.dice(c.mask_tensor, ops.sigmoid(i.z)) end,
 }
 
@@ -80,14 +92,17 @@ local function check_case(case, call, folder)
     inputs[name].requires_grad = true
   end
   local y = call(case, inputs)
-  local saturated = (case.note or ""):find("^saturated") ~= nil -- logarithms of clipped float32 values: see the note
+  -- logarithms of clipped float32 values: see the note
+  local saturated = (case.note or ""):find("^saturated") ~= nil
   t.close(y, assert(core.npy_load(folder .. case.output)), ABS, saturated and 2e-2 or REL, "value")
   if saturated then return end
   local upstream = case.upstream
-  upstream = type(upstream) == "string" and assert(core.npy_load(folder .. upstream)) or core.full({}, upstream or 1)
+  upstream = type(upstream) == "string" and assert(core.npy_load(folder .. upstream))
+    or core.full({}, upstream or 1)
   grad.backward(y, { grad = upstream:reshape(y.shape) })
   for name, file in pairs(case.grads or {}) do
-    t.close(inputs[name].grad, assert(core.npy_load(folder .. file)), ABS, REL, "gradient of " .. name)
+    t.close(inputs[name].grad, assert(core.npy_load(folder .. file)), ABS, REL,
+      "gradient of " .. name)
   end
 end
 
@@ -110,11 +125,12 @@ for _, case in ipairs(cases) do
     check_case(case, run[case.op] or error("no op for the fixture's " .. case.op), folder)
   end)
   if also[case.op] then
-    t.test("fixture " .. case.id .. ", another way", function() check_case(case, also[case.op], folder) end)
+    t.test("fixture " .. case.id .. ", another way",
+      function() check_case(case, also[case.op], folder) end)
   end
 end
 
--- ---- naive definitions -------------------------------------------------------------------------------------
+-- ---- naive definitions --------------------------------------------------------------------------
 
 -- Calls visit(n, y, x, c) for each output of a shape and collects the numbers.
 local function fill(shape, visit)
@@ -129,7 +145,8 @@ local function fill(shape, visit)
   return core.from_table(flat):reshape(shape)
 end
 
-local function pick(table4, n, y, x, c) return table4[n] and table4[n][y] and table4[n][y][x] and table4[n][y][x][c] end
+local function pick(table4, n, y, x, c) return table4[n] and table4[n][y] and table4[n][y][x]
+  and table4[n][y][x][c] end
 
 local function naive_conv(x, w, b, o)
   local xs, ws, X, W = x.shape, w.shape, x:totable(), w:totable()
@@ -141,7 +158,8 @@ local function naive_conv(x, w, b, o)
     for ky = 1, ws[1] do
       for kx = 1, ws[2] do
         for ci = 1, ws[3] do
-          local y, xx = (oy - 1) * o.strides - top + (ky - 1) * o.dilation + 1, (ox - 1) * o.strides - left + (kx - 1) * o.dilation + 1
+          local y, xx = (oy - 1) * o.strides - top + (ky - 1) * o.dilation + 1,
+            (ox - 1) * o.strides - left + (kx - 1) * o.dilation + 1
           sum = sum + (pick(X, n, y, xx, ci) or 0) * W[ky][kx][ci][co]
         end
       end
@@ -152,8 +170,10 @@ end
 
 t.test("conv2d as defined: any padding, strides, dilation, bias", function()
   for _, o in ipairs {
-    { strides = 1, dilation = 1, padding = { 0, 0, 0, 0 } }, { strides = 2, dilation = 1, padding = { 1, 0, 0, 1 } },
-    { strides = 3, dilation = 2, padding = { 2, 1, 0, 3 } }, { strides = 1, dilation = 3, padding = { 3, 3, 3, 3 } },
+    { strides = 1, dilation = 1, padding = { 0, 0, 0, 0 } },
+      { strides = 2, dilation = 1, padding = { 1, 0, 0, 1 } },
+    { strides = 3, dilation = 2, padding = { 2, 1, 0, 3 } },
+      { strides = 1, dilation = 3, padding = { 3, 3, 3, 3 } },
   } do
     local x, w, b = normal { 2, 9, 7, 3 }, normal({ 3, 2, 3, 5 }, 2), normal({ 5 }, 3)
     t.close(ops.conv2d(x, w, b, o), naive_conv(x, w, b, o), ABS, REL)
@@ -164,18 +184,21 @@ t.test("conv2d: \"same\" is TensorFlow's padding", function()
   local x, w = normal { 1, 8, 6, 2 }, normal({ 3, 3, 2, 2 }, 2)
   t.close(ops.conv2d(x, w, nil, { strides = 2, padding = "same" }),
     naive_conv(x, w, nil, { strides = 2, dilation = 1, padding = { 0, 1, 0, 1 } }), ABS, REL)
-  t.equal(ops.conv2d(normal { 1, 7, 7, 2 }, normal { 5, 5, 2, 1 }, nil, { strides = 2, padding = "same", dilation = 1 }).shape, { 1, 4, 4, 1 })
+  t.equal(ops.conv2d(normal { 1, 7, 7, 2 }, normal { 5, 5, 2, 1 }, nil,
+    { strides = 2, padding = "same", dilation = 1 }).shape, { 1, 4, 4, 1 })
 end)
 
 local function naive_pool(x, o, join)
   local xs, X = x.shape, x:totable()
   local top, bottom, left, right = table.unpack(o.padding)
-  local height, width = (xs[2] + top + bottom - o.pool[1]) // o.strides[1] + 1, (xs[3] + left + right - o.pool[2]) // o.strides[2] + 1
+  local height, width = (xs[2] + top + bottom - o.pool[1]) // o.strides[1] + 1,
+    (xs[3] + left + right - o.pool[2]) // o.strides[2] + 1
   return fill({ xs[1], height, width, xs[4] }, function(n, oy, ox, c)
     local values = {}
     for ky = 1, o.pool[1] do
       for kx = 1, o.pool[2] do
-        local v = pick(X, n, (oy - 1) * o.strides[1] - top + ky, (ox - 1) * o.strides[2] - left + kx, c)
+        local v = pick(X, n, (oy - 1) * o.strides[1] - top + ky,
+          (ox - 1) * o.strides[2] - left + kx, c)
         values[#values + 1] = v or (o.zeros and 0 or nil)
       end
     end
@@ -193,16 +216,21 @@ t.test("pooling as defined: any window, strides, padding, channels", function()
   for _, channels in ipairs { 1, 3, 16, 21 } do
     local x = normal { 2, 8, 7, channels }
     for _, o in ipairs {
-      { pool = { 2, 2 }, strides = { 2, 2 }, padding = { 0, 0, 0, 0 } }, { pool = { 3, 2 }, strides = { 1, 2 }, padding = { 0, 0, 0, 0 } },
+      { pool = { 2, 2 }, strides = { 2, 2 }, padding = { 0, 0, 0, 0 } },
+        { pool = { 3, 2 }, strides = { 1, 2 }, padding = { 0, 0, 0, 0 } },
       { pool = { 3, 3 }, strides = { 2, 2 }, padding = { 1, 1, 1, 0 }, zeros = true },
     } do
-      local given = { pool = o.pool, strides = o.strides, padding = o.zeros and o.padding or "valid" }
-      t.close(ops.max_pool2d(x, given), naive_pool(x, o, function(v) return math.max(table.unpack(v)) end), 0, 0)
+      local given = { pool = o.pool, strides = o.strides,
+        padding = o.zeros and o.padding or "valid" }
+      t.close(ops.max_pool2d(x, given),
+        naive_pool(x, o, function(v) return math.max(table.unpack(v)) end), 0, 0)
       t.close(ops.avg_pool2d(x, given), naive_pool(x, o, mean), ABS, REL)
     end
-    local same = { pool = { 3, 3 }, strides = { 2, 2 }, padding = { 0, 1, 1, 1 } } -- what "same" is for 8 x 7
+    local same = { pool = { 3, 3 }, strides = { 2, 2 },
+      padding = { 0, 1, 1, 1 } } -- what "same" is for 8 x 7
     local given = { pool = 3, strides = 2, padding = "same" }
-    t.close(ops.max_pool2d(x, given), naive_pool(x, same, function(v) return math.max(table.unpack(v)) end), 0, 0)
+    t.close(ops.max_pool2d(x, given),
+      naive_pool(x, same, function(v) return math.max(table.unpack(v)) end), 0, 0)
     t.close(ops.avg_pool2d(x, given), naive_pool(x, same, mean), ABS, REL)
     t.close(ops.global_avg_pool2d(x), core.mean(core.mean(x, 2), 2), ABS, REL)
     t.close(ops.global_max_pool2d(x), core.max(core.max(x, 2), 2), 0, 0)
@@ -228,7 +256,8 @@ end)
 
 local function naive_batch_norm(x, gamma, beta, epsilon)
   local centred = core.sub(x, core.mean(x, 1, true))
-  local scaled = core.div(centred, core.sqrt(core.add(core.mean(core.square(centred), 1, true), epsilon)))
+  local scaled = core.div(centred, core.sqrt(core.add(core.mean(core.square(centred), 1, true),
+    epsilon)))
   return core.add(core.mul(scaled, gamma), beta)
 end
 
@@ -237,8 +266,10 @@ t.test("batch norm as defined, any number of channels, with and without ReLU", f
     local n = c > 1000 and 3 or 37
     local x, gamma, beta = normal { n, c }, normal({ c }, 2), normal({ c }, 3)
     local want = naive_batch_norm(x, gamma, beta, 1e-3)
-    t.close(ops.batch_norm(x, gamma, beta, nil, nil, { training = true }), want, ABS, 1e-4, c .. " channels")
-    t.close(ops.batch_norm(x, gamma, beta, nil, nil, { training = true, relu = true }), core.relu(want), ABS, 1e-4)
+    t.close(ops.batch_norm(x, gamma, beta, nil, nil, { training = true }), want, ABS, 1e-4,
+      c .. " channels")
+    t.close(ops.batch_norm(x, gamma, beta, nil, nil, { training = true, relu = true }),
+      core.relu(want), ABS, 1e-4)
   end
 end)
 
@@ -256,7 +287,8 @@ t.test("batch norm keeps its digits when the mean is far larger than the deviati
   local shifted = core.add(x, 10000)
   local exact = core.sub(shifted, 10000) -- what float32 kept of x at 10000
   local options = { training = true, epsilon = 1e-5 }
-  t.close(ops.batch_norm(shifted, nil, nil, nil, nil, options), ops.batch_norm(exact, nil, nil, nil, nil, options), 1e-6, 1e-5)
+  t.close(ops.batch_norm(shifted, nil, nil, nil, nil, options),
+    ops.batch_norm(exact, nil, nil, nil, nil, options), 1e-6, 1e-5)
 end)
 
 t.test("batch norm fused with ReLU is the plain composition, gradients too", function()
@@ -267,12 +299,14 @@ t.test("batch norm fused with ReLU is the plain composition, gradients too", fun
         local x, gamma, beta = normal { 4, 9, 5, c }, normal({ c }, 2), normal({ c }, 3)
         local mean, variance = normal({ c }, 4), core.full({ c }, 2)
         for _, v in ipairs { x, gamma, beta } do v.requires_grad = true end
-        local y = ops.batch_norm(x, gamma, beta, mean, variance, { training = training, relu = fused })
+        local y = ops.batch_norm(x, gamma, beta, mean, variance,
+          { training = training, relu = fused })
         if not fused then y = ops.relu(y) end
         y:backward { grad = normal(y.shape, 5) }
         results[i] = { y, x.grad, gamma.grad, beta.grad, mean, variance }
       end
-      for k = 1, 6 do t.ok(results[1][k] == results[2][k], ("value %d differs, %d channels"):format(k, c)) end
+      for k = 1, 6 do t.ok(results[1][k] == results[2][k],
+        ("value %d differs, %d channels"):format(k, c)) end
     end
   end
 end)
@@ -282,13 +316,15 @@ t.test("upsampling as defined", function()
   local X = x:totable()
   local y = ops.upsample(x, { 2, 3 })
   t.equal(y.shape, { 2, 6, 12, 5 })
-  t.close(y, fill(y.shape, function(n, oy, ox, c) return X[n][(oy - 1) // 2 + 1][(ox - 1) // 3 + 1][c] end), 0, 0)
+  t.close(y, fill(y.shape,
+    function(n, oy, ox, c) return X[n][(oy - 1) // 2 + 1][(ox - 1) // 3 + 1][c] end), 0, 0)
   local function taps(o, factor, size)
     local at = (o - 0.5) / factor - 0.5
     local low = math.floor(at)
     return math.max(low, 0) + 1, math.min(low + 1, size - 1) + 1, at - low
   end
-  t.close(ops.upsample(x, { 2, 3 }, { interpolation = "bilinear" }), fill(y.shape, function(n, oy, ox, c)
+  t.close(ops.upsample(x, { 2, 3 }, { interpolation = "bilinear" }),
+    fill(y.shape, function(n, oy, ox, c)
     local y0, y1, fy = taps(oy, 2, 3)
     local x0, x1, fx = taps(ox, 3, 4)
     local upper = X[n][y0][x0][c] * (1 - fx) + X[n][y0][x1][c] * fx
@@ -320,7 +356,8 @@ t.test("dropout: the key decides, the mean stays, rate 0 is the identity", funct
   t.ok(ops.dropout(x, 0, { seed = 7 }) == x)
   t.ok(ops.dropout(x, 0.5) ~= ops.dropout(x, 0.5)) -- each a new draw
   t.raises(ops.dropout, "the rate must be", x, 1)
-  local stream = core.stream(7, 1, 2, 3) -- a number of it takes two words: every other value of x can be told from it
+  -- a number of it takes two words: every other value of x can be told from it
+  local stream = core.stream(7, 1, 2, 3)
   local half = ops.dropout(core.full({ 1001 }, 1), 0.5, { seed = 7, a = 1, b = 2, c = 3 })
   for i = 1, 1001, 2 do t.equal(half[i] == 0, core.stream_uniform(stream) < 0.5) end
 end)
@@ -331,21 +368,25 @@ t.test("softmax is stable and rows sum to 1", function()
   t.close(core.sum(ops.softmax(normal { 50, 17 }), 2), core.full({ 50 }, 1), 1e-6)
 end)
 
--- ---- losses ------------------------------------------------------------------------------------------------
+-- ---- losses -------------------------------------------------------------------------------------
 
 t.test("losses as defined", function()
-  local y, p = core.from_table { { 1, 0, 0 }, { 0, 0, 1 } }, core.from_table { { 0.7, 0.2, 0.1 }, { 0.3, 0.3, 0.4 } }
+  local y, p = core.from_table { { 1, 0, 0 }, { 0, 0, 1 } },
+    core.from_table { { 0.7, 0.2, 0.1 }, { 0.3, 0.3, 0.4 } }
   local log = math.log
   t.close(loss.categorical_crossentropy(y, p):item(), -(log(0.7) + log(0.4)) / 2, 1e-6)
-  t.close(loss.categorical_crossentropy(y, core.mul(p, 5)):item(), -(log(0.7) + log(0.4)) / 2, 1e-6, 0, "brought to sum 1")
+  t.close(loss.categorical_crossentropy(y, core.mul(p, 5)):item(), -(log(0.7) + log(0.4)) / 2,
+    1e-6, 0, "brought to sum 1")
   t.close(loss.binary_crossentropy(y, p):item(),
     -(log(0.7) + log(0.8) + log(0.9) + log(0.7) + log(0.7) + log(0.4)) / 6, 1e-6)
   t.close(loss.mse(y, p):item(), (0.09 + 0.04 + 0.01 + 0.09 + 0.09 + 0.36) / 6, 1e-6)
   t.close(loss.dice(y, p, { smooth = 0 }):item(), 1 - 2 * 1.1 / (2 + 2), 1e-6)
-  t.close(loss.sparse_categorical_crossentropy(core.from_table { 1, 3 }, p):item(), -(log(0.7) + log(0.4)) / 2, 1e-6)
+  t.close(loss.sparse_categorical_crossentropy(core.from_table { 1, 3 }, p):item(),
+    -(log(0.7) + log(0.4)) / 2, 1e-6)
 end)
 
-t.test("binary cross-entropy after a 2-way softmax is the categorical one, p - y its gradient", function()
+t.test("binary cross-entropy after a 2-way softmax is the categorical one, p - y its gradient",
+  function()
   local z = normal { 6, 2 }
   local y = core.one_hot({ 1, 2, 2, 1, 1, 2 }, 2)
   z.requires_grad = true
@@ -355,11 +396,13 @@ t.test("binary cross-entropy after a 2-way softmax is the categorical one, p - y
   t.close(z.grad, core.div(core.sub(core.softmax(z), y), 6), 1e-7)
 end)
 
-t.test("saturated logits: the value is clipped as in Keras, the gradient still points the right way", function()
-  local z, y = core.from_table { { 1000, -1000 }, { 0, 60 } }, core.from_table { { 0, 1 }, { 1, 0 } }
+t.test("saturated logits: value clipped as in Keras, gradient in the right direction", function()
+  local z, y = core.from_table { { 1000, -1000 }, { 0, 60 } },
+    core.from_table { { 0, 1 }, { 1, 0 } }
   for _, f in ipairs {
     function(v) return loss.categorical_crossentropy(y, v, { from_logits = true }) end,
-    function(v) return loss.binary_crossentropy(y, v, { from_logits = true, activation = "softmax" }) end,
+    function(v) return loss.binary_crossentropy(y, v,
+      { from_logits = true, activation = "softmax" }) end,
   } do
     z.requires_grad, z.grad = true, nil
     local value = f(z)
@@ -368,21 +411,25 @@ t.test("saturated logits: the value is clipped as in Keras, the gradient still p
     t.close(z.grad, { { 0.5, -0.5 }, { -0.5, 0.5 } }, 1e-6)
   end
   local sure = core.from_table { 100, -100 }
-  t.close(loss.binary_crossentropy(core.from_table { 0, 1 }, sure, { from_logits = true }):item(), -math.log(1e-7), 1e-3)
+  t.close(loss.binary_crossentropy(core.from_table { 0, 1 }, sure, { from_logits = true }):item(),
+    -math.log(1e-7), 1e-3)
 end)
 
 t.test("label columns fit predictions (n, 1); other shapes are refused with both", function()
   local y, z = core.from_table { 1, 0, 1 }, core.from_table { { 2 }, { -1 }, { 0 } }
-  t.close(loss.binary_crossentropy(y, z, { from_logits = true }), loss.binary_crossentropy(y:reshape(3, 1), z, { from_logits = true }))
+  t.close(loss.binary_crossentropy(y, z, { from_logits = true }),
+    loss.binary_crossentropy(y:reshape(3, 1), z, { from_logits = true }))
   t.raises(loss.mse, "y_true has shape %(3,%), the prediction %(2, 3%)", y, core.zeros(2, 3))
-  t.raises(loss.sparse_categorical_crossentropy, "it must be a whole number in 1%.%.2", core.from_table { 3 }, core.zeros(1, 2))
+  t.raises(loss.sparse_categorical_crossentropy, "it must be a whole number in 1%.%.2",
+    core.from_table { 3 }, core.zeros(1, 2))
 end)
 
--- ---- optimiser steps ---------------------------------------------------------------------------------------
+-- ---- optimiser steps ----------------------------------------------------------------------------
 
 t.test("optimiser steps as defined, with the L2 gradient folded in", function()
   local n, l2, lr = 40001, 0.01, 0.1 -- more than one piece
-  local w0, g, m0, v0 = normal { n }, normal({ n }, 2), normal({ n }, 3), core.square(normal({ n }, 4))
+  local w0, g, m0, v0 = normal { n }, normal({ n }, 2), normal({ n }, 3),
+    core.square(normal({ n }, 4))
   local d = core.add(g, core.mul(w0, 2 * l2))
   local function fresh() return w0:copy(), m0:copy(), v0:copy() end
   local w, m, v = fresh()
@@ -398,7 +445,8 @@ t.test("optimiser steps as defined, with the L2 gradient folded in", function()
   t.close(w, core.sub(w0, core.mul(d, lr)), 1e-6, 1e-6)
   w, m, v = fresh()
   core.adam_step(w, g, m, v, lr, 0.9, 0.999, 1e-7, l2)
-  local m1, v1 = core.add(core.mul(m0, 0.9), core.mul(d, 0.1)), core.add(core.mul(v0, 0.999), core.mul(core.square(d), 0.001))
+  local m1, v1 = core.add(core.mul(m0, 0.9), core.mul(d, 0.1)),
+    core.add(core.mul(v0, 0.999), core.mul(core.square(d), 0.001))
   t.close(w, core.sub(w0, core.div(core.mul(m1, lr), core.add(core.sqrt(v1), 1e-7))), 1e-5, 1e-5)
   w, m, v = fresh()
   core.rmsprop_step(w, g, v, lr, 0.9, 1e-7, l2)

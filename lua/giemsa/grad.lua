@@ -1,10 +1,13 @@
---- Automatic differentiation: the tape. It hangs off the outputs, so a graph nobody holds is ordinary garbage.
+--- Automatic differentiation: the tape. It hangs off the outputs, so a graph nobody holds is
+--- ordinary garbage.
 --
--- An op that computes y from tracked inputs gives y a node: { sequence, backward, inputs, grad }. `inputs` holds what
--- gradients flow to next: the node of a computed tensor, or a leaf tensor itself. A node does not hold its own y, so
--- only the backward closures decide which values stay alive. backward() visits nodes by falling sequence number, which
--- is a valid order because an op can only use what existed before it:
---   dL/dx = sum over the ops that used x of (their dL/dy) * (dy/dx)      -- the chain rule; each closure adds one term
+-- An op that computes y from tracked inputs gives y a node: { sequence, backward, inputs, grad }.
+-- `inputs` holds what gradients flow to next: the node of a computed tensor, or a leaf tensor
+-- itself. A node does not hold its own y, so only the backward closures decide which values stay
+-- alive. backward() visits nodes by falling sequence number, which is a valid order because an op
+-- can only use what existed before it:
+--   dL/dx = sum over the ops that used x of (their dL/dy) * (dy/dx)
+-- (the chain rule; each closure adds one term).
 -- Gradients are never written in place once handed on: tensors may share them safely.
 local core = require "giemsa.core"
 local options = require "giemsa.options"
@@ -18,7 +21,7 @@ local current_gradient -- the dy of the closure that is running
 -- node -> its y while y is alive (weak: a node must not keep its value).
 local value_of = setmetatable({}, { __mode = "kv" })
 
-core.reshape = core.reshape or core.tensor_methods.reshape -- the plain one; ops.lua installs one that records
+core.reshape = core.reshape or core.tensor_methods.reshape -- the plain one; ops.lua's records
 local view = core.reshape
 
 local function shape_text(shape)
@@ -31,8 +34,9 @@ local function same_shape(a, b)
   return true
 end
 
---- Where gradients of t go: its node when it was computed, t itself when it is a leaf with requires_grad, false when
---- nothing is recorded. Closures keep this instead of t, so that t's values can go while its gradient is awaited.
+--- Where gradients of t go: its node when it was computed, t itself when it is a leaf with
+--- requires_grad, false when nothing is recorded. Closures keep this instead of t, so that t's
+--- values can go while its gradient is awaited.
 ---@param t tensor|table|false|nil a tensor, or already a target
 ---@return table|tensor|false
 function grad.target(t)
@@ -45,7 +49,8 @@ local target = grad.target
 --- Records the op that made y, when recording is on and an input is tracked. Returns y.
 ---@param y tensor the result, a tensor
 ---@param inputs table tensors or targets (grad.target); false for an input that is not there
----@param backward fun(dy: tensor) calls grad.accumulate(input, gradient) for each input; dy must not be changed
+---@param backward fun(dy: tensor) calls grad.accumulate(input, gradient) for each input; dy must
+---  not be changed
 ---@param name string? for messages
 ---@return tensor y
 function grad.op(y, inputs, backward, name)
@@ -60,13 +65,15 @@ function grad.op(y, inputs, backward, name)
   end
   if not targets then return y end
   sequence = sequence + 1
-  local node = { sequence = sequence, inputs = targets, backward = backward, shape = y.shape, name = name }
+  local node = { sequence = sequence, inputs = targets, backward = backward, name = name }
+  node.shape = y.shape
   y.node = node
   value_of[node] = y
   return y
 end
 
---- Adds gradient g to what t has so far; takes g over when that was nothing. No-op when t is not tracked.
+--- Adds gradient g to what t has so far; takes g over when that was nothing. Does nothing when t
+--- is not tracked.
 ---@param t tensor|table|false a tensor or a target; its shape must be that of g
 ---@param g tensor
 function grad.accumulate(t, g)
@@ -75,7 +82,8 @@ function grad.accumulate(t, g)
   if not to then return end
   local shape, given = to.shape, g.shape
   if not same_shape(shape, given) then
-    error(("a gradient has shape %s, its tensor has shape %s"):format(shape_text(given), shape_text(shape)), 2)
+    local got, want = shape_text(given), shape_text(shape)
+    error(("a gradient has shape %s, its tensor has shape %s"):format(got, want), 2)
   end
   local before = to.grad
   if before then
@@ -107,7 +115,8 @@ local function reachable(root)
   return nodes, order
 end
 
--- Runs one node's closure; then either leaves the gradient where a person can read it, or frees all it can.
+-- Runs one node's closure; then either leaves the gradient where a person can read it, or frees all
+-- it can.
 local function visit(node, is_root, free)
   local dy = node.grad
   node.grad = nil
@@ -131,9 +140,10 @@ local forget = setmetatable({}, { __close = function() current_gradient = nil en
 
 --- Computes the gradient of t (usually a loss) for every tracked tensor it was computed from.
 ---
---- Leaves (requires_grad = true) add to their `.grad`; a computed tensor's `.grad` is that of the last pass.
---- With free = true the values and gradients in between are released as soon as they were used: right for a training
---- step, but the graph and its tensors cannot be used again (set requires_grad = true on those to be kept).
+--- Leaves (requires_grad = true) add to their `.grad`; a computed tensor's `.grad` is that of the
+--- last pass. With free = true the values and gradients in between are released as soon as they
+--- were used: right for a training step, but the graph and its tensors cannot be used again (set
+--- requires_grad = true on those to be kept).
 ---@param t tensor a tensor; a scalar unless opts.grad is given
 ---@param opts {grad: tensor?, free: boolean?}?
 function grad.backward(t, opts)
@@ -141,17 +151,20 @@ function grad.backward(t, opts)
   local seed = opts.grad
   if not seed then
     if t.size ~= 1 then
-      error(("backward: start from a scalar, or give grad = a tensor of shape %s"):format(shape_text(t.shape)), 2)
+      local shape = shape_text(t.shape)
+      error("backward: start from a scalar, or give grad = a tensor of shape " .. shape, 2)
     end
     seed = core.full(t.shape, 1)
   end
   if not same_shape(seed.shape, t.shape) then
-    error(("backward: grad has shape %s, the tensor has shape %s"):format(shape_text(seed.shape), shape_text(t.shape)), 2)
+    local got, want = shape_text(seed.shape), shape_text(t.shape)
+    error(("backward: grad has shape %s, the tensor has shape %s"):format(got, want), 2)
   end
   local root = t.node
   if not root then
     if not t.requires_grad then
-      error("backward: this tensor does not depend on any tensor with requires_grad = true (or was made under no_grad)", 2)
+      error("backward: this tensor does not depend on any tensor with requires_grad = true"
+        .. " (or was made under no_grad)", 2)
     end
     return grad.accumulate(t, seed)
   end
@@ -183,7 +196,8 @@ function grad.enabled() return enabled end
 
 local restore = { __close = function(saved) enabled = saved.enabled end }
 
---- Calls f(...) with recording off, returns its results. Also when f raises, recording is as before afterwards.
+--- Calls f(...) with recording off, returns its results. Also when f raises, recording is as before
+--- afterwards.
 function grad.no_grad(f, ...)
   local saved <close> = setmetatable({ enabled = enabled }, restore)
   enabled = false
@@ -197,11 +211,12 @@ function grad.with_grad(f, ...)
   return f(...)
 end
 
---- Compares the gradients of f with central differences; raises when one is wrong. See giemsa/grad/check.lua.
+--- Compares the gradients of f with central differences; raises when one is wrong. See
+--- giemsa/grad/check.lua.
 ---@param f fun(...: tensor): tensor
 ---@param inputs tensor[]
----@param opts {eps: number?, tol: number?, seed: integer?, samples: integer?, raise: boolean?}?
----@return {ok: boolean, text: string, inputs: table[]} report
+---@param opts giemsa.grad.CheckOptions?
+---@return giemsa.grad.CheckReport report
 function grad.check(f, inputs, opts)
   local report = require("giemsa.grad.check")(f, inputs, opts)
   return report

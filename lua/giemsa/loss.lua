@@ -1,13 +1,16 @@
---- Losses: (y_true, prediction, opts) -> scalar tensor, the mean over the batch. y_true comes first, as in Keras.
+--- Losses: (y_true, prediction, opts) -> scalar tensor, the mean over the batch. y_true comes
+--- first, as in Keras.
 --
--- Cross-entropies take probabilities, or with from_logits = true what the net computes before its last softmax or
--- sigmoid. From logits is the better way: the gradient is p - y, without the logarithm of a rounded 0. Probabilities are
--- clipped to [1e-7, 1 - 1e-7] inside logarithms (so no loss is above 16.118), as in Keras.
+-- Cross-entropies take probabilities, or with from_logits = true what the net computes before its
+-- last softmax or sigmoid. From logits is the better way: the gradient is p - y, without the
+-- logarithm of a rounded 0. Probabilities are clipped to [1e-7, 1 - 1e-7] inside logarithms (so no
+-- loss is above 16.118), as in Keras.
 --
--- Why binary_crossentropy fits the course's net, which ends in a softmax over two classes: with one-hot y and p2 = 1 - p1,
--- the two outputs have the same binary cross-entropy, -log p_true, so their mean is the categorical one, and so is the
--- gradient, p - y. With more than two classes that is no longer so: the mean over n outputs is about 1/n as large, and it
--- rewards each wrong class for being small by itself. Use categorical_crossentropy there.
+-- Why binary_crossentropy fits the course's net, which ends in a softmax over two classes: with
+-- one-hot y and p2 = 1 - p1, the two outputs have the same binary cross-entropy, -log p_true, so
+-- their mean is the categorical one, and so is the gradient, p - y. With more than two classes that
+-- is no longer so: the mean over n outputs is about 1/n as large, and it rewards each wrong class
+-- for being small by itself. Use categorical_crossentropy there.
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local ops = require "giemsa.ops"
@@ -17,12 +20,20 @@ local base = require "giemsa.ops.base"
 ---@class giemsa.loss
 local loss = {}
 
-local function shape_text(t) return "(" .. table.concat(t.shape, ", ") .. (t.ndim == 1 and ",)" or ")") end
+local function shape_text(t)
+  return "(" .. table.concat(t.shape, ", ") .. (t.ndim == 1 and ",)" or ")")
+end
+
+local function mismatch(who, y, prediction, level)
+  error(("%s: y_true has shape %s, the prediction %s"):format(who, shape_text(y),
+    shape_text(prediction)), level + 1)
+end
 
 -- y in the shape of the prediction: a column of labels (n) may stand beside predictions (n, 1).
 local function fitted(who, y, prediction)
   if not (core.is_tensor(y) and core.is_tensor(prediction)) then
-    error(("%s: expected two tensors (y_true, prediction), got %s and %s"):format(who, type(y), type(prediction)), 3)
+    local got = type(y) .. " and " .. type(prediction)
+    error(who .. ": expected two tensors (y_true, prediction), got " .. got, 3)
   end
   local a, b = y.shape, prediction.shape
   if #a + 1 == #b and b[#b] == 1 then
@@ -30,7 +41,7 @@ local function fitted(who, y, prediction)
     if table.concat(a, ",") == table.concat(b, ",") then return core.reshape(y, b) end
   end
   if table.concat(a, ",") ~= table.concat(b, ",") then
-    error(("%s: y_true has shape %s, the prediction %s"):format(who, shape_text(y), shape_text(prediction)), 3)
+    mismatch(who, y, prediction, 3)
   end
   return y
 end
@@ -54,7 +65,8 @@ local entropy_options = { from_logits = "boolean", activation = "string" }
 function loss.categorical_crossentropy(y, prediction, opts)
   opts = options.check("categorical_crossentropy", opts, { from_logits = "boolean" })
   y = fitted("categorical_crossentropy", y, prediction)
-  return (recorded("categorical_crossentropy", opts.from_logits and "softmax_categorical" or "categorical", y, prediction))
+  local kind = opts.from_logits and "softmax_categorical" or "categorical"
+  return (recorded("categorical_crossentropy", kind, y, prediction))
 end
 
 --- The same from class numbers.
@@ -70,8 +82,7 @@ function loss.sparse_categorical_crossentropy(y, prediction, opts)
   end
   local classes = prediction.shape[prediction.ndim]
   if y.size * classes ~= prediction.size then
-    error(("%s: y_true has shape %s (one class number each), the prediction %s"):format(who, shape_text(y),
-      shape_text(prediction)), 2)
+    mismatch(who, y, prediction, 2)
   end
   local one_hot = base.result(who, pcall(core.one_hot, y, classes))
   local kind = opts.from_logits and "softmax_categorical" or "categorical"
@@ -81,8 +92,8 @@ end
 --- The mean over the outputs of -(y log p + (1 - y) log(1 - p)).
 ---@param y tensor (..., outputs) of 0 and 1, or (...) beside (..., 1)
 ---@param prediction tensor (..., outputs): probabilities, or logits
----@param opts {from_logits: boolean?, activation: "sigmoid"|"softmax"?}? activation: what the logits are logits of;
----  default "sigmoid"
+---@param opts {from_logits: boolean?, activation: "sigmoid"|"softmax"?}? activation is what the
+---  logits are logits of; default "sigmoid"
 ---@return tensor scalar
 function loss.binary_crossentropy(y, prediction, opts)
   opts = options.check("binary_crossentropy", opts, entropy_options)
@@ -90,7 +101,8 @@ function loss.binary_crossentropy(y, prediction, opts)
   local kind = "binary"
   if opts.from_logits then
     local activation = opts.activation or "sigmoid"
-    kind = options.one_of("binary_crossentropy", "activation", activation, { "sigmoid", "softmax" }) .. "_binary"
+    options.one_of("binary_crossentropy", "activation", activation, { "sigmoid", "softmax" })
+    kind = activation .. "_binary"
   end
   return (recorded("binary_crossentropy", kind, y, prediction))
 end
@@ -103,8 +115,9 @@ function loss.mse(y, prediction)
   return (recorded("mse", "squared", fitted("mse", y, prediction), prediction))
 end
 
---- Soft Dice loss of masks, 1 - (2 sum(y p) + smooth) / (sum(y) + sum(p) + smooth), sums over the whole batch: small when
---- the two areas overlap, however small they are (a mean over pixels would be content with "nothing anywhere").
+--- Soft Dice loss of masks, 1 - (2 sum(y p) + smooth) / (sum(y) + sum(p) + smooth), sums over the
+--- whole batch: small when the two areas overlap, however small they are (a mean over pixels would
+--- be content with "nothing anywhere").
 ---@param y tensor masks of 0 and 1
 ---@param prediction tensor the same shape: probabilities, or logits of a sigmoid
 ---@param opts {from_logits: boolean?, smooth: number?}? default smooth 1

@@ -1,6 +1,7 @@
---- Differentiable functions on tensors. Loading this file also puts them on tensors as methods and operators:
---- x:relu(), a + b, (x * w):sum() are recorded as giemsa.ops.relu(x) and so on are. Not recorded: x[i], x:copy(),
---- comparisons, argmax, round, floor, sign, and everything under grad.no_grad.
+--- Differentiable functions on tensors. Loading this file also puts them on tensors as methods and
+--- operators: x:relu(), a + b, (x * w):sum() are recorded as giemsa.ops.relu(x) and so on are. Not
+--- recorded: x[i], x:copy(), comparisons, argmax, round, floor, sign, and everything under
+--- grad.no_grad.
 local core = require "giemsa.core"
 require "giemsa.methods"
 
@@ -17,8 +18,8 @@ for name, f in pairs(ops) do
 end
 
 local metatable = core.tensor_metatable
-metatable.__add, metatable.__sub, metatable.__mul, metatable.__div = ops.add, ops.sub, ops.mul, ops.div
-metatable.__pow = ops.pow
+metatable.__add, metatable.__sub = ops.add, ops.sub
+metatable.__mul, metatable.__div, metatable.__pow = ops.mul, ops.div, ops.pow
 metatable.__unm = function(x) return ops.neg(x) end -- Lua passes the operand twice
 
 return ops

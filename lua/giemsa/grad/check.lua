@@ -1,9 +1,11 @@
---- grad.check: are the gradients right? The output y of f is projected on a random direction r, which makes a scalar
---- L = sum(r * y); backward() gives dL/dx, and for single elements x_i it is compared with the central difference
+--- grad.check: are the gradients right? The output y of f is projected on a random direction r,
+--- which makes a scalar L = sum(r * y); backward() gives dL/dx, and for single elements x_i it is
+--- compared with the central difference
 ---   (L(x_i + h) - L(x_i - h)) / 2h.
--- The difference is taken in y before projecting, so what does not depend on x_i cancels exactly. Float32 leaves about
--- three digits; a wrong formula is usually wrong in the first. Where the two disagree h is made smaller before judging:
--- beside a kink (relu, max) a long step may reach across it.
+-- The difference is taken in y before projecting, so what does not depend on x_i cancels exactly.
+-- Float32 leaves about three digits; a wrong formula is usually wrong in the first. Where the two
+-- disagree h is made smaller before judging: beside a kink (relu, max) a long step may reach across
+-- it.
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local options = require "giemsa.options"
@@ -24,7 +26,6 @@ local function values(t) return core.reshape(t, -1):totable() end
 -- f's output as a list of numbers, with nothing recorded.
 local function evaluate(f, inputs)
   local y = grad.no_grad(f, table.unpack(inputs))
-  if not core.is_tensor(y) then error("grad.check: f must return a tensor, it returned a " .. type(y), 4) end
   return values(y)
 end
 
@@ -40,7 +41,8 @@ local function numeric_slope(f, inputs, flat, i, h, r)
   return projected_difference(r, y1, y2) / (high - low)
 end
 
--- dL/d(each input) by backward(), as lists of numbers; requires_grad and grad are left as they were.
+-- dL/d(each input) by backward(), as lists of numbers; requires_grad and grad are left as they
+-- were.
 local function analytic_slopes(f, inputs, direction)
   local before = {}
   for k, x in ipairs(inputs) do
@@ -67,7 +69,9 @@ end
 -- Up to `most` element numbers, spread evenly over 1..n.
 local function some_of(n, most)
   local list = {}
-  for k = 1, math.min(n, most) do list[k] = n <= most and k or 1 + (k - 1) * (n - 1) // (most - 1) end
+  for k = 1, math.min(n, most) do
+    list[k] = n <= most and k or 1 + (k - 1) * (n - 1) // (most - 1)
+  end
   return list
 end
 
@@ -78,7 +82,8 @@ local function check_input(f, inputs, k, slopes, r, opts)
     numeric[i] = numeric_slope(f, inputs, flat, i, opts.eps, r)
     scale = math.max(scale, math.abs(numeric[i]), math.abs(slopes[i]))
   end
-  local worst = { input = k, checked = #chosen, elements = #slopes, scale = scale, max_error = 0, element = chosen[1] }
+  local worst = { input = k, checked = #chosen, elements = #slopes, scale = scale,
+    max_error = 0, element = chosen[1] }
   for _, i in ipairs(chosen) do
     local value, distance = numeric[i], nil
     for step = 1, #STEPS do
@@ -89,40 +94,59 @@ local function check_input(f, inputs, k, slopes, r, opts)
       if distance <= opts.tol then break end
     end
     if distance >= worst.max_error then
-      worst.max_error, worst.element, worst.analytic, worst.numeric = distance, i, slopes[i], numeric[i]
+      worst.max_error, worst.element = distance, i
+      worst.analytic, worst.numeric = slopes[i], numeric[i]
     end
   end
   return worst
 end
 
+---@class giemsa.grad.CheckOptions
+---@field eps number? the step of the difference; default 0.01
+---@field tol number? the allowed error; default 0.005
+---@field samples integer? elements tried for each input; default 200
+---@field seed integer? of the direction; default 1
+---@field raise boolean? false: return the report of a wrong gradient instead of raising it
+local known = { eps = "number", tol = "number", seed = "integer", samples = "integer",
+  raise = "boolean" }
+
+---@class giemsa.grad.CheckReport
+---@field ok boolean
+---@field text string
+---@field inputs table[] for each input { max_error, scale, element, analytic, numeric, checked }
 local report_metatable = { __tostring = function(report) return report.text end }
 
 local function line(w, tol)
-  return ("input %d: %s, largest error %.2g of the largest gradient %.3g (%d of %d elements; worst is element %d: backward() gives %.6g, differences give %.6g)")
-    :format(w.input, w.max_error <= tol and "ok" or "WRONG", w.max_error, w.scale, w.checked, w.elements, w.element,
-      w.analytic or 0, w.numeric or 0)
+  local verdict = w.max_error <= tol and "ok" or "WRONG"
+  return ("input %d: %s, largest error %.2g of the largest gradient %.3g"):format(w.input, verdict,
+    w.max_error, w.scale)
+    .. (" (%d of %d elements; worst is element %d: backward() gives %.6g, differences give %.6g)")
+      :format(w.checked, w.elements, w.element, w.analytic or 0, w.numeric or 0)
 end
 
 --- Compares the gradients of f with central differences, input by input; raises when one is wrong.
 ---
---- f must give the same result each time (a dropout needs a fixed key). The error is measured against the largest
---- gradient of the input. An input that does not matter for y has gradient 0, which is right.
+--- f must give the same result each time (a dropout needs a fixed key). The error is measured
+--- against the largest gradient of the input. An input that does not matter for y has gradient 0,
+--- which is right.
 ---@param f fun(...: tensor): tensor called with the inputs
 ---@param inputs tensor[]
----@param opts {eps: number?, tol: number?, seed: integer?, samples: integer?, raise: boolean?}? eps: the step, default
----  0.01; tol: the allowed error, default 0.005; samples: elements tried for each input, default 200; raise = false:
----  return the report of a wrong gradient instead of raising it
----@return {ok: boolean, text: string, inputs: table[]} report tostring(report) is its text
+---@param opts giemsa.grad.CheckOptions?
+---@return giemsa.grad.CheckReport report tostring(report) is its text
 return function(f, inputs, opts)
-  opts = options.check("grad.check", opts, { eps = "number", tol = "number", seed = "integer", samples = "integer", raise = "boolean" }, 4)
-  local settings = { eps = opts.eps or 0.01, tol = opts.tol or 0.005, samples = math.max(opts.samples or 200, 2) }
+  opts = options.check("grad.check", opts, known, 4)
+  local settings = { eps = opts.eps or 0.01, tol = opts.tol or 0.005 }
+  settings.samples = math.max(opts.samples or 200, 2)
   if core.is_tensor(inputs) then inputs = { inputs } end
   local y = grad.no_grad(f, table.unpack(inputs))
-  if not core.is_tensor(y) then error("grad.check: f must return a tensor, it returned a " .. type(y), 3) end
+  if not core.is_tensor(y) then
+    error("grad.check: f must return a tensor, it returned a " .. type(y), 3)
+  end
   local again = evaluate(f, inputs)
   for i, v in ipairs(values(y)) do
     if v ~= again[i] and v == v then
-      error("grad.check: f gave two results for the same inputs; fix its random numbers (a key for dropout)", 3)
+      error("grad.check: f gave two results for the same inputs; fix its random numbers"
+        .. " (a key for dropout)", 3)
     end
   end
   local direction = core.normal(y.shape, 0, 1, opts.seed or 1, 0, 0, 0)
@@ -135,6 +159,8 @@ return function(f, inputs, opts)
     report.ok = report.ok and worst.max_error <= settings.tol
   end
   report.text = table.concat(lines, "\n")
-  if not report.ok and opts.raise ~= false then error("grad.check: a gradient is wrong\n" .. report.text, 3) end
+  if not report.ok and opts.raise ~= false then
+    error("grad.check: a gradient is wrong\n" .. report.text, 3)
+  end
   return setmetatable(report, report_metatable)
 end

@@ -1,5 +1,6 @@
---- Differentiable arithmetic, reductions, and moving numbers about. Forward and backward of an op stand together; a
---- backward closure holds only what it reads. Broadcasting is NumPy's; axes count from 1, or from -1 at the end.
+--- Differentiable arithmetic, reductions, and moving numbers about. Forward and backward of an op
+--- stand together; a backward closure holds only what it reads. Broadcasting is NumPy's; axes count
+--- from 1, or from -1 at the end.
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local base = require "giemsa.ops.base"
@@ -9,7 +10,7 @@ local ops = {}
 local accumulate, record = grad.accumulate, grad.op
 local result, target, give_back = base.result, base.target, base.give_back
 
--- ---- two operands, either of which may be a number ---------------------------------------------------------
+-- ---- two operands, either of which may be a number ----------------------------------------------
 
 ---@param a tensor|number
 ---@param b tensor|number
@@ -33,7 +34,8 @@ function ops.sub(a, b)
   end, "sub")
 end
 
--- name -> makers of dL/da and dL/db from dL/dy (before broadcasting is undone); what is made holds only what it reads.
+-- name -> makers of dL/da and dL/db from dL/dy (before broadcasting is undone); what is made holds
+-- only what it reads.
 local two_operands = {
   mul = {
     function(_, b) return function(dy) return core.mul(dy, b) end end,
@@ -45,10 +47,16 @@ local two_operands = {
   },
   pow = {
     function(a, b)
-      return function(dy) return core.mul(dy, core.mul(core.pow(a, type(b) == "number" and b - 1 or core.sub(b, 1)), b)) end
+      return function(dy)
+        local less = type(b) == "number" and b - 1 or core.sub(b, 1)
+        return core.mul(dy, core.mul(core.pow(a, less), b))
+      end
     end,
     function(a, _, y)
-      return function(dy) return core.mul(dy, core.mul(y, type(a) == "number" and math.log(a) or core.log(a))) end
+      return function(dy)
+        local log_a = type(a) == "number" and math.log(a) or core.log(a)
+        return core.mul(dy, core.mul(y, log_a))
+      end
     end,
   },
   maximum = { -- of equals, the first operand takes the gradient
@@ -88,7 +96,7 @@ function ops.matmul(a, b)
   end, "matmul")
 end
 
--- ---- one operand -------------------------------------------------------------------------------------------
+-- ---- one operand --------------------------------------------------------------------------------
 
 -- name -> dL/dx from dL/dy; those that read y only let x go.
 local from_y = {
@@ -128,7 +136,9 @@ end
 ---@return tensor
 function ops.clip(x, low, high)
   local y, to_x = result("clip", pcall(core.clip, x, low, high)), target(x)
-  return record(y, { to_x }, function(dy) accumulate(to_x, core.where(core.eq(x, y), dy, 0)) end, "clip")
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.where(core.eq(x, y), dy, 0))
+  end, "clip")
 end
 
 --- a where the condition is not 0, else b; all three broadcast. The condition has no gradient.
@@ -144,12 +154,15 @@ function ops.where(condition, a, b)
   end, "where")
 end
 
--- ---- reductions --------------------------------------------------------------------------------------------
+-- ---- reductions ---------------------------------------------------------------------------------
 
 -- The shape of x with the reduced axis (nil: all) as 1: what broadcasts back over x.
 local function kept_shape(shape, axis)
   local kept = {}
-  for i = 1, #shape do kept[i] = (axis == nil or i == axis or i == axis + #shape + 1) and 1 or shape[i] end
+  for i = 1, #shape do
+    local reduced = axis == nil or i == axis or i == axis + #shape + 1
+    kept[i] = reduced and 1 or shape[i]
+  end
   return kept
 end
 
@@ -215,18 +228,22 @@ for _, name in ipairs { "max", "min" } do
   end
 end
 
--- ---- moving numbers about ----------------------------------------------------------------------------------
+-- ---- moving numbers about -----------------------------------------------------------------------
 
---- The same numbers in another shape (a view): reshape(x, {2, -1}) or reshape(x, 2, -1); one size may be -1.
+--- The same numbers in another shape (a view): reshape(x, {2, -1}) or reshape(x, 2, -1); one size
+--- may be -1.
 ---@param x tensor
 ---@param ... integer|integer[]
 ---@return tensor
 function ops.reshape(x, ...)
   local y, to_x = result("reshape", pcall(core.reshape, x, ...)), target(x)
-  return record(y, { to_x }, function(dy) accumulate(to_x, core.reshape(dy, to_x.shape)) end, "reshape")
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.reshape(dy, to_x.shape))
+  end, "reshape")
 end
 
---- Everything behind the batch axis in one row: (n, h, w, c) -> (n, h * w * c), columns in the order h, w, c.
+--- Everything behind the batch axis in one row: (n, h, w, c) -> (n, h * w * c), columns in the
+--- order h, w, c.
 ---@param x tensor
 ---@return tensor
 function ops.flatten(x)
@@ -244,7 +261,9 @@ end
 ---@return tensor
 function ops.transpose(x, i, j)
   local y, to_x = result("transpose", pcall(core.transpose, x, i, j)), target(x)
-  return record(y, { to_x }, function(dy) accumulate(to_x, core.transpose(dy, i, j)) end, "transpose")
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.transpose(dy, i, j))
+  end, "transpose")
 end
 
 local function positive(axis, ndim) return axis < 0 and axis + ndim + 1 or axis end
@@ -267,7 +286,8 @@ function ops.concat(list, axis)
   end, "concat")
 end
 
--- Pairs {before, after} that set `size` numbers, beginning at `first`, back into `shape` along an axis.
+-- Pairs {before, after} that set `size` numbers, beginning at `first`, back into `shape` along an
+-- axis.
 local function around(shape, axis, first, size)
   local pads = {}
   for d = 1, #shape do pads[d] = { 0, 0 } end
@@ -315,7 +335,8 @@ function ops.take(x, rows)
   end, "take")
 end
 
---- Set into a larger tensor filled with a value: pads = {{before, after}, ...}, a pair for each dimension.
+--- Set into a larger tensor filled with a value: pads = {{before, after}, ...}, a pair for each
+--- dimension.
 ---@param x tensor
 ---@param pads integer[][]
 ---@param value number? default 0

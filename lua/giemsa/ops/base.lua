@@ -5,12 +5,14 @@ local options = require "giemsa.options"
 
 local base = {}
 
---- The core's message without the place in our files and the number of an argument the caller never wrote.
+--- The core's message without the place in our files and the number of an argument the caller never
+--- wrote.
 local function plain(message)
   return (tostring(message):gsub("^bad argument #%d+ to '[^']*' %((.*)%)$", "%1"))
 end
 
---- base.result("conv2d", pcall(core.conv2d, ...)): the results, or the message raised as that of the op's caller.
+--- base.result("conv2d", pcall(core.conv2d, ...)): the results, or the message raised as that of
+--- the op's caller.
 function base.result(who, ok, ...)
   if ok then return ... end
   local message = plain(...)
@@ -49,14 +51,16 @@ function base.check(who, given, spec)
   return given
 end
 
---- A number for both directions, or {rows, columns}; `otherwise` when absent. Called by the op itself.
+--- A number for both directions, or {rows, columns}; `otherwise` when absent. Called by the op
+--- itself.
 function base.pair(who, key, value, otherwise, otherwise2)
   if value == nil then return otherwise, otherwise2 or otherwise end
   local a, b = value, value
   if type(value) == "table" then a, b = value[1], value[2] end
   a, b = math.tointeger(a), math.tointeger(b)
   if not (a and b and a >= 1 and b >= 1) then
-    error(("%s: %s must be a whole number from 1 up, or two of them {rows, columns}"):format(who, key), 3)
+    error(who .. ": " .. key
+      .. " must be a whole number from 1 up, or two of them {rows, columns}", 3)
   end
   return a, b
 end

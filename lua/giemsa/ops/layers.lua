@@ -26,37 +26,44 @@ function ops.dense(x, w, b)
   end, "dense")
 end
 
-local norm_options = base.options { training = "boolean", momentum = "number", epsilon = "number", relu = "boolean" }
+---@class giemsa.ops.NormOptions
+---@field training boolean? default false
+---@field momentum number? the share of the old moving statistics; default 0.99
+---@field epsilon number? default 1e-3
+---@field relu boolean? default false
+local norm_options = base.options {
+  training = "boolean", momentum = "number", epsilon = "number", relu = "boolean",
+}
 
 --- Batch normalisation over the last axis: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
 ---
---- Training uses the batch's own mean and population variance (the gradient goes through both) and moves the moving
---- ones in place: moving = momentum * moving + (1 - momentum) * batch, with the variance of the batch times n / (n - 1)
---- (as TF 2). Otherwise the moving ones are used, as constants. With relu = true the result is max(that, 0), in the same
---- pass over memory.
+--- Training uses the batch's own mean and population variance (the gradient goes through both) and
+--- moves the moving ones in place: moving = momentum * moving + (1 - momentum) * batch, with the
+--- variance of the batch times n / (n - 1) (as TF 2). Otherwise the moving ones are used, as
+--- constants. With relu = true the result is max(that, 0), in the same pass over memory.
 ---@param x tensor (..., c), at least 2 dimensions
 ---@param gamma tensor? (c); nil: ones
 ---@param beta tensor? (c); nil: zeros
 ---@param moving_mean tensor? (c); may be nil in training
 ---@param moving_variance tensor? (c); may be nil in training
----@param opts {training: boolean?, momentum: number?, epsilon: number?, relu: boolean?}? default training false, momentum
----  0.99 (the share of the old), epsilon 1e-3
+---@param opts giemsa.ops.NormOptions?
 ---@return tensor y the shape of x
 function ops.batch_norm(x, gamma, beta, moving_mean, moving_variance, opts)
   opts = check("batch_norm", opts, norm_options)
   local training, relu, epsilon = opts.training or false, opts.relu or false, opts.epsilon or 1e-3
   local y, stats
   if training then
-    y, stats = result("batch_norm", pcall(core.batch_norm, x, gamma, beta, moving_mean, moving_variance,
-      opts.momentum or 0.99, epsilon, relu))
+    y, stats = result("batch_norm", pcall(core.batch_norm, x, gamma, beta,
+      moving_mean, moving_variance, opts.momentum or 0.99, epsilon, relu))
   else
-    y, stats = result("batch_norm", pcall(core.batch_norm_inference, x, gamma, beta, moving_mean, moving_variance,
-      epsilon, relu))
+    y, stats = result("batch_norm", pcall(core.batch_norm_inference, x, gamma, beta,
+      moving_mean, moving_variance, epsilon, relu))
   end
   local to_x, to_gamma, to_beta = target(x), target(gamma), target(beta)
   if not (to_x or to_gamma or to_beta) then return y end
   return record(y, { to_x, to_gamma, to_beta }, function(dy)
-    local dgamma, dbeta, dx = core.batch_norm_grad(dy, x, gamma, beta, stats, relu, training, to_x and true)
+    local dgamma, dbeta, dx =
+      core.batch_norm_grad(dy, x, gamma, beta, stats, relu, training, to_x and true)
     accumulate(to_gamma, dgamma)
     accumulate(to_beta, dbeta)
     if to_x then accumulate(to_x, dx) end
@@ -71,23 +78,33 @@ function ops.softmax(x)
   return record(y, { to_x }, function(dy) accumulate(to_x, core.softmax_dx(dy, y)) end, "softmax")
 end
 
-local dropout_options = base.options { seed = "integer", a = "integer", b = "integer", c = "integer" }
+---@class giemsa.ops.Key which random numbers: those of a seed for a consumer (a, b, c)
+---@field seed integer
+---@field a integer?
+---@field b integer?
+---@field c integer?
+local dropout_options = base.options {
+  seed = "integer", a = "integer", b = "integer", c = "integer",
+}
 
---- Sets each value to 0 with probability rate and divides the others by 1 - rate, so that the mean stays. Which ones
---- depends only on the key: the same key drops the same places.
+--- Sets each value to 0 with probability rate and divides the others by 1 - rate, so that the mean
+--- stays. Which ones depends only on the key: the same key drops the same places.
 ---@param x tensor
 ---@param rate number 0 <= rate < 1
----@param key {seed: integer, a: integer?, b: integer?, c: integer?}? nil: a new draw of the global stream
+---@param key giemsa.ops.Key? nil: a new draw of the global stream
 ---@return tensor
 function ops.dropout(x, rate, key)
   key = check("dropout", key, dropout_options)
   local seed, a, b, c = key.seed, key.a or 0, key.b or 0, key.c or 0
   if not seed then seed, a = random.get_seed(), random.consumer() end
   local y, to_x = result("dropout", pcall(core.dropout, x, rate, seed, a, b, c)), target(x)
-  return record(y, { to_x }, function(dy) accumulate(to_x, core.dropout(dy, rate, seed, a, b, c)) end, "dropout")
+  return record(y, { to_x }, function(dy)
+    accumulate(to_x, core.dropout(dy, rate, seed, a, b, c))
+  end, "dropout")
 end
 
---- The sum of factor * sum(w^2) over a list of weights: without the 1/2 of some textbooks, as in Keras.
+--- The sum of factor * sum(w^2) over a list of weights: without the 1/2 of some textbooks, as in
+--- Keras.
 ---@param list {[1]: tensor, [2]: number}[] pairs {w, factor}
 ---@return tensor scalar
 function ops.l2(list)

@@ -1,6 +1,8 @@
---- Differentiable ops on pictures, (batch, height, width, channels): convolution, pooling, upsampling, padding.
--- "same" padding is TensorFlow's: output = ceil(size / stride), and what is missing is padded with zeros, the smaller half
--- before; so a 3x3 window with stride 2 over an even size pads nothing before and 1 after.
+--- Differentiable ops on pictures, (batch, height, width, channels): convolution, pooling,
+--- upsampling, padding.
+-- "same" padding is TensorFlow's: output = ceil(size / stride), and what is missing is padded with
+-- zeros, the smaller half before; so a 3x3 window with stride 2 over an even size pads nothing
+-- before and 1 after.
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local options = require "giemsa.options"
@@ -19,7 +21,8 @@ local function same(size, window, stride)
   return missing // 2, missing - missing // 2
 end
 
--- top, bottom, left, right for a picture of height x width; h and w are the extents of the window (of a dilated kernel as a whole).
+-- top, bottom, left, right for a picture of height x width; h and w are the extents of the window
+-- (of a dilated kernel as a whole).
 local function padding_of(who, padding, height, width, h, w, sh, sw)
   if padding == "valid" or padding == nil then return 0, 0, 0, 0 end
   if padding == "same" then
@@ -34,19 +37,24 @@ end
 local function dims_of(who, x, name)
   if core.is_tensor(x) and x.ndim == 4 then return core.dims(x) end
   local got = core.is_tensor(x) and "shape (" .. table.concat(x.shape, ", ") .. ")" or type(x)
-  error(("%s: %s must be (batch, height, width, channels), got %s"):format(who, name or "x", got), 3)
+  error(who .. ": " .. (name or "x") .. " must be (batch, height, width, channels), got " .. got, 3)
 end
 
--- ---- convolution -------------------------------------------------------------------------------------------
+-- ---- convolution --------------------------------------------------------------------------------
 
-local conv_options = base.options { strides = "integer|table", padding = "string|table", dilation = "integer|table" }
+---@class giemsa.ops.ConvOptions
+---@field strides (integer|integer[])? default 1
+---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
+---@field dilation (integer|integer[])? default 1
+local conv_options = base.options {
+  strides = "integer|table", padding = "string|table", dilation = "integer|table",
+}
 
 --- Convolution (cross-correlation, as everywhere in deep learning).
 ---@param x tensor (n, h, w, in)
 ---@param w tensor (kernel_h, kernel_w, in, out)
 ---@param b tensor? (out)
----@param opts {strides: integer|integer[]?, padding: "same"|"valid"|integer[]?, dilation: integer|integer[]?}? default
----  strides 1, padding "valid", dilation 1; padding may be {top, bottom, left, right}
+---@param opts giemsa.ops.ConvOptions?
 ---@return tensor y (n, out_h, out_w, out)
 function ops.conv2d(x, w, b, opts)
   opts = check("conv2d", opts, conv_options)
@@ -66,7 +74,8 @@ function ops.conv2d(x, w, b, opts)
       accumulate(to_w, core.conv2d_dw(dy, for_w, kh, kw, sh, sw, top, bottom, left, right, dh, dw))
     end
     if to_x then
-      accumulate(to_x, core.conv2d_dx(dy, for_x, height, width, sh, sw, top, bottom, left, right, dh, dw))
+      accumulate(to_x, core.conv2d_dx(dy, for_x, height, width,
+        sh, sw, top, bottom, left, right, dh, dw))
     end
   end, "conv2d")
 end
@@ -75,10 +84,10 @@ local transpose_options = base.options { strides = "integer|table", padding = "s
 
 --- Transposed convolution: the gradient of conv2d as a forward op; strides make the picture larger.
 ---@param x tensor (n, h, w, in)
----@param w tensor (kernel_h, kernel_w, out, in): the kernel of the convolution that leads from y to x
+---@param w tensor (kernel_h, kernel_w, out, in): of the convolution that leads from y to x
 ---@param b tensor? (out)
----@param opts {strides: integer|integer[]?, padding: "same"|"valid"?}? default strides 1, padding "valid"
----@return tensor y (n, h * stride, w * stride, out) with "same"; with "valid" max(kernel - stride, 0) more
+---@param opts giemsa.ops.ConvOptions? strides, and padding "same" or "valid"
+---@return tensor y (n, h * stride, w * stride, out); max(kernel - stride, 0) more with "valid"
 function ops.conv2d_transpose(x, w, b, opts)
   opts = check("conv2d_transpose", opts, transpose_options)
   local sh, sw = pair("conv2d_transpose", "strides", opts.strides, 1)
@@ -86,25 +95,37 @@ function ops.conv2d_transpose(x, w, b, opts)
   local kh, kw = dims_of("conv2d_transpose", w, "w")
   local height = h * sh
   width = width * sw
-  if opts.padding ~= "same" then height, width = height + math.max(kh - sh, 0), width + math.max(kw - sw, 0) end
+  if opts.padding ~= "same" then
+    height, width = height + math.max(kh - sh, 0), width + math.max(kw - sw, 0)
+  end
   local top, bottom, left, right =
     padding_of("conv2d_transpose", opts.padding, height, width, kh, kw, sh, sw)
-  local y = result("conv2d_transpose", pcall(core.conv2d_dx, x, w, height, width, sh, sw, top, bottom, left, right))
+  local y = result("conv2d_transpose", pcall(core.conv2d_dx, x, w, height, width,
+    sh, sw, top, bottom, left, right))
   if b then result("conv2d_transpose", pcall(core.add_, y, b)) end
   local to_x, to_w, to_b = target(x), target(w), target(b)
   local for_x, for_w = to_x and w, to_w and x
   return record(y, { to_x, to_w, to_b }, function(dy)
     if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
-    if to_w then accumulate(to_w, core.conv2d_dw(for_w, dy, kh, kw, sh, sw, top, bottom, left, right)) end
+    if to_w then
+      accumulate(to_w, core.conv2d_dw(for_w, dy, kh, kw, sh, sw, top, bottom, left, right))
+    end
     if to_x then accumulate(to_x, core.conv2d(dy, for_x, sh, sw, top, bottom, left, right)) end
   end, "conv2d_transpose")
 end
 
--- ---- pooling -----------------------------------------------------------------------------------------------
+-- ---- pooling ------------------------------------------------------------------------------------
 
-local pool_options = base.options { pool = "integer|table", strides = "integer|table", padding = "string|table" }
+---@class giemsa.ops.PoolOptions
+---@field pool (integer|integer[])? the window; default 2
+---@field strides (integer|integer[])? default: pool
+---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
+local pool_options = base.options {
+  pool = "integer|table", strides = "integer|table", padding = "string|table",
+}
 
--- The nine numbers of a window that the core takes, and whether padding counts as zeros (when it is given in numbers).
+-- The nine numbers of a window that the core takes, and whether padding counts as zeros (when it is
+-- given in numbers).
 local function window_of(who, height, width, opts)
   local h, w = pair(who, "pool", opts.pool, 2)
   local sh, sw = pair(who, "strides", opts.strides, h, w)
@@ -112,11 +133,11 @@ local function window_of(who, height, width, opts)
   return { h, w, sh, sw, top, bottom, left, right, type(opts.padding) == "table" }
 end
 
---- The largest value of each window. Padding of "same" is left out; padding given as {top, bottom, left, right} counts
---- as zeros (as zero_pad2d before it would). Of equal values the first in row-major order gets the gradient.
+--- The largest value of each window. Padding of "same" is left out; padding given as {top, bottom,
+--- left, right} counts as zeros (as zero_pad2d before it would). Of equal values the first in
+--- row-major order gets the gradient.
 ---@param x tensor (n, h, w, c)
----@param opts {pool: integer|integer[]?, strides: integer|integer[]?, padding: "same"|"valid"|integer[]?}? default pool 2,
----  strides = pool, padding "valid"
+---@param opts giemsa.ops.PoolOptions?
 ---@return tensor y (n, out_h, out_w, c)
 function ops.max_pool2d(x, opts)
   opts = check("max_pool2d", opts, pool_options)
@@ -130,7 +151,7 @@ end
 
 --- The mean of each window; padding of "same" is not counted. Options as for max_pool2d.
 ---@param x tensor (n, h, w, c)
----@param opts {pool: integer|integer[]?, strides: integer|integer[]?, padding: "same"|"valid"|integer[]?}?
+---@param opts giemsa.ops.PoolOptions?
 ---@return tensor y (n, out_h, out_w, c)
 function ops.avg_pool2d(x, opts)
   opts = check("avg_pool2d", opts, pool_options)
@@ -159,12 +180,12 @@ ops.global_max_pool2d = global("global_max_pool2d", ops.max_pool2d)
 ---@type fun(x: tensor): tensor
 ops.global_avg_pool2d = global("global_avg_pool2d", ops.avg_pool2d)
 
--- ---- size --------------------------------------------------------------------------------------------------
+-- ---- size ---------------------------------------------------------------------------------------
 
 local upsample_options = base.options { interpolation = "string" }
 
---- Larger by whole factors. "nearest" repeats pixels; "bilinear" goes straight from one pixel centre to the next and
---- repeats the edge (half-pixel centres, as tf.image.resize).
+--- Larger by whole factors. "nearest" repeats pixels; "bilinear" goes straight from one pixel
+--- centre to the next and repeats the edge (half-pixel centres, as tf.image.resize).
 ---@param x tensor (n, h, w, c)
 ---@param size integer|integer[]? {rows, columns}, default 2
 ---@param opts {interpolation: "nearest"|"bilinear"?}?
@@ -183,7 +204,8 @@ end
 
 --- Zeros around each picture.
 ---@param x tensor (n, h, w, c)
----@param padding integer|integer[]|integer[][]? n, {rows, columns}, or {{top, bottom}, {left, right}}; default 1
+---@param padding (integer|integer[]|integer[][])? n (default 1), {rows, columns}, or
+---  {{top, bottom}, {left, right}}
 ---@return tensor
 function ops.zero_pad2d(x, padding)
   dims_of("zero_pad2d", x)
@@ -194,7 +216,8 @@ function ops.zero_pad2d(x, padding)
     pads[i + 1] = type(side) == "table" and side or { side, side }
     for j = 1, 2 do
       if math.type(pads[i + 1][j]) ~= "integer" or pads[i + 1][j] < 0 then
-        error("zero_pad2d: padding must be n, {rows, columns} or {{top, bottom}, {left, right}}, of whole numbers", 2)
+        error("zero_pad2d: padding must be n, {rows, columns} or {{top, bottom}, {left, right}},"
+          .. " of whole numbers", 2)
       end
     end
   end

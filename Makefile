@@ -59,7 +59,7 @@ help:
 define core_for
 $(LIB)/core-$(1).so: $(CORE:%=$(BUILD)/$(1)/%.o)
 	@mkdir -p $$(@D)
-	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$^ $(call flags,--libs openblas) -lm
+	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$^ $(call flags,--libs openblas zlib) -lm
 $(BUILD)/$(1)/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(say)$(CC) $(CORE_CFLAGS) $(FLAGS_$(1)) $$(FLAGS_FILE_$$*) -DGIEMSA_ISA='"$(1)"' -MMD -MP -c -o $$@ $$<

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+#include <zlib.h>
 
 // ---- memory for stb: from the pool. While a file is decoded no block may be larger than a limit
 // (a small file can inflate to gigabytes), and the blocks are remembered, since stb loses some when
@@ -98,31 +99,6 @@ static uint32_t little_endian(const unsigned char *p) {
     return (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
 }
 
-// CRC-32, four bytes a step; table[k][b] carries byte b over k more zero bytes.
-static uint32_t crc_table[4][256];
-
-__attribute__((constructor)) static void fill_crc_table(void) {
-    for (uint32_t b = 0; b < 256; b++) {
-        uint32_t c = b;
-        for (int bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320u ^ c >> 1 : c >> 1;
-        crc_table[0][b] = c;
-    }
-    for (int k = 1; k < 4; k++)
-        for (int b = 0; b < 256; b++)
-            crc_table[k][b] = crc_table[k - 1][b] >> 8 ^ crc_table[0][crc_table[k - 1][b] & 255];
-}
-
-uint32_t image_crc32(const unsigned char *bytes, size_t size) {
-    uint32_t c = ~0u;
-    for (; size >= 4; bytes += 4, size -= 4) {
-        c ^= little_endian(bytes);
-        c = crc_table[3][c & 255] ^ crc_table[2][c >> 8 & 255] ^ crc_table[1][c >> 16 & 255] ^
-            crc_table[0][c >> 24];
-    }
-    for (; size > 0; bytes++, size--) c = c >> 8 ^ crc_table[0][(c ^ *bytes) & 255];
-    return ~c;
-}
-
 static int check_size(const char *name, int width, int height) {
     if (width < 1 || height < 1)
         return sys_fail("%s: the picture is empty (%d x %d pixels)", name, width, height);
@@ -153,7 +129,7 @@ static int check_png(const unsigned char *bytes, size_t size, const char *name) 
         size_t length = big_endian(chunk);
         if (length > size - at - PNG_AROUND_CHUNK) break;
         bool matters = !(type[0] & 32);
-        if (matters && image_crc32(type, length + 4) != big_endian(type + 4 + length))
+        if (matters && crc32(0, type, (uInt)length + 4) != big_endian(type + 4 + length))
             return sys_fail("%s: the PNG file is damaged (wrong checksum); fetch it again", name);
         if (memcmp(type, "IEND", 4) == 0) return 0;
         at += length + PNG_AROUND_CHUNK;

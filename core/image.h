@@ -32,4 +32,3 @@ int image_convert(struct image *out, const struct image *in, int channels);
 unsigned char *image_encode_png(const struct image *im, size_t *size);
 int image_write_png(const struct image *im, const char *path);
 
-uint32_t image_crc32(const unsigned char *bytes, size_t size); // as PNG and zip define it

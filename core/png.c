@@ -1,12 +1,12 @@
 // PNG writing: each row filtered by the rule that leaves the smallest numbers, then compressed, in
 // three chunks.
-#include "deflate.h"
 #include "image.h"
 #include "mem.h"
 #include "sys.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum filter { NONE, LEFT, UP, AVERAGE, PAETH, FILTERS };
 
@@ -67,11 +67,36 @@ static unsigned char *put_chunk(unsigned char *p, const char type[4], const unsi
     unsigned char *start = put_number(p, (uint32_t)size);
     memcpy(start, type, 4);
     if (size) memcpy(start + 4, data, size);
-    return put_number(start + 4 + size, image_crc32(start, size + 4));
+    return put_number(start + 4 + size, (uint32_t)crc32(0, start, (uInt)size + 4));
 }
 
 static int no_memory(const struct image *im) {
     return sys_fail("out of memory: writing a picture of %d x %d pixels", im->width, im->height);
+}
+
+// zlib's memory is ours too, so that running out of it is an error like any other.
+static voidpf zlib_alloc(voidpf nobody, uInt items, uInt size) {
+    (void)nobody;
+    return mem_alloc((size_t)items * size);
+}
+static void zlib_free(voidpf nobody, voidpf block) {
+    (void)nobody;
+    mem_free(block);
+}
+
+static unsigned char *deflated(unsigned char *bytes, size_t count, size_t *size) {
+    z_stream z = {.zalloc = zlib_alloc, .zfree = zlib_free};
+    if (deflateInit(&z, Z_DEFAULT_COMPRESSION) != Z_OK) return NULL;
+    size_t bound = deflateBound(&z, (uLong)count);
+    unsigned char *packed = mem_alloc(bound);
+    if (packed) {
+        z.next_in = bytes, z.avail_in = (uInt)count;
+        z.next_out = packed, z.avail_out = (uInt)bound;
+        deflate(&z, Z_FINISH); // ends in one call: the output has room for the worst case
+        *size = z.total_out;
+    }
+    deflateEnd(&z);
+    return packed;
 }
 
 static unsigned char *compress_pixels(const struct image *im, size_t *size) {
@@ -79,8 +104,9 @@ static unsigned char *compress_pixels(const struct image *im, size_t *size) {
     unsigned char *rows = mem_alloc(total + 2 * row);
     if (!rows) return no_memory(im), NULL;
     filter_rows(rows, im, rows + total);
-    unsigned char *packed = deflate_zlib(rows, total, size);
+    unsigned char *packed = deflated(rows, total, size);
     mem_free(rows);
+    if (!packed) no_memory(im);
     return packed;
 }
 

@@ -1,6 +1,7 @@
 // The thread pool: workers spin briefly for the next job (a training step has hundreds, microseconds apart), then sleep.
-// `ticket` counts jobs. Every worker takes part in every job (perhaps with no piece), and threads_run returns only
-// when all have finished, so a worker can never see two jobs at once.
+// One number says it all: the job's ticket in its upper half, the pieces nobody has taken yet in the lower. A piece is taken
+// by counting that down; whoever took one may read the job, which cannot change before the piece is done. A worker that
+// comes too late finds nothing and is not waited for, so a busy machine costs no more than the help it withholds.
 #include "threads.h"
 #include "mem.h"
 #include "sys.h"
@@ -20,16 +21,16 @@ static struct {
     void *arg;
     int pieces;
     int wanted;  // threads, the caller included; 0: not asked yet
+    int started; // threads when the workers were last started
     int workers; // running now
-    bool quit;
     pthread_t worker[THREADS_MAX];
-    unsigned first_ticket; // the ticket workers are started with
+    uint64_t first; // `state` when the workers were started
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    _Alignas(64) atomic_int next;
-    _Alignas(64) atomic_uint ticket;
-    _Alignas(64) atomic_int busy; // workers that have not finished the current job
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    atomic_bool quit;
+    _Alignas(64) _Atomic uint64_t state; // ticket << 32 | pieces left
+    _Alignas(64) atomic_int done;        // pieces of the current job that are finished
+} pool = {.started = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 static float *scratch[THREADS_MAX];
 static size_t scratch_floats[THREADS_MAX];
@@ -42,46 +43,55 @@ static inline void relax(void) {
 #endif
 }
 
+static uint32_t pieces_left(uint64_t state) { return (uint32_t)state; }
+static uint64_t ticket_of(uint64_t state) { return state >> 32; }
+
 static void take_pieces(int thread) {
-    for (int piece; (piece = atomic_fetch_add(&pool.next, 1)) < pool.pieces;) pool.job(pool.arg, piece, thread);
+    uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
+    while (pieces_left(state) > 0) {
+        if (!atomic_compare_exchange_weak_explicit(&pool.state, &state, state - 1, memory_order_acquire, memory_order_acquire)) continue;
+        pool.job(pool.arg, pool.pieces - (int)pieces_left(state), thread);
+        atomic_fetch_add_explicit(&pool.done, 1, memory_order_release);
+        state = atomic_load_explicit(&pool.state, memory_order_acquire);
+    }
 }
 
-static unsigned wait_for_ticket(unsigned seen) {
+// Returns the state of a job later than `seen`.
+static uint64_t wait_for_job(uint64_t seen) {
     for (int i = 0; i < SPINS; i++) {
-        unsigned ticket = atomic_load_explicit(&pool.ticket, memory_order_acquire);
-        if (ticket != seen) return ticket;
+        uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
+        if (ticket_of(state) != ticket_of(seen)) return state;
         relax();
     }
     pthread_mutex_lock(&pool.lock);
-    while (atomic_load(&pool.ticket) == seen) pthread_cond_wait(&pool.wake, &pool.lock);
+    while (ticket_of(atomic_load(&pool.state)) == ticket_of(seen)) pthread_cond_wait(&pool.wake, &pool.lock);
     pthread_mutex_unlock(&pool.lock);
-    return atomic_load(&pool.ticket);
+    return atomic_load(&pool.state);
 }
 
 static void *work(void *argument) {
     int thread = (int)(intptr_t)argument;
-    for (unsigned seen = pool.first_ticket;;) {
-        seen = wait_for_ticket(seen);
-        if (pool.quit) return NULL;
+    for (uint64_t seen = pool.first;;) {
+        seen = wait_for_job(seen);
+        if (atomic_load(&pool.quit)) return NULL;
         take_pieces(thread);
-        atomic_fetch_sub_explicit(&pool.busy, 1, memory_order_release);
     }
 }
 
-// Publishes pool.job (or pool.quit) to the workers.
-static void issue_ticket(void) {
+// A new ticket, with so many pieces.
+static void issue_ticket(int pieces) {
     pthread_mutex_lock(&pool.lock); // else a worker about to sleep could miss it
-    atomic_fetch_add_explicit(&pool.ticket, 1, memory_order_release);
+    uint64_t ticket = ticket_of(atomic_load(&pool.state)) + 1;
+    atomic_store_explicit(&pool.state, ticket << 32 | (uint32_t)pieces, memory_order_release);
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.lock);
 }
 
 static void stop_workers(void) {
-    if (pool.workers == 0) return;
-    pool.quit = true;
-    issue_ticket();
+    atomic_store(&pool.quit, true);
+    issue_ticket(0);
     for (int i = 0; i < pool.workers; i++) pthread_join(pool.worker[i], NULL);
-    pool.quit = false;
+    atomic_store(&pool.quit, false);
     pool.workers = 0;
 }
 
@@ -90,8 +100,9 @@ static void start_workers(void) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pool.first_ticket = atomic_load(&pool.ticket);
-    while (pool.workers < threads_count() - 1) {
+    pool.first = atomic_load(&pool.state);
+    pool.started = threads_count();
+    while (pool.workers < pool.started - 1) {
         void *thread = (void *)(intptr_t)(pool.workers + 1);
         if (pthread_create(&pool.worker[pool.workers], NULL, work, thread) != 0) break; // fewer threads, same numbers
         pool.workers++;
@@ -105,18 +116,17 @@ void threads_run(threads_job *job, void *arg, int pieces) {
         for (int piece = 0; piece < pieces; piece++) job(arg, piece, 0);
         return;
     }
-    if (pool.workers != threads_count() - 1) {
+    if (pool.started != threads_count()) {
         stop_workers();
         start_workers();
     }
     pool.job = job;
     pool.arg = arg;
     pool.pieces = pieces;
-    atomic_store(&pool.next, 0);
-    atomic_store(&pool.busy, pool.workers);
-    issue_ticket();
+    atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
+    issue_ticket(pieces);
     take_pieces(0);
-    for (int i = 0; atomic_load_explicit(&pool.busy, memory_order_acquire) > 0; i++) {
+    for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < pieces; i++) {
         if (i < SPINS) relax();
         else sched_yield();
     }

@@ -1,0 +1,370 @@
+-- ---
+-- title: One cell, a thousand pictures
+-- seed: 42
+-- ---
+
+-- %% [markdown] name="goal"
+-- # 3. One cell, a thousand pictures
+--
+-- **Goal:** understand every option of the `ImageDataGenerator`: what it does to a cell, in which
+-- unit it counts, and why it is used for training only.
+--
+-- At the end you will have a picture of each option, sixteen variations of one cell, a close look
+-- at how pictures are made smaller, and the speed of it all on your machine. Time: about ten
+-- seconds of computing, half an hour of reading.
+--
+-- ## Why
+--
+-- 360 training pictures against 294,766 weights: the network could simply learn each picture by
+-- heart. But we know something that it does not. A red cell has no top and no bottom; it lies on
+-- the glass as it fell. Turn it, mirror it, move it a little: a parasitized cell stays parasitized.
+-- **Augmentation** tells the network so, not in words but by examples: each time a picture is used,
+-- it is varied at random, so the network never sees the same numbers twice and what it learns by
+-- heart is of no use.
+--
+-- The rule for every option: *would the label still be right?* Brightness yes. Turning yes. Making
+-- a cell bluer and bluer: careful, the colour of a spot is what tells a parasite from dirt.
+
+-- %% name="setup"
+local giemsa = require "giemsa"
+local datasets = require "datasets"
+local core, data, image, plot = giemsa.core, giemsa.data, giemsa.image, giemsa.plot
+
+local set = datasets.ensure(os.getenv("GIEMSA_DATA"))
+
+-- Greener light swallowed in one spot than elsewhere: a parasite (the number of lesson 1).
+local function purple_spot(path)
+  local x = image.load(path, { target_size = { 48, 48 }, interpolation = "area" }):to_tensor()
+  local ratio = {}
+  for _, pixel in ipairs(x:reshape(-1, 3):totable()) do
+    if pixel[1] > 60 then ratio[#ratio + 1] = pixel[2] / pixel[1] end
+  end
+  table.sort(ratio)
+  return 1 - ratio[#ratio // 100 + 1] / ratio[#ratio // 2 + 1]
+end
+
+-- The clearest parasite among the first sixty, to have something to look at.
+local source = data.ImageDataGenerator{}:flow_from_directory(set.training, { shuffle = false })
+local path, clearest = nil, -1
+for i = 1, math.min(60, source.n) do
+  local spot = source.classes[i] == 1 and purple_spot(source.filepaths[i]) or -1
+  if spot > clearest then path, clearest = source.filepaths[i], spot end
+end
+print("our cell: " .. path:match("[^/]+$"))
+
+-- %% [markdown] name="one-by-one"
+-- ## One option at a time
+--
+-- A generator can draw random variations; it can also carry out one that we name. The names are
+-- Keras's: `theta` turns, `tx` and `ty` shift, `shear` slants, `zx` and `zy` zoom, and so on. Each
+-- tile below does one thing, and far more of it than one would use, so that you can see it.
+
+-- %% name="options"
+local large = { target_size = { 128, 128 }, interpolation = "bilinear" }
+local cell = image.load(path, large):to_tensor()
+local plain = data.ImageDataGenerator{}
+local tiles, captions = {}, {}
+for _, variation in ipairs {
+  { "as it is", {} },
+  { "theta = 40", { theta = 40 } },
+  { "tx = 25 (rows)", { tx = 25 } }, { "ty = 25 (columns)", { ty = 25 } },
+  { "shear = 30", { shear = 30 } }, { "zx = zy = 0.7", { zx = 0.7, zy = 0.7 } },
+  { "zx = zy = 1.4", { zx = 1.4, zy = 1.4 } }, { "zx = 1.4, zy = 0.8", { zx = 1.4, zy = 0.8 } },
+  { "flip_horizontal", { flip_horizontal = true } },
+  { "flip_vertical", { flip_vertical = true } },
+  { "channel shift 50", { channel_shift_intensity = 50 } },
+  { "brightness 1.3", { brightness = 1.3 } },
+} do
+  tiles[#tiles + 1] = plain:apply_transform(cell, variation[2])
+  captions[#tiles] = variation[1]
+end
+plot.images(tiles, { captions = captions, columns = 6, tile = 128 })
+  :save("out/03_options.png"):show()
+
+-- %% [markdown] name="notice-options"
+-- **What to notice.** Three surprises, all of them Keras's:
+--
+-- - **`tx` moves rows.** It comes from `height_shift_range`; `ty`, from `width_shift_range`, moves
+--   columns. In Keras the first axis is the row, and x is the first axis.
+-- - **A zoom above 1 makes the cell smaller.** The numbers say where each *new* pixel looks in the
+--   *old* picture; looking 1.4 times as far out shrinks what one sees. For the same reason a
+--   positive shift moves the cell up or to the left.
+-- - **Channel shift lights up the black.** It adds the same to every number, also to the
+--   background. On these cells that makes a grey frame no real picture has. Leave it out, or expect
+--   the network to wonder.
+--
+-- Turning happens around the middle of the picture, or nearly so: the Keras of the course's time
+-- has the middle one pixel too far down and right (32.5 instead of 31.5 for 64 pixels). giemsa
+-- keeps that, for the sake of equal numbers; at twenty degrees it moves the cell by half a pixel.
+--
+-- ## The course's recipe
+
+-- %% name="recipe"
+local recipe = { rescale = 1 / 255, rotation_range = 20, zoom_range = 0.05,
+  width_shift_range = 0.05, height_shift_range = 0.05, shear_range = 0.05,
+  horizontal_flip = true, fill_mode = "nearest" }
+local train_aug = data.ImageDataGenerator(recipe)
+
+local drawn = train_aug:get_random_transform({ 64, 64, 3 }, 1) -- Keras's own numbers for seed 1
+for _, name in ipairs { "theta", "tx", "ty", "shear", "zx", "zy" } do
+  print(("%-6s %8.4f"):format(name, drawn[name]))
+end
+print("flip_horizontal is " .. tostring(drawn.flip_horizontal))
+
+-- %% [markdown] name="before-sixteen"
+-- One draw: turn by so many degrees, shift by so many pixels (5 % of 64 is 3.2), slant, zoom,
+-- mirror. Now sixteen of them.
+
+-- %% name="sixteen"
+local variations = {}
+for i = 1, 16 do variations[i] = train_aug:random_transform(cell) end
+plot.images(variations, { columns = 8, tile = 112 }):save("out/03_sixteen.png"):show()
+
+-- %% [markdown] name="notice-sixteen"
+-- **What to notice.** Sixteen times the same cell, and you would not doubt any of them. That is the
+-- right strength: visible, and believable. The parasite keeps its place relative to the rim, which
+-- can carry information; only its direction is lost, and direction means nothing. (Then why not
+-- flip vertically and turn by 180 degrees? Nothing speaks against it. The course does not; try it
+-- in lesson 5.)
+--
+-- ## Degrees, fractions, pixels
+--
+-- The options count in different units, and nothing in their names says which:
+--
+-- | option | 0.05 means |
+-- |---|---|
+-- | `rotation_range` | 0.05 **degrees** |
+-- | `shear_range` | 0.05 **degrees** |
+-- | `width_shift_range` | 5 % of the width (from 1 on it would be pixels) |
+-- | `zoom_range` | a factor from 0.95 to 1.05 |
+--
+-- How far does each option of the recipe move a pixel at the edge of a picture of 64 x 64, at most?
+
+-- %% name="units"
+local r = 32 -- pixels from the middle to the edge
+print(("rotation by 20 degrees:  %5.2f pixels"):format(2 * r * math.sin(math.rad(20) / 2)))
+print(("shift by 0.05:           %5.2f pixels"):format(0.05 * 2 * r))
+print(("zoom by 0.05:            %5.2f pixels"):format(0.05 * r))
+print(("shear by 0.05 degrees:   %5.2f pixels"):format(r * math.sin(math.rad(0.05))))
+print(("shear by 0.05 radians:   %5.2f pixels"):format(r * math.sin(0.05)))
+
+tiles, captions = {}, {}
+for i, angle in ipairs { 0, 0.05, math.deg(0.05), 20 } do
+  tiles[i] = plain:apply_transform(cell, { shear = angle })
+  captions[i] = ("%.2f degrees"):format(angle)
+end
+plot.images(tiles, { captions = captions, columns = 4, tile = 128 }):save("out/03_shear.png"):show()
+local change = (tiles[2] - tiles[1]):abs():mean():item()
+print(("0.05 degrees of shear change a pixel by %.2f of 255 on average"):format(change))
+
+-- %% [markdown] name="notice-units"
+-- **What to notice.** The first two cells are the same. The author of the recipe meant five per
+-- cent, one supposes, or 0.05 radians, and got three hundredths of a pixel. Such a line does no
+-- harm; it does nothing, and stands in thousands of programs. We keep it for the course's numbers.
+-- The cure is what you just did: *look at the pictures that go into the network*.
+--
+-- ## What comes in from outside
+--
+-- A turned or shifted cell leaves empty corners. `fill_mode` says what to put there. Here the cell
+-- is turned by 20 degrees and moved by a quarter, far enough to tell the modes apart.
+
+-- %% name="fill-modes"
+tiles, captions = { cell }, { "as it is" }
+for _, mode in ipairs { "nearest", "constant", "reflect", "wrap" } do
+  local generator = data.ImageDataGenerator{ fill_mode = mode, cval = 128 }
+  tiles[#tiles + 1] = generator:apply_transform(cell, { theta = 20, tx = -32, ty = 32 })
+  captions[#tiles] = mode == "constant" and "constant, cval = 128" or mode
+end
+plot.images(tiles, { captions = captions, columns = 5, tile = 144 }):save("out/03_fill.png"):show()
+
+-- %% [markdown] name="notice-fill-modes"
+-- **What to notice.** `nearest` draws the last pixel out into stripes. Where the rim of the picture
+-- is black, that is black and perfect; where the cell touches the rim (these pictures are cut
+-- tightly) it grows a smear of cell colour. `reflect` and `wrap` bring in a piece of cell that may
+-- have a parasite in it: a second one that does not exist. For cells on black, `constant` with
+-- `cval = 0` would be the honest choice; with shifts of 5 % the difference is small, and the course
+-- takes `nearest`.
+--
+-- ## Two zooms, not one
+--
+-- `zoom_range = 0.05` draws **two** factors, one for the rows and one for the columns, each on its
+-- own. So it changes not only the size but the shape.
+
+-- %% name="zooms"
+local zx, zy, oval = {}, {}, 0
+for i = 1, 400 do
+  local one = train_aug:get_random_transform { 64, 64, 3 }
+  zx[i], zy[i] = one.zx, one.zy
+  oval = math.max(oval, one.zx / one.zy, one.zy / one.zx)
+end
+plot.points{ { x = zx, y = zy }, title = "400 draws of zoom_range = 0.05", legend = false,
+  xlabel = "zx (rows)", ylabel = "zy (columns)", width = 600, height = 560 }
+  :save("out/03_zooms.png"):show()
+print(("the most oval of them: one side %.1f %% longer than the other"):format(100 * (oval - 1)))
+
+-- %% [markdown] name="notice-zooms"
+-- **What to notice.** The points fill a square, not a diagonal. Up to ten per cent of ovalness are
+-- drawn. Here nobody minds, because shrinking everything to 64 x 64 has squeezed the cells anyway.
+-- In a course on sickle cells it would be a mistake: there the shape *is* the disease.
+--
+-- ## Only the training
+--
+-- Validation and testing get a generator of their own, with nothing in it but the rescale.
+
+-- %% name="two-generators"
+local options = { target_size = { 64, 64 }, batch_size = 32, shuffle = false, verbose = false }
+local train_gen = train_aug:flow_from_directory(set.training, options)
+local val_aug = data.ImageDataGenerator{ rescale = 1 / 255 }
+local val_gen = val_aug:flow_from_directory(set.validation, options)
+
+for i, generator in ipairs { train_gen, val_gen } do
+  local first, second = generator:batch(1, { epoch = 1 }), generator:batch(1, { epoch = 2 })
+  local difference = (first - second):abs():mean():item()
+  print(("%-10s the same 32 pictures in epoch 1 and in epoch 2: %.3f apart on average")
+    :format(i == 1 and "training" or "validation", difference))
+end
+
+-- %% [markdown] name="notice-two-generators"
+-- **What to notice.** The validation pictures are the same in every epoch, to the bit. A measure
+-- must not change while you measure: if the validation were augmented, its score would go up and
+-- down by the luck of the draw, and the model that is kept would be the one with the luckiest
+-- pictures. It would also answer the wrong question, since nobody will shear a patient's cell
+-- before the diagnosis.
+--
+-- One consequence for lesson 5: the accuracy in training is measured on varied pictures, the harder
+-- ones. It can be lower than the accuracy in validation, and nothing is wrong then.
+--
+-- ## Rescale
+--
+-- A picture has numbers from 0 to 255; networks like them near 1. `rescale = 1/255` multiplies,
+-- **after** all variations.
+
+-- %% name="rescale"
+local raw = data.ImageDataGenerator{}:flow_from_directory(set.validation, options):batch(1)
+local scaled = val_gen:batch(1)
+print(("without rescale: %6.2f to %6.2f"):format(raw:min():item(), raw:max():item()))
+print(("with rescale:    %6.2f to %6.2f"):format(scaled:min():item(), scaled:max():item()))
+print("scaled by hand, the same: ", (raw * (1 / 255)):allclose(scaled, 0, 0))
+
+-- %% [markdown] name="notice-rescale"
+-- **What to notice.** The division belongs to the model as much as its weights do. A program that
+-- loads the model next year and forgets it feeds numbers 255 times too large, and gets answers that
+-- are confident and wrong, without any error. giemsa therefore saves the rescale, the size and the
+-- way of resizing in the model (lesson 7).
+--
+-- ## The same again
+--
+-- Random does not mean that it cannot be repeated. A variation depends on the seed, the epoch and
+-- the number of the picture, and on nothing else: not on how many processors work, not on which
+-- picture was ready first.
+
+-- %% name="repeat"
+local function first_batch(seed, epoch)
+  local generator = data.ImageDataGenerator(recipe)
+  options.seed = seed
+  return generator:flow_from_directory(set.training, options):batch(1, { epoch = epoch })
+end
+local once = first_batch(1, 1)
+print("seed 1, epoch 1, again:", once == first_batch(1, 1))
+print("seed 1, epoch 2:       ", once == first_batch(1, 2))
+print("seed 2, epoch 1:       ", once == first_batch(2, 1))
+options.seed = nil
+
+-- %% [markdown] name="notice-repeat"
+-- **What to notice.** True, false, false. Without a `seed` of its own a generator takes one from
+-- giemsa's (42 unless you say otherwise), so even a lesson that names no seed gives the same
+-- numbers every time.
+--
+-- ## How pictures are made smaller
+--
+-- Cells of 130 pixels become 64. There is more than one way. **Nearest** takes every second pixel
+-- and throws the others away. **Bilinear** mixes the four pixels around the place it looks at.
+-- **Area** takes the mean of all pixels that fall into the new one. Let us look at the parasite
+-- from close by.
+
+-- %% name="resize"
+local rules, resized = { "nearest", "bilinear", "area" }, {}
+for i, rule in ipairs(rules) do
+  resized[i] = image.load(path, { target_size = { 64, 64 }, interpolation = rule })
+end
+-- Where the area's green is lowest beside red: the spot.
+local pixels, best, row, column = resized[3]:to_tensor():totable(), 2, 1, 1
+for i = 1, 64 do
+  for j = 1, 64 do
+    local red, green = pixels[i][j][1], pixels[i][j][2]
+    if red > 60 and green / red < best then best, row, column = green / red, i, j end
+  end
+end
+local left, top = math.max(0, math.min(44, column - 11)), math.max(0, math.min(44, row - 11))
+tiles, captions = {}, {}
+for i, rule in ipairs(rules) do
+  tiles[i], captions[i] = resized[i], rule
+  tiles[i + 3], captions[i + 3] = resized[i]:crop(left, top, 20, 20), rule .. ", 20 x 20 pixels"
+end
+plot.images(tiles, { captions = captions, columns = 3, tile = 200 })
+  :save("out/03_resize.png"):show()
+
+-- %% name="resize-difference"
+local function compare(a, b)
+  local difference = (resized[a]:to_tensor() - resized[b]:to_tensor()):abs()
+  print(("%s and %s: %.1f of 255 apart on average, %d at most"):format(rules[a], rules[b],
+    difference:mean():item(), difference:max():item()))
+end
+compare(1, 2)
+compare(1, 3)
+compare(2, 3)
+
+-- %% [markdown] name="notice-resize"
+-- **What to notice.** With `nearest` the edges are ragged and a thin ring may break: whether a line
+-- survives depends on which rows happened to be kept. With `area` the edge is softer, and every
+-- pixel has its say.
+--
+-- Here is a trap of the course. Its generator resizes by **nearest** (Keras's default), and its
+-- prediction program, which reads pictures with another library, by **bilinear**. The network is
+-- thus asked about pictures of another kind than it learnt from. The difference is small and so is
+-- the damage, and yet it is a mistake one should know of. In giemsa both take `interpolation =
+-- ...`, nearest is the default as in Keras, and a saved model remembers which it was.
+--
+-- ## How fast
+--
+-- Decoding, resizing and varying is done in C, on all cores, while the network computes. Is it fast
+-- enough? Each line is the quickest of five passes over the training pictures. Other programs on
+-- your machine make it slower.
+
+-- %% name="speed"
+local function pictures_per_second(generator)
+  local least = math.huge
+  for _ = 1, 5 do
+    local start, n = core.now(), 0
+    for x in generator:batches() do n = n + #x end
+    least = math.min(least, (core.now() - start) / n)
+  end
+  return 1 / least
+end
+
+local start = core.now()
+for _ in train_gen:batches() do end
+print(("first pass, reading files: %7.0f pictures/s"):format(train_gen.n / (core.now() - start)))
+local unvaried = val_aug:flow_from_directory(set.training, options)
+print(("varied:                    %7.0f pictures/s"):format(pictures_per_second(train_gen)))
+print(("not varied:                %7.0f pictures/s"):format(pictures_per_second(unvaried)))
+print(("threads: %d"):format(core.threads()))
+
+-- %% [markdown] name="notice-speed"
+-- **What to notice.** The first pass reads and decodes the files; after that the small pictures
+-- stay in memory as bytes (as long as they fit in 256 MB) and only the variation is made anew. The
+-- course's network trains on some hundreds of pictures a second on two cores, so it never has to
+-- wait for its data.
+--
+-- ## Try it
+--
+-- 1. In `recipe`, make everything ten times stronger (`rotation_range = 180`, `zoom_range = 0.5`,
+--    shifts of 0.5) and look at `sixteen`. Which of the cells would you still label yourself? Where
+--    does the parasite leave the picture, and what is its label then?
+-- 2. Add `vertical_flip = true` and `brightness_range = { 0.8, 1.2 }`. Lesson 1 showed that stain
+--    tells the patient: which of the two options hides the patient better?
+-- 3. Write a `preprocessing_function` that gets a picture tensor (64, 64, 3) with numbers 0 to 255
+--    and returns it with its mean colour taken away (`x - x:mean()`). What does `sixteen` look like
+--    when you pass it through `train_aug:standardize`?
+--
+-- Next: `04_resnet`, the network.

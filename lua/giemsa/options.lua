@@ -16,15 +16,23 @@ local function distance(a, b)
   return row[#b]
 end
 
+-- How far a name is from a known one: edits, but a beginning ("rotation" of "rotation_range") is near too.
+local function strangeness(name, candidate)
+  if type(candidate) ~= "string" then return math.huge end
+  name, candidate = name:lower(), candidate:lower()
+  if #name >= 3 and candidate:find(name, 1, true) == 1 then return 1 end
+  return distance(name, candidate)
+end
+
 --- The known name nearest to a misspelt one, or nil when none is near.
 ---@param name string
 ---@param known table<string, any> the names are its keys
 ---@return string?
 function options.nearest(name, known)
-  local best, best_distance = nil, math.max(2, #name // 3) + 1
+  local best, least = nil, math.max(2, #name // 3) + 1
   for candidate in pairs(known) do
-    local d = type(candidate) == "string" and distance(name:lower(), candidate:lower()) or math.huge
-    if d < best_distance or d == best_distance and best and candidate < best then best, best_distance = candidate, d end
+    local d = strangeness(name, candidate)
+    if d < least or d == least and best and candidate < best then best, least = candidate, d end
   end
   return best
 end
@@ -66,8 +74,7 @@ function options.check(who, given, known, level)
     if type(key) == "string" then
       local expected = known[key]
       if not expected then
-        local near = options.nearest(key, known)
-        error(("%s: unknown option '%s'%s"):format(who, key, near and (" (did you mean '%s'?)"):format(near) or ""), level)
+        error(("%s: unknown option '%s'%s"):format(who, key, options.hint(key, known)), level)
       end
       if not is_of_type(value, expected) then
         error(("%s: option '%s' must be %s, got %s (%s)"):format(who, key, expected:gsub("|", " or "), type(value), tostring(value)), level)

@@ -1,5 +1,6 @@
 // The program: an ordinary Lua 5.4 interpreter (options, messages and exit codes are those of lua5.4) that finds the
 // giemsa modules beside itself, edits lines at its prompt, and whose Ctrl-C reaches into coroutines.
+#include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -41,8 +42,10 @@ static void stop(lua_State *L, lua_Debug *unused) {
 }
 
 static void on_interrupt(int number) {
+    int error = errno;
     signal(number, SIG_DFL); // a second Ctrl-C ends the process
     lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    errno = error;
 }
 
 static void set_interrupt(void (*handler)(int)) {

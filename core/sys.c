@@ -39,6 +39,7 @@ static int interrupt_depth;
 static struct sigaction host_action;
 
 static void on_interrupt(int signal_number) {
+    int error = errno; // of whatever was interrupted
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t); // async-signal-safe
     if (interrupted && t.tv_sec - interrupted_at <= 2) {
@@ -47,6 +48,7 @@ static void on_interrupt(int signal_number) {
     }
     interrupted = 1;
     interrupted_at = (sig_atomic_t)t.tv_sec;
+    errno = error;
 }
 
 void sys_interrupt_begin(void) {

@@ -60,7 +60,7 @@ end
 
 local suites = {
   default = { command = PROGRAM },
-  lua54 = { label = "lua5.4",
+  lua54 = { label = "lua5.4", names = words "data datasets net ops parity plot program save smoke tensor train",
     command = ("env LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4"):format(BUILD) },
   base = with_isa("base"),
   v3 = with_isa("v3"),

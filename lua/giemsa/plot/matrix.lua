@@ -20,9 +20,15 @@ local PALETTES = {
     "0 '#2166ac', 0.25 '#92c5de', 0.5 '#f7f7f7', 0.75 '#f4a582', 1 '#b2182b'" },
 }
 
+-- Names, or numbers in round steps, few enough for a small part of a figure.
 local function tics(axis, names, count)
   if names then return base.name_tics(axis, names) end
-  return ("set %stics 1,%d,%d scale 0\n"):format(axis, math.max(1, count // 12), count)
+  local step, power = 1, 1
+  while count / step > 12 do
+    step = step // power == 2 and 5 * power or 2 * step
+    if step == 10 * power then power = step end
+  end
+  return ("set %stics %d,%d,%d scale 0\n"):format(axis, step, step, count)
 end
 
 -- All cells as columns x, y, value, and the values' range.
@@ -67,7 +73,7 @@ local function heatmap(who, o, matrix, range, texts)
       palette[1], number(low), number(high)),
     tics("x", o.columns, m), tics("y", o.rows, n),
     "unset border\nset size ratio -1\n",
-    range and "unset colorbox\n" or "set colorbox noborder\n",
+    range and "unset colorbox\n" or "set colorbox noborder\nset format cb '%g'\n",
     texts and labels(texts, columns, low, high, palette) or "",
     base.data("d1", columns), "plot $d1 using 1:2:3 with image notitle\n",
   }, o, who)

@@ -675,7 +675,7 @@ t.test("ends with a pass under way", function()
     if arg[2] == "close" then os.exit(3, true) end
   ]])
   local root = cells { a = 10, b = 10 }
-  local lua = arg[-1] or "lua5.4"
+  local lua = t.interpreter
   for how, want in pairs { normal = 0, error = 1, exit = 3, close = 3 } do
     local output, code = t.shell(("%s %s %s %s"):format(t.quote(lua), script, t.quote(root), how))
     t.equal(code, want, how .. ": " .. output)

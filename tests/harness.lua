@@ -17,7 +17,9 @@ harness.fixtures = exists(shared .. "/fixtures/README.md") and shared .. "/fixtu
 harness.datasets = exists(shared .. "/datasets/README.md") and shared .. "/datasets" or nil
 --- Where the program was built, and the program.
 harness.build = os.getenv("GIEMSA_BUILD") or "build"
-harness.program = harness.build .. "/bin/giemsa"
+harness.program = os.getenv("GIEMSA_PROGRAM") or harness.build .. "/bin/giemsa"
+--- What runs this file, for tests that start another process.
+harness.interpreter = os.getenv("GIEMSA_PROGRAM") or arg and arg[-1] or "lua5.4"
 --- True under a sanitizer, valgrind or an emulator: tests may take smaller sizes then.
 harness.is_slow = os.getenv("GIEMSA_SLOW") ~= nil
 --- What the program was built with: "address,undefined", "thread" or "".

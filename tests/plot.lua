@@ -12,7 +12,7 @@ local function need_gnuplot()
   if not has_gnuplot then t.skip("gnuplot is not installed") end
 end
 
-local interpreter = arg[-1] or "lua5.4"
+local interpreter = t.interpreter
 -- Runs a Lua script in a process of its own, with settings of the environment.
 local function run(script, settings)
   if select(2, t.shell(t.quote(interpreter) .. " -e 'os.exit(0)'")) ~= 0 then

@@ -72,7 +72,8 @@ local suites = {
     names = THREADS },
   valgrind = { label = "valgrind", names = { "smoke" }, command = "env GIEMSA_SLOW=1 GIEMSA_ISA=base valgrind -q --error-exitcode=9 "
     .. "--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite " .. PROGRAM },
-  arm64 = { label = "arm64", prepare = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS .ci/arm64", command = "env GIEMSA_SLOW=1 build-arm64/run", names = NUMBERS },
+  arm64 = { label = "arm64", prepare = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS .ci/arm64", command = "env GIEMSA_SLOW=1 build-arm64/run",
+    names = NUMBERS },
 }
 local FULL = words "default lua54 base v3 one_thread clang asan tsan valgrind arm64"
 

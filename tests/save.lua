@@ -435,7 +435,7 @@ t.test("a full disk leaves the old file whole", function()
     local ok, message = pcall(model.save, model, "%s")
     io.write(tostring(ok), " ", tostring(message))
   ]]):format(path), folder .. "/fill.lua")
-  local program = arg[-1] or "lua5.4"
+  local program = t.interpreter
   local shell = ("trap '' XFSZ; ulimit -f 16; '%s' '%s' 2>&1"):format(program, script)
   local pipe <close> = assert(io.popen(shell))
   local answer = pipe:read("a")

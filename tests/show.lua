@@ -6,7 +6,7 @@ local core = require "giemsa.core"
 local image = require "giemsa.image"
 
 local folder = t.tmpdir()
-local interpreter = arg[-1] or "lua5.4"
+local interpreter = t.interpreter
 local has_gnuplot = core.run_program({ "gnuplot", "--version" }) == 0
 
 local picture_path = folder .. "/two.png"

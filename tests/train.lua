@@ -622,7 +622,7 @@ local function interrupted_run(body)
     end
   ]], body)
   f:close()
-  local interpreter = arg[-1] or "lua5.4"
+  local interpreter = t.interpreter
   local pipe = io.popen(("'%s' '%s' 2>&1"):format(interpreter, path))
   local text = pipe:read("a")
   return text, select(3, pipe:close())

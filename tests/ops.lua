@@ -456,4 +456,30 @@ t.test("optimiser steps as defined, with the L2 gradient folded in", function()
   t.raises(core.sgd_step, "expected shape", w, core.zeros(3), nil, lr)
 end)
 
+t.test("norm_conv2d is conv2d of batch_norm, with its gradients", function()
+  local tensor = require "giemsa.tensor"
+  for _, case in ipairs{ { 3, 1, "same" }, { 5, 2, "same" }, { 3, 2, "valid" }, { 1, 1, "valid" } } do
+    local k, stride, padding = table.unpack(case)
+    local x = tensor.uniform({ 3, 7, 6, 2 }, { seed = 1 }) * 3 + 5
+    local function leaves()
+      local out = { tensor{ 1.5, -0.5 }, tensor{ 0.25, 2 }, tensor.uniform({ k, k, 2, 5 }, { seed = 2 }), tensor.uniform({ 5 }, { seed = 3 }) }
+      for _, leaf in ipairs(out) do leaf.requires_grad = true end
+      return out, tensor{ 0, 0 }, tensor{ 1, 1 }
+    end
+    local norm, conv = { training = true, epsilon = 1e-3, momentum = 0.9 }, { strides = stride, padding = padding }
+    local a, mean_a, variance_a = leaves()
+    local want = ops.conv2d(ops.batch_norm(x, a[1], a[2], mean_a, variance_a, norm), a[3], a[4], conv)
+    local b, mean_b, variance_b = leaves()
+    local got = ops.norm_conv2d(x, { b[1], b[2], mean_b, variance_b }, b[3], b[4],
+      { training = true, epsilon = 1e-3, momentum = 0.9, strides = stride, padding = padding })
+    t.equal(got, want)
+    t.equal(mean_b, mean_a)
+    t.equal(variance_b, variance_a)
+    local dy = tensor.uniform(want.shape, { seed = 4 })
+    grad.backward(want, { grad = dy })
+    grad.backward(got, { grad = dy })
+    for i = 1, 4 do t.close(b[i].grad, a[i].grad, 2e-4, 1e-4, "gradient " .. i) end
+  end
+end)
+
 t.done()

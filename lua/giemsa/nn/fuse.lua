@@ -41,6 +41,23 @@ function rules.pad_pool(row, reader)
   return function(_, x) return ops.max_pool2d(x, given) end
 end
 
+-- BatchNormalization of the net's input, then Conv2D: no gradient of what stands between.
+function rules.norm_conv(row, reader)
+  if row.class ~= "BatchNormalization" or reader.class ~= "Conv2D" then return end
+  local w, kernel, options = row.weights, reader.weights, {}
+  if not (w.gamma and w.beta) then return end
+  local norm = { w.gamma, w.beta, w.moving_mean, w.moving_variance }
+  for training, given in pairs(row.options) do
+    options[training] = {}
+    for key, value in pairs(given) do options[training][key] = value end
+    for key, value in pairs(reader.options) do options[training][key] = value end
+  end
+  return function(_, x, training)
+    training = training and row.config.trainable ~= false
+    return ops.norm_conv2d(x, norm, kernel.kernel, kernel.bias, options[training])
+  end
+end
+
 --- The forward (row, x, training) -> y of both rows, when a rule knows them.
 ---@param row table
 ---@param reader table the only row that reads `row`

@@ -8,6 +8,7 @@ local grad = require "giemsa.grad"
 local options = require "giemsa.options"
 local arithmetic = require "giemsa.ops.arithmetic"
 local base = require "giemsa.ops.base"
+local layers = require "giemsa.ops.layers"
 
 local ops = {}
 
@@ -50,6 +51,17 @@ local conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
 }
 
+-- Kernel sides, then what the core wants: strides, padding, dilation.
+local function geometry(who, x, w, opts)
+  local sh, sw = pair(who, "strides", opts.strides, 1)
+  local dh, dw = pair(who, "dilation", opts.dilation, 1)
+  local _, height, width = dims_of(who, x)
+  local kh, kw = dims_of(who, w, "w")
+  local top, bottom, left, right =
+    padding_of(who, opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw)
+  return kh, kw, sh, sw, top, bottom, left, right, dh, dw
+end
+
 --- Convolution (cross-correlation, as everywhere in deep learning).
 ---@param x tensor (n, h, w, in)
 ---@param w tensor (kernel_h, kernel_w, in, out)
@@ -58,12 +70,8 @@ local conv_options = base.options {
 ---@return tensor y (n, out_h, out_w, out)
 function ops.conv2d(x, w, b, opts)
   opts = check("conv2d", opts, conv_options)
-  local sh, sw = pair("conv2d", "strides", opts.strides, 1)
-  local dh, dw = pair("conv2d", "dilation", opts.dilation, 1)
   local _, height, width = dims_of("conv2d", x)
-  local kh, kw = dims_of("conv2d", w, "w")
-  local top, bottom, left, right =
-    padding_of("conv2d", opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw)
+  local kh, kw, sh, sw, top, bottom, left, right, dh, dw = geometry("conv2d", x, w, opts)
   local y = result("conv2d", pcall(core.conv2d, x, w, sh, sw, top, bottom, left, right, dh, dw, b))
   local to_x, to_w, to_b = target(x), target(w), target(b)
   if not (to_x or to_w or to_b) then return y end
@@ -78,6 +86,63 @@ function ops.conv2d(x, w, b, opts)
         sh, sw, top, bottom, left, right, dh, dw))
     end
   end, "conv2d")
+end
+
+local norm_conv_options = base.options {
+  strides = "integer|table", padding = "string|table", dilation = "integer|table",
+  training = "boolean", momentum = "number", epsilon = "number",
+}
+
+-- The gradients of norm_conv2d's w, gamma and beta. With u the normalised input, the convolution's
+-- input is gamma u + beta inside the picture and 0 outside. Let G be the weight gradient that u
+-- itself would have, and G1 that of a channel of ones (it knows where the border cuts). Then
+--   dw = gamma G + beta G1,   dgamma = sum w G,   dbeta = sum w G1   (over kernel places, outputs),
+-- and the gradient of the convolution's input, the dearest of all in a net's first layer, is never
+-- computed.
+local function norm_conv_gradients(dy, x, gamma, beta, w, epsilon, kh, kw, ...)
+  local _, height, width, channels = core.dims(x)
+  local u = core.batch_norm(x, nil, nil, nil, nil, 0, epsilon, false)
+  local ones = core.full({ #x, height, width, 1 }, 1)
+  local g = core.conv2d_dw(dy, core.concat({ u, ones }, 4), kh, kw, ...)
+  local g_u, g_1 = core.slice(g, 3, 1, channels), core.slice(g, 3, channels + 1, channels + 1)
+  local column = { channels, 1 }
+  local dw = core.add(core.mul(g_u, gamma:reshape(column)), core.mul(g_1, beta:reshape(column)))
+  local function over_places(t) return core.sum_to(core.mul(w, t), column):reshape(channels) end
+  return dw, over_places(g_u), over_places(g_1)
+end
+
+--- conv2d(batch_norm(x)), in training without the gradient of what stands between, where nobody
+--- needs the gradient of x: the first two layers of a net.
+---@param x tensor (n, h, w, in)
+---@param norm {[1]: tensor, [2]: tensor, [3]: tensor, [4]: tensor} gamma, beta, moving mean and variance
+---@param w tensor (kernel_h, kernel_w, in, out)
+---@param b tensor? (out)
+---@param opts table? as batch_norm and conv2d
+---@return tensor y (n, out_h, out_w, out)
+function ops.norm_conv2d(x, norm, w, b, opts)
+  opts = check("norm_conv2d", opts, norm_conv_options)
+  local gamma, beta, mean, variance = table.unpack(norm)
+  local epsilon = opts.epsilon or 1e-3
+  local between = { training = opts.training, momentum = opts.momentum, epsilon = epsilon }
+  if target(x) or not opts.training then
+    return ops.conv2d(layers.batch_norm(x, gamma, beta, mean, variance, between), w, b,
+      { strides = opts.strides, padding = opts.padding, dilation = opts.dilation })
+  end
+  local kh, kw, sh, sw, top, bottom, left, right, dh, dw = geometry("norm_conv2d", x, w, opts)
+  local z = result("norm_conv2d", pcall(core.batch_norm, x, gamma, beta, mean, variance,
+    opts.momentum or 0.99, epsilon, false))
+  local y = result("norm_conv2d",
+    pcall(core.conv2d, z, w, sh, sw, top, bottom, left, right, dh, dw, b))
+  z:release()
+  local to_gamma, to_beta, to_w, to_b = target(gamma), target(beta), target(w), target(b)
+  return record(y, { to_gamma, to_beta, to_w, to_b }, function(dy)
+    if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
+    local d_w, d_gamma, d_beta = norm_conv_gradients(dy, x, gamma, beta, w, epsilon, kh, kw,
+      sh, sw, top, bottom, left, right, dh, dw)
+    accumulate(to_w, d_w)
+    accumulate(to_gamma, d_gamma)
+    accumulate(to_beta, d_beta)
+  end, "norm_conv2d")
 end
 
 local transpose_options = base.options { strides = "integer|table", padding = "string" }

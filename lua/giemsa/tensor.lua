@@ -108,17 +108,20 @@ function tensor.linspace(start, stop, n)
   return t
 end
 
--- {2, 3, low = 0, seed = 7} or (2, 3): the shape and the options.
+-- {2, 3, low = 0, seed = 7}, or ({2, 3}, {low = 0, seed = 7}), or (2, 3): the shape and the options.
 local function shape_and_options(who, known, ...)
-  local given = ...
+  local given, more = ...
   if type(given) ~= "table" then return { ... }, {} end
+  if select("#", ...) > 2 or more ~= nil and type(more) ~= "table" then
+    error(who .. ": expected a shape and perhaps a table of options", 3)
+  end
   options.check(who, given, known, 4)
-  return table.move(given, 1, #given, 1, {}), given
+  return table.move(given, 1, #given, 1, {}), more and options.check(who, more, known, 4) or given
 end
 
 --- Random numbers, evenly from low up to (not including) high: tensor.uniform{2, 3, low = -1, high
 --- = 1, seed = 7}. Without a seed they come from giemsa.random's global stream.
----@param ... integer|table the shape (2, 3), or a table: shape, low (0), high (1), seed
+---@param ... integer|table the shape (2, 3); or a table: shape, low (0), high (1), seed; or both: {2, 3}, {seed = 7}
 ---@return tensor
 function tensor.uniform(...)
   local known = { low = "number", high = "number", seed = "integer" }
@@ -128,7 +131,7 @@ function tensor.uniform(...)
 end
 
 --- Random numbers from a normal distribution: tensor.normal{2, 3, mean = 0, std = 1, seed = 7}.
----@param ... integer|table the shape (2, 3), or a table: shape, mean (0), std (1), seed
+---@param ... integer|table the shape (2, 3); or a table: shape, mean (0), std (1), seed; or both: {2, 3}, {seed = 7}
 ---@return tensor
 function tensor.normal(...)
   local known = { mean = "number", std = "number", seed = "integer" }

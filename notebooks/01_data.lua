@@ -62,9 +62,10 @@ print(#files .. " pictures in all")
 
 -- %% [markdown] name="notice-list"
 -- **What to notice.** The classes are equally frequent, more or less. That is a choice of those who
--- made the set: in a sick person's blood perhaps one red cell in a hundred carries a parasite. With
--- equal classes, guessing is right half the time, so 50 % is the zero of every accuracy you will
--- see here. The three rows, and why there are three, are the subject of the next lesson.
+-- made the set: in a sick person's blood perhaps one red cell in a hundred carries a parasite,
+-- often far fewer. With equal classes, guessing is right half the time, so 50 % is the zero of
+-- every accuracy you will see here. The three rows, and why there are three, are the subject of the
+-- next lesson.
 --
 -- ## What a file name tells
 --
@@ -406,8 +407,9 @@ print(metrics.confusion_matrix(y, called, { target_names = class_names }))
 -- the thought, it gets better with more pictures, and the same program learns other stains, other
 -- diseases, other questions.
 --
--- Also look at the interval. With a hundred cells it is some ten points wide, so 92 % and 95 % on
--- such a test are no different.
+-- Also look at the interval. With a hundred cells it is some ten points wide, so such a test cannot
+-- tell 92 % from 95 %. (And to look at testing cells at all, as this lesson does, is a small sin
+-- already. Lesson 2 says why.)
 --
 -- ## Which labels would you doubt?
 --
@@ -455,8 +457,8 @@ print(has_truth and ("%d of %d synthetic cells lie in the wrong folder"):format(
 -- put into the wrong folder on purpose, and the captions give them away. The real set has such
 -- cells too: some that are called parasitized look clean to everybody. Two consequences:
 --
--- - If two labels in a hundred are wrong, no honest test can show more than about 98 %. A program
---   that reaches 100 % has learnt the mistakes.
+-- - If two labels in a hundred are wrong, no honest test can show more than about 98 %. When a
+--   program reaches 100 %, look for the leak.
 -- - Do not "clean" the test by throwing out the cells your program gets wrong. That makes the score
 --   better and the program not. Whoever cleans asks a second expert, who does not know what the
 --   program said.

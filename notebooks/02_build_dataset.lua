@@ -165,7 +165,7 @@ print("sha256 " .. at_random.sha256:sub(1, 16) .. "...")
 -- ## The same patient on both sides
 --
 -- A picture that is in training cannot be in testing. But its *neighbour* can: another cell of the
--- same person, the same slide, the same photograph, cut out a few millimetres away.
+-- same person, the same slide, the same photograph, cut out a few hundredths of a millimetre away.
 
 -- %% name="leak"
 local function photograph(name) return name:match("([^/]+)_cell_") or name end
@@ -357,8 +357,8 @@ print(("%-12s%24d%24d"):format("leaking", #data.leakage(names.training, names.te
 --   it was.
 -- - **The score is often lower.** That is not a loss. The points that vanish were never there.
 --
--- The course splits at random, and so do the next lessons, to have the course's numbers. `giemsa
--- datasets/build_dataset.lua --by-patient` makes the fair one, and every lesson takes it:
+-- The course splits at random, and so do the next lessons, to have the course's numbers.
+-- `giemsa datasets/build_dataset.lua --by-patient` makes the fair one, and every lesson takes it:
 -- `GIEMSA_DATA=data/02_by_patient`. Whenever you read of a medical program with 98 %, look for the
 -- sentence that tells how the patients were split.
 --
@@ -403,8 +403,9 @@ plot.histogram{ { values = validation }, bins = 21, range = { 23.75, 76.25 }, yl
 --
 -- 1. In `coins`, use 400 validation pictures (`toss(400)`, and a narrower `range`). How good does
 --    the best coin look now? And with 2,000 coins?
--- 2. In `measure-leak`, split by *photograph* instead: give each cell `patient =
---    photograph(cell.name)` in a copy of the list before the loop. Does that close the leak?
+-- 2. In `measure-leak`, deal whole *photographs* instead of patients: give `split.by_patient` a
+--    list of `{ class = cell.class, patient = photograph(cell.name) }` in place of `few`. Does that
+--    close the leak?
 -- 3. Split 60/40 instead of 80/20 by patient (`train_split = 0.6` in `build-by-patient`). How many
 --    people does the test have now? What do you pay for them?
 --

@@ -322,14 +322,15 @@ compare(2, 3)
 -- Here is a trap of the course. Its generator resizes by **nearest** (Keras's default), and its
 -- prediction program, which reads pictures with another library, by **bilinear**. The network is
 -- thus asked about pictures of another kind than it learnt from. The difference is small and so is
--- the damage, and yet it is a mistake one should know of. In giemsa both take `interpolation =
--- ...`, nearest is the default as in Keras, and a saved model remembers which it was.
+-- the damage, and yet it is a mistake one should know of. In giemsa both take
+-- `interpolation = ...`, nearest is the default as in Keras, and a saved model remembers which it
+-- was.
 --
 -- ## How fast
 --
 -- Decoding, resizing and varying is done in C, on all cores, while the network computes. Is it fast
--- enough? Each line is the quickest of five passes over the training pictures. Other programs on
--- your machine make it slower.
+-- enough? The rates below are of the first pass over the training pictures, and of the quickest of
+-- five later ones; other programs on your machine make it slower.
 
 -- %% name="speed"
 local function pictures_per_second(generator)

@@ -49,7 +49,7 @@ TARGETS := $(BUILD)/bin/giemsa $(LIB)/core.so $(ISAS:%=$(LIB)/core-%.so) $(MODUL
 
 say = $(if $(V),,@echo '  $@';) # V=1 shows the commands instead
 
-##: make [V=1]               build build/bin/giemsa and build/lib/giemsa/*.so
+##: make [V=1]               build/bin/giemsa and build/lib/giemsa/*.so
 all: $(TARGETS)
 help:
 	@sed -n 's/^##: //p' Makefile
@@ -95,19 +95,20 @@ PROGRAM = $(BUILD)/bin/giemsa
 ##: make run [DATA=path]     train, evaluate and validate, on synthetic blood smears or a folder or zip of images
 export GIEMSA_DATA := $(DATA)
 LESSONS = notebooks/05_train.lua notebooks/06_evaluate_and_plot.lua notebooks/07_save_load_validate.lua
+MADE = report.txt plot.png malaria.safetensors montage.png
 run:
 	$(MAKE_IT)
 	@for lesson in $(LESSONS); do $(PROGRAM) $$lesson || exit; done
-	@echo; echo 'Made:'; ls -1 out/*
-##: make test [T=names]     all tests of a student's machine; FULL=yes: with sanitizers, valgrind, arm64
+	@echo; echo 'The course is run. It made:'; ls -1 $(MADE:%=out/%)
+##: make test [T=names]      all tests of a student's machine; FULL=yes: with sanitizers, valgrind, arm64
 test:
 	$(MAKE_IT)
 	@$(PROGRAM) tests/run.lua $(if $(FULL),--full) $(T)
-##: make bench [T=names]    time the parts
+##: make bench [T=names]     time the parts
 bench: all
 	@$(PROGRAM) tests/bench.lua $(T)
 
-##: make asan, make tsan    the tests under the sanitizers; T=names as above
+##: make asan, make tsan     the tests under the sanitizers; T=names as above
 asan tsan: all
 	@$(PROGRAM) tests/run.lua -s $@ $(T)
 
@@ -131,7 +132,7 @@ install: all
 uninstall:
 	rm -rf $(SHARE)/giemsa $(MODULES_TO) $(DESTDIR)$(PREFIX)/bin/giemsa
 
-##: make clean              remove what was built
+##: make clean               remove what was built
 clean:
 	rm -rf build build-*
 

@@ -57,9 +57,9 @@ help:
 # ---- building
 
 define core_for
-$(LIB)/core-$(1).so: $(CORE:%=$(BUILD)/$(1)/%.o)
+$(LIB)/core-$(1).so: $(CORE:%=$(BUILD)/$(1)/%.o) $(BUILD)/files
 	@mkdir -p $$(@D)
-	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$^ $(call flags,--libs openblas zlib) -lm
+	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$(filter %.o,$$^) $(call flags,--libs openblas zlib) -lm
 $(BUILD)/$(1)/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(say)$(CC) $(CORE_CFLAGS) $(FLAGS_$(1)) $$(FLAGS_FILE_$$*) -DGIEMSA_ISA='"$(1)"' -MMD -MP -c -o $$@ $$<
@@ -80,10 +80,11 @@ $(BUILD)/obj/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CORE_CFLAGS) $(call flags,--cflags $(PACKAGE_$*)) -DGIEMSA_ISAS='"$(ISAS)"' -MMD -MP -c -o $@ $<
 
-# Everything is compiled again when the compiler or its flags change, and only then.
-ALL_FLAGS = $(CC) $(CORE_CFLAGS) $(foreach v,$(sort $(filter FLAGS_%,$(.VARIABLES))),$(v)=$($(v)))
-$(BUILD)/flags: FORCE
-	@mkdir -p $(@D); echo '$(ALL_FLAGS)' | cmp -s - $@ || echo '$(ALL_FLAGS)' > $@
+# Everything is compiled again when the compiler or its flags change, linked again when a file goes, and only then.
+$(BUILD)/flags: STAMP = $(CC) $(CORE_CFLAGS) $(foreach v,$(sort $(filter FLAGS_%,$(.VARIABLES))),$(v)=$($(v)))
+$(BUILD)/files: STAMP = $(CORE)
+$(BUILD)/flags $(BUILD)/files: FORCE
+	@mkdir -p $(@D); echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' > $@
 -include $(wildcard $(BUILD)/*/*.d)
 
 # ---- the two commands of the README, and the rest

@@ -75,6 +75,20 @@ t.test("modules are found from anywhere, and through a link", function()
   t.equal(t.shell(("cd / && env -u LUA_PATH -u LUA_CPATH %s -E -e 'print(#require(\"giemsa.core\").isa() > 0)'"):format(link)), "true\n")
 end)
 
+t.test("make install: the program and plain lua5.4 find giemsa; make uninstall leaves nothing", function()
+  if t.sanitizer ~= "" or not giemsa:find("^" .. t.build) then t.skip("installed from an ordinary build only") end
+  local prefix = folder .. "/prefix"
+  local make = ("env -u MAKEFLAGS -u MAKELEVEL make -s -o all BUILD=%s PREFIX=%s "):format(t.build, prefix)
+  local output, code = t.shell(make .. "install")
+  t.equal(code, 0, output)
+  local script = t.quote("print(package.searchpath('giemsa', package.path), #require('giemsa.core').isa() > 0)")
+  local where = prefix .. "/share/lua/5.4/giemsa/init.lua\ttrue\n"
+  t.equal(t.shell(("cd / && %s/bin/giemsa -E -e %s"):format(prefix, script)), where)
+  t.equal(t.shell(("cd / && LUA_PATH='%s/share/lua/5.4/?.lua;%s/share/lua/5.4/?/init.lua' LUA_CPATH=%s/lib/lua/5.4/?.so lua5.4 -e %s"):format(
+    prefix, prefix, prefix, script)), where)
+  t.equal(t.shell(make .. "uninstall && find " .. prefix .. " -name '*giemsa*'"), "")
+end)
+
 t.test("GIEMSA_ISA", function()
   local isa = t.sanitizer == "" and "base" or require("giemsa.core").isa() -- those are built for one only
   t.equal(t.shell("GIEMSA_ISA=" .. isa .. " " .. giemsa .. " -e 'print(require(\"giemsa.core\").isa())'"), isa .. "\n")

@@ -10,11 +10,11 @@ local at_caller, known = base.at_caller, base.known
 -- ---- series
 
 local SERIES = { x = "table|tensor", y = "table|tensor", title = "string", color = "string",
-  dash = "boolean", width = "number", style = "string", low = "table|tensor",
+  dash = "boolean", width = "number", size = "number", style = "string", low = "table|tensor",
   high = "table|tensor" }
 local STYLES = { "line", "points", "both", "steps" }
-local WITH = { line = "lines", points = "points pointtype 7 pointsize 0.7",
-  both = "linespoints pointtype 7 pointsize 0.6", steps = "steps" }
+local WITH = { line = "lines", points = "points", both = "linespoints", steps = "steps" }
+local POINTS = { points = 0.7, both = 0.6 } -- the size of points when a series says none
 
 local function counted(n)
   local x = {}
@@ -29,7 +29,7 @@ local function series_of(who, given, i, style)
   if not given.y then error(place .. " has no y", 0) end
   local s = {
     y = base.list(place, "y", given.y), title = given.title, dash = given.dash,
-    width = given.width or 2, color = base.color(place, given.color, i),
+    width = given.width or 2, size = given.size, color = base.color(place, given.color, i),
     style = options.one_of(place, "style", given.style or style, STYLES, 0),
   }
   s.x = given.x and base.list(place, "x", given.x) or counted(#s.y)
@@ -51,8 +51,9 @@ local function add_commands(commands, s, name)
       .. "fillstyle transparent solid 0.18 noborder notitle"):format(name, s.color)
   end
   local line = ""
+  if POINTS[s.style] then line = (" pointtype 7 pointsize %g"):format(s.size or POINTS[s.style]) end
   if s.style ~= "points" then
-    line = (" linewidth %g%s"):format(s.width, s.dash and " dashtype (6,4)" or "")
+    line = line .. (" linewidth %g%s"):format(s.width, s.dash and " dashtype (6,4)" or "")
   end
   commands[#commands + 1] = ("$%s using 1:2 with %s linecolor rgb '%s'%s %s")
     :format(name, WITH[s.style], s.color, line, base.titled(s.title))
@@ -87,9 +88,10 @@ end
 ---
 --- A series is an array or a tensor of numbers, or a table: x (1, 2, ... when absent), y, title,
 --- color (a name of plot.colors or "#rrggbb"), dash, width, style = "line"|"points"|"both"|"steps",
---- low and high (a shaded band). NaN leaves a gap. Options of all plots: title, xlabel, ylabel,
---- xrange = {low, high} (either may be false), yrange, log = "x"|"y"|"xy", legend = "top right",
---- "bottom left", ..., "above", "outside" or false, grid, width, height (pixels).
+--- size (of points, 0.7 when absent), low and high (a shaded band). NaN leaves a gap. Options of
+--- all plots: title, xlabel, ylabel, xrange = {low, high} (either may be false), yrange,
+--- log = "x"|"y"|"xy", legend = "top right", "bottom left", ..., "above", "outside" or false, grid,
+--- width, height (pixels).
 ---@param spec table
 ---@return giemsa.figure
 function plot.lines(spec) return at_caller(lines, "lines", spec) end

@@ -154,7 +154,7 @@ t.test("the course's figure of a training", function()
     "train_loss", "val_loss", "train_acc", "val_acc" } do
     t.ok(svg:find(text, 1, true), text)
   end
-  t.ok(plot.training(HISTORY):script():find("set key bottom left", 1, true))
+  t.ok(plot.training(HISTORY):script():find("set key at graph 0.5,1.02", 1, true))
   local old = plot.training{ loss = { 1 }, acc = { 0.5 }, val_acc = { 0.4 } }:script()
   t.ok(old:find("'val_acc'", 1, true) and not old:find("val_loss", 1, true))
   t.ok(plot.training({ history = HISTORY }, { title = "Mine" }):script():find("'Mine'", 1, true))

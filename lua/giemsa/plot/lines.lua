@@ -144,7 +144,7 @@ local function training(history, opts)
   end
   local margin = epochs > 1 and 0.015 * (epochs - 1) or 0.5
   local defaults = { title = "Training Loss and Accuracy on Dataset", xlabel = "Epoch #",
-    ylabel = "Loss/Accuracy", legend = "bottom left", yrange = { 0, false },
+    ylabel = "Loss/Accuracy", legend = "above", yrange = { 0, false },
     xrange = { 1 - margin, epochs + margin } }
   for key, value in pairs(defaults) do spec[key] = value end
   for key, value in pairs(o) do spec[key] = value end

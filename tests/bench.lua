@@ -6,13 +6,11 @@ local json = require "dkjson"
 
 local options = giemsa.args.parse([[
 giemsa tests/bench.lua [NAME ...] [--json] [--seconds S]
-  NAME          only these: train_step infer_b32 infer_b1 augment conv start course
+  NAME          only these: train_step infer_b32 infer_b1 augment start course; and when named: conv, accuracy (ten seeds)
   --json        one JSON object a line
   --seconds S   how long to repeat each (2)]], { json = false, seconds = 2.0 })
 
 local BATCH = 32
-local wanted = {}
-for _, name in ipairs(options) do wanted[name] = true end
 
 local function course_net()
   local nn, optim = giemsa.nn, giemsa.optim
@@ -95,6 +93,61 @@ function bench.conv()
   end
 end
 
-for _, name in ipairs{ "train_step", "infer_b32", "infer_b1", "augment", "conv" } do
-  if next(wanted) == nil and name ~= "conv" or wanted[name] then bench[name]() end
+-- ---- whole programs, each in a process of its own
+
+local DATA = "../shared/datasets/malaria" -- the real sample where there is one, else synthetic cells
+local function data_folder()
+  local there = core.file_info(DATA .. "/training")
+  return there and DATA or require("datasets").ensure().dir
+end
+
+-- Milliseconds and output of another process of this program; the last line is its largest resident size in MB.
+local function child(code)
+  local program = arg[-1]
+  local with_memory = code .. [[ for line in io.lines "/proc/self/status" do
+    local kb = line:match "^VmHWM:%s*(%d+)" if kb then print(math.ceil(kb / 1024)) end end]]
+  local start = core.now()
+  local status, output, errors = core.run_program({ program, "-e", with_memory }, "", 3600)
+  assert(status == 0, errors)
+  return (core.now() - start) * 1e3, output
+end
+
+-- From the start of the process to the end of the first training step, on files.
+function bench.start()
+  local code = ([[local giemsa = require "giemsa"
+    local flow = giemsa.data.ImageDataGenerator{ rescale = 1 / 255, rotation_range = 20 }:flow_from_directory(%q,
+      { target_size = { 64, 64 }, batch_size = 32, verbose = false })
+    local model = giemsa.nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
+    model:compile{ loss = "binary_crossentropy", optimizer = giemsa.optim.SGD{ lr = 0.1, momentum = 0.9 } }
+    local x, y = flow:next() giemsa.train.step(model, x, y)]]):format(data_folder() .. "/training")
+  report("start", timed(function() child(code) end), { batch = BATCH, note = "process start to the end of the first step" })
+end
+
+local function course(seed)
+  local ms, output = child(('arg = { [0] = "examples/train_resnet.lua", "--quiet", "--seed", "%d", "--data", %q } dofile(arg[0])')
+    :format(seed, data_folder()))
+  return ms, tonumber(output:match("test_accuracy = ([%d.]+)")), tonumber(output:match("(%d+)%s*$"))
+end
+
+function bench.course()
+  local ms, accuracy, memory = course(1)
+  report("course", { ms }, { batch = BATCH, test_accuracy = accuracy, peak_mb = memory,
+    note = ("25 epochs with augmentation; test accuracy %.2f, peak %d MB"):format(accuracy, memory) })
+end
+
+function bench.accuracy()
+  local times, sum, all = {}, 0, {}
+  for seed = 1, 10 do
+    local ms, accuracy = course(seed)
+    times[seed], all[seed], sum = ms, ("%.2f"):format(accuracy), sum + accuracy
+  end
+  table.sort(times)
+  report("accuracy", times, { batch = BATCH, mean_accuracy = sum / 10,
+    note = ("ten seeds: mean %.4f (%s)"):format(sum / 10, table.concat(all, " ")) })
+end
+
+local usual = { "train_step", "infer_b32", "infer_b1", "augment", "start", "course" }
+for _, name in ipairs(#options > 0 and options or usual) do
+  if not bench[name] then error("there is no bench named " .. name, 0) end
+  bench[name]()
 end

@@ -97,6 +97,20 @@ local function share_line(label, s, level, meaning)
       meaning)
 end
 
+-- What answers are worth; a kind of answer that was never given is worth nothing known.
+local function worth_line(at)
+  local positive, negative = percent(at.ppv), percent(at.npv)
+  if not at.npv then
+    return ("  A positive answer is right in %s (PPV); there are no negative ones.")
+      :format(positive)
+  elseif not at.ppv then
+    return ("  A negative answer is right in %s (NPV); there are no positive ones.")
+      :format(negative)
+  end
+  return ("  A positive answer is right in %s (PPV), a negative one in %s (NPV).")
+    :format(positive, negative)
+end
+
 local function prevalence_lines(r, at)
   if not at.found then return {} end
   local function per_thousand(x) return math.floor(1000 * x + 0.5) end
@@ -104,8 +118,7 @@ local function prevalence_lines(r, at)
     ("Prevalence %s: of 1000, %d are %s; %d found, %d missed, %d false alarms."):format(
       percent(at.prevalence), per_thousand(at.prevalence), r.positive, per_thousand(at.found),
       per_thousand(at.missed), per_thousand(at.false_alarms)),
-    ("  A positive answer is right in %s (PPV), a negative one in %s (NPV).")
-      :format(percent(at.ppv), percent(at.npv)),
+    worth_line(at),
   }
 end
 

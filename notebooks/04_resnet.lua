@@ -124,9 +124,10 @@ plot.figure{ plot.lines(panels[1]), plot.lines(panels[2]), columns = 2, width = 
 --   not learn slowly. It does not learn.
 -- - **Plain, with batch norm.** Batch norm brings the signal back to size 1 in every layer, and the
 --   vanishing is cured. But on the way back the gradient now *grows*, by something like a sixth a
---   layer: at the first layer it is a hundred times what it is at the last. One learning rate
---   cannot suit both.
--- - **Residual.** Nearly level: thirty layers differ less than tenfold, and mostly the first few.
+--   layer: at the first layer it is tens of times to a hundred times what it is at the last. One
+--   learning rate cannot suit both.
+-- - **Residual.** Nearly level: over thirty layers it changes about tenfold, and mostly in the
+--   first few.
 --
 -- A per-layer factor near 1 looks harmless. Depth raises it to a power:
 

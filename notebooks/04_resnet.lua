@@ -123,11 +123,14 @@ plot.figure{ plot.lines(panels[1]), plot.lines(panels[2]), columns = 2, width = 
 --   the picture nothing comes back, and the product is equally hopeless everywhere. Such a net does
 --   not learn slowly. It does not learn.
 -- - **Plain, with batch norm.** Batch norm brings the signal back to size 1 in every layer, and the
---   vanishing is cured. But on the way back the gradient now *grows*, by something like a sixth a
---   layer: at the first layer it is tens of times to a hundred times what it is at the last. One
---   learning rate cannot suit both.
--- - **Residual.** Nearly level: over thirty layers it changes about tenfold, and mostly in the
---   first few.
+--   vanishing is cured. But on the way back the gradient now *grows*, by up to a sixth a layer: at
+--   the first layer it is ten or a hundred times what it is at the last. One learning rate cannot
+--   suit both.
+-- - **Residual.** Nearly level: over thirty layers it changes less than tenfold or so, and mostly
+--   in the first few.
+--
+-- How steep the middle curve is depends on the pictures; on the real cells it is flatter. The
+-- training below is the real test.
 --
 -- A per-layer factor near 1 looks harmless. Depth raises it to a power:
 

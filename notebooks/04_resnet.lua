@@ -11,7 +11,7 @@
 -- cost, and which of its habits are quirks.
 --
 -- At the end there are five figures (`out/04_*.png`): gradients layer by layer, four training
--- curves, a module, the whole net, and what one unit of it sees. Time: about twenty seconds of
+-- curves, a module, the whole net, and what one unit of it sees. Time: about ten seconds of
 -- computing, most of it for the training curves.
 --
 -- A teaching tool, not a medical device.

@@ -11,7 +11,7 @@
 --
 -- At the end there are a report (`out/report.txt`) and six figures (`out/06_*.png`): confusion
 -- matrix, intervals, ROC curve, the probabilities by class, the worst mistakes, and the course's
--- four curves once more. Time: two seconds, or fifteen when a net has to be trained first.
+-- four curves once more. Time: a second, or five when a net has to be trained first.
 --
 -- A teaching tool, not a medical device.
 

@@ -248,8 +248,8 @@ sketch.figure(12.5, 11.5, 900):save("out/04_modules.png"):show()
 --   to 256 has 589,824, eight times as many.
 -- - **Pre-activation.** Normalisation and ReLU stand *before* each convolution, and after the sum
 --   comes nothing. In the design of 2015 a ReLU sits on the shortcut after every sum: the bare 1 of
---   the product above is cut off wherever it says 0. Here the blue line runs free from the first
---   module to the last.
+--   the product above is cut off wherever it says 0. Here the blue line runs free through all
+--   modules of a stage.
 -- - **When the shape changes,** at the first module of a stage, there is nothing to add: 64
 --   channels and 128 do not match. There the shortcut is a 1x1 convolution of its own, with the
 --   module's stride. It reads the activated input, not the raw one.

@@ -129,6 +129,8 @@ function image.is_picture(x) return core.is_picture(x) end
 
 -- ---- methods (those without options are the core's)
 
+image.saved_at = setmetatable({}, { __mode = "k" }) -- picture -> path, for whoever names it later
+
 --- Writes a PNG file: beside, synced, renamed; raises when it cannot.
 ---@param path string ends in .png
 ---@return giemsa.picture self
@@ -138,6 +140,7 @@ function picture:save(path)
   end
   local ok, why = core.image_write(self, path)
   if not ok then error("picture:save: " .. why, 2) end
+  image.saved_at[self] = path
   return self
 end
 

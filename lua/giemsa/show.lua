@@ -147,7 +147,8 @@ local shown = 0
 
 -- A file to name when there is no terminal to draw on.
 local function path_of(thing)
-  if is_figure(thing) and thing.path then return thing.path end
+  local saved = is_figure(thing) and thing.path or require("giemsa.image").saved_at[thing]
+  if saved then return saved end
   shown = shown + 1
   local path = ("out/picture-%d.png"):format(shown)
   local ok, message = core.write_file(path, thing:png())

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -33,6 +34,13 @@ __attribute__((format(printf, 2, 3))) static int fail(lua_State *L, const char *
     return 2;
 }
 
+static bool is_no_archive(int code) {
+#ifdef ZIP_ER_TRUNCATED_ZIP // libzip 1.11 tells half an archive from none
+    if (code == ZIP_ER_TRUNCATED_ZIP) return true;
+#endif
+    return code == ZIP_ER_NOZIP;
+}
+
 // zip.open(path): the archive, or nil and why.
 static int zip_module_open(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
@@ -44,7 +52,7 @@ static int zip_module_open(lua_State *L) {
     if (*z) return 1;
     zip_error_t error;
     zip_error_init_with_code(&error, code);
-    int results = code == ZIP_ER_NOZIP    ? fail(L, "%s: not a zip archive, or only the beginning of one", path)
+    int results = is_no_archive(code)      ? fail(L, "%s: not a zip archive, or only the beginning of one", path)
                   : code == ZIP_ER_NOENT ? fail(L, "cannot read %s: %s", path, strerror(ENOENT))
                                          : fail(L, "cannot read %s: %s", path, zip_error_strerror(&error));
     zip_error_fini(&error);

@@ -128,13 +128,16 @@ local polish = {
     end
     return table.concat(lines)
   end,
+  -- From cairo 1.18 on the date is packed away, out of our reach.
   pdf = function(bytes) return (bytes:gsub("(/CreationDate %(D:)%d+", "%120000101000000")) end,
 }
 
--- gnuplot writes the line it did not understand, a caret, and the reason after "line N:".
+-- gnuplot writes the line it did not understand, a caret, and the reason after "line N:"; before that perhaps warnings.
 local function complaint(errors)
-  local why = errors:match("line %d+: ([^\n]+)") or errors:match("([^\n]+)%s*$")
-    or "it said nothing"
+  local why = errors:match("([^\n]+)%s*$") or "it said nothing"
+  for reason in errors:gmatch("line %d+: ([^\n]+)") do
+    if not reason:find("^warning") then why = reason break end
+  end
   return "plot: gnuplot failed: " .. why
 end
 

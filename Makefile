@@ -84,6 +84,7 @@ $(BUILD)/obj/%.o: core/%.c $(BUILD)/flags
 $(BUILD)/flags: STAMP = $(CC) $(CORE_CFLAGS) $(foreach v,$(sort $(filter FLAGS_%,$(.VARIABLES))),$(v)=$($(v)))
 $(BUILD)/files: STAMP = $(CORE)
 $(BUILD)/flags $(BUILD)/files: FORCE
+	@$(if $(LUA_CFLAGS),,echo 'giemsa: no headers of $(LUA) here; .ci/deps installs what is needed' >&2; exit 1)
 	@mkdir -p $(@D); echo '$(STAMP)' | cmp -s - $@ || echo '$(STAMP)' > $@
 -include $(wildcard $(BUILD)/*/*.d)
 

@@ -40,6 +40,7 @@ local function norm_inference(relu)
   return function(x, gamma, beta) return ops.batch_norm(x, gamma, beta, mean, variance,
     { relu = relu }) end
 end
+local FIRST = core.normal({ 2, 5, 6, 2 }, 0, 1, 99, 0, 0, 0) -- a net's input: nobody asks for its gradient
 local function conv(options) return function(x, w, b) return ops.conv2d(x, w, b, options) end end
 local function transposed(options) return function(x, w, b) return ops.conv2d_transpose(x, w, b,
   options) end end
@@ -224,6 +225,14 @@ local rows = {
   { "dice",
     function(z) return loss.dice(mask, z, FROM_LOGITS) end, { N(4, 3) },
     function(z) return loss.dice(mask, z, { smooth = 0.1 }) end, { P(4, 3) },
+  },
+  { "norm_conv2d",
+    function(gamma, beta, w, b)
+      return ops.norm_conv2d(FIRST, { gamma, beta, nil, nil }, w, b, { training = true, padding = "same" })
+    end, { P(2), N(2), N(3, 3, 2, 3), N(3) },
+    function(gamma, beta, w)
+      return ops.norm_conv2d(FIRST, { gamma, beta, nil, nil }, w, nil, { training = true, strides = 2 })
+    end, { P(2), N(2), N(3, 2, 2, 3) },
   },
 }
 

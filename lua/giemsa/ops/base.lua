@@ -52,15 +52,15 @@ function base.check(who, given, spec)
 end
 
 --- A number for both directions, or {rows, columns}; `otherwise` when absent. Called by the op
---- itself.
-function base.pair(who, key, value, otherwise, otherwise2)
+--- itself, or by a function so many levels below it.
+function base.pair(who, key, value, otherwise, otherwise2, below)
   if value == nil then return otherwise, otherwise2 or otherwise end
   local a, b = value, value
   if type(value) == "table" then a, b = value[1], value[2] end
   a, b = math.tointeger(a), math.tointeger(b)
   if not (a and b and a >= 1 and b >= 1) then
     error(who .. ": " .. key
-      .. " must be a whole number from 1 up, or two of them {rows, columns}", 3)
+      .. " must be a whole number from 1 up, or two of them {rows, columns}", 3 + (below or 0))
   end
   return a, b
 end

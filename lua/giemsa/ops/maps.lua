@@ -24,21 +24,23 @@ end
 
 -- top, bottom, left, right for a picture of height x width; h and w are the extents of the window
 -- (of a dilated kernel as a whole).
-local function padding_of(who, padding, height, width, h, w, sh, sw)
+local function padding_of(who, padding, height, width, h, w, sh, sw, below)
   if padding == "valid" or padding == nil then return 0, 0, 0, 0 end
   if padding == "same" then
     local top, bottom = same(height, h, sh)
     return top, bottom, same(width, w, sw)
   end
   if type(padding) == "table" and #padding == 4 then return table.unpack(padding) end
-  options.one_of(who, "padding", padding, { "same", "valid", "{top, bottom, left, right}" }, 4)
+  options.one_of(who, "padding", padding, { "same", "valid", "{top, bottom, left, right}" },
+    4 + (below or 0))
 end
 
 -- The four dimensions of a picture (or kernel).
-local function dims_of(who, x, name)
+local function dims_of(who, x, name, below)
   if core.is_tensor(x) and x.ndim == 4 then return core.dims(x) end
   local got = core.is_tensor(x) and "shape (" .. table.concat(x.shape, ", ") .. ")" or type(x)
-  error(who .. ": " .. (name or "x") .. " must be (batch, height, width, channels), got " .. got, 3)
+  error(who .. ": " .. (name or "x") .. " must be (batch, height, width, channels), got " .. got,
+    3 + (below or 0))
 end
 
 -- ---- convolution --------------------------------------------------------------------------------
@@ -53,12 +55,12 @@ local conv_options = base.options {
 
 -- Kernel sides, then what the core wants: strides, padding, dilation.
 local function geometry(who, x, w, opts)
-  local sh, sw = pair(who, "strides", opts.strides, 1)
-  local dh, dw = pair(who, "dilation", opts.dilation, 1)
-  local _, height, width = dims_of(who, x)
-  local kh, kw = dims_of(who, w, "w")
+  local sh, sw = pair(who, "strides", opts.strides, 1, 1, 1)
+  local dh, dw = pair(who, "dilation", opts.dilation, 1, 1, 1)
+  local _, height, width = dims_of(who, x, "x", 1)
+  local kh, kw = dims_of(who, w, "w", 1)
   local top, bottom, left, right =
-    padding_of(who, opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw)
+    padding_of(who, opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw, 1)
   return kh, kw, sh, sw, top, bottom, left, right, dh, dw
 end
 

@@ -91,7 +91,8 @@ t.test("no file holds a path of one machine, or is a binary", function()
       local found = text:match("[^%w.~}]/" .. folder .. "/[%w_.]+")
       if found then problems[#problems + 1] = path .. ": " .. found end
     end
-    if text:find("\0", 1, true) then problems[#problems + 1] = path .. ": a binary file" end
+    local is_figure = path:find("^notebooks/.+%.png$") and #text < 1000000 -- of the README
+    if text:find("\0", 1, true) and not is_figure then problems[#problems + 1] = path .. ": a binary file" end
   end
   report(problems)
 end)

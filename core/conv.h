@@ -1,8 +1,14 @@
 // 2-d convolution (cross-correlation, as every deep-learning library means it), NHWC:
 //   y[b][i][j][o] = bias[o] + sum_uvc x[b][i*stride_h + u*dilation_h - pad_top][j*stride_w + v*dilation_w - pad_left][c] * w[u][v][c][o]
 // with zeros outside the picture.
+//
+// Both passes take their pictures through the maps of panel.h: what is convolved may be relu(batch norm(x)), and the gradient
+// that comes in may be that of a batch normalisation, and neither is ever written to memory.
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
+
+#include "norm.h"
 
 enum { CONV_KERNEL_MAX = 64 }; // largest kernel side
 
@@ -13,11 +19,40 @@ struct conv {
     int stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
 };
 
-// Memory the three need: `conv_workspace` floats that the caller passes as `work` (packed weights or partial sums), and
-// `conv_scratch` floats of threads_reserve for every thread.
-size_t conv_workspace(const struct conv *c);
-size_t conv_scratch(const struct conv *c);
+// y = conv(x) + bias + add, or the larger of that and 0
+struct conv_forward {
+    struct conv shape;
+    float *y;
+    const float *x;
+    const struct norm_coefficients *norm; // NULL: x as it is; else x is normalised (and rectified) first
+    const float *w;
+    const float *bias, *add; // (out) and as y; NULL: none
+    bool relu;
+    double *mean, *variance; // (out) each, of y over all its pixels (population); NULL: not wanted
+};
 
-void conv_forward(float *y, const float *x, const float *w, const float *bias, const struct conv *c, float *work);
-void conv_data_gradient(float *dx, const float *dy, const float *w, const struct conv *c, float *work);
-void conv_weight_gradient(float *dw, const float *x, const float *dy, const struct conv *c, float *work);
+// dx and dw from dy. With `norm`, dx is the gradient of the normalised x. With sum_g and sum_gx it is 0 where norm's relu cut
+// off, and sum_g = sum dx, sum_gx = sum dx * (x - mean) are what the gradient of the batch normalisation needs.
+struct conv_backward {
+    struct conv shape;
+    const float *dy; // with dy_norm: dy is a * (this) + b * (dy_x - mean) + c + dy_add
+    const struct norm_coefficients *dy_norm;
+    const float *dy_x, *dy_add; // as dy; dy_add may be NULL
+    float *dy_dense;            // dy as it then is, for others; NULL: not wanted
+    const float *x;
+    const struct norm_coefficients *norm;
+    const float *w;
+    float *dx;           // NULL: not wanted
+    const float *before; // as x: added to dx before relu cuts; NULL: none
+    double *sum_g, *sum_gx; // (in); NULL: not wanted
+    float *dw; // NULL: not wanted
+};
+
+// Floats that the caller passes as `work`, and floats of threads_reserve for every thread.
+size_t conv_forward_work(const struct conv_forward *f);
+size_t conv_backward_work(const struct conv_backward *b);
+size_t conv_forward_scratch(const struct conv_forward *f);
+size_t conv_backward_scratch(const struct conv_backward *b);
+
+void conv_forward(const struct conv_forward *f, float *work);
+void conv_backward(const struct conv_backward *b, float *work);

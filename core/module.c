@@ -8,7 +8,7 @@ void open_image(lua_State *L);
 
 static const luaL_Reg *const lists[] = {
     tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
-    sys_functions, conv_functions,
+    sys_functions, conv_functions, norm_functions,
     file_functions,
     process_functions,
     dtype_functions,

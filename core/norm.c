@@ -13,6 +13,26 @@ enum { WIDE = 4 * VL };                   // columns that one pass down the rows
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
+// ---- as rows of a tensor
+
+void norm_moments_to_rows(float *rows, const double *mean, const double *variance, int channels) {
+    for (int c = 0; c < channels; c++) {
+        rows[c] = (float)mean[c];
+        rows[channels + c] = (float)(mean[c] - rows[c]);
+        rows[2 * channels + c] = (float)variance[c];
+    }
+}
+
+struct norm_coefficients norm_from_rows(const float *rows, int channels, bool relu) {
+    return (struct norm_coefficients){
+        .mean = rows, .scale = rows + channels, .offset = rows + 2 * channels, .relu = relu};
+}
+
+struct norm_coefficients norm_map_from_rows(const float *rows, int channels) {
+    return (struct norm_coefficients){.mean = rows, .a = rows + channels,
+                                      .b = rows + 2 * channels, .c = rows + 3 * channels};
+}
+
 struct layout {
     size_t rows, piece_rows;
     int channels, join, pieces;
@@ -242,8 +262,7 @@ struct apply_job {
     struct expanded e;
 };
 
-// One rule for forward and for the mask in backward: both must see the same bits.
-INLINE vec normalised(vec d, vec scale, vec offset) { return d * scale + offset; }
+// As norm_value.
 INLINE float normalised1(float d, float scale, float offset) { return d * scale + offset; }
 
 INLINE void forward_down(const struct block *b, const struct norm_coefficients *k, int j,
@@ -253,7 +272,7 @@ INLINE void forward_down(const struct block *b, const struct norm_coefficients *
     float *y = b->out + j;
     for (size_t r = 0; r < b->rows; r++, x += b->step, y += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
-            vec v = normalised(load(x + i * VL) - a.mean[i], a.scale[i], a.offset[i]);
+            vec v = norm_value(load(x + i * VL) - a.mean[i], a.scale[i], a.offset[i]);
             store(y + i * VL, relu ? select(v < 0, (vec){0}, v) : v); // NaN stays NaN
         }
     }
@@ -306,7 +325,7 @@ INLINE void gradient_down(float *s0, float *s1, const struct block *b,
     for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec d = load(x + i * VL) - a.mean[i], g = load(dy + i * VL);
-            if (relu) g = select(normalised(d, a.scale[i], a.offset[i]) > 0, g, (vec){0});
+            if (relu) g = select(norm_value(d, a.scale[i], a.offset[i]) > 0, g, (vec){0});
             sum[i] += g;
             product[i] += g * d;
         }
@@ -380,7 +399,7 @@ INLINE void backward_down(const struct block *b, const struct norm_coefficients 
     for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step, dx += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec d = load(x + i * VL) - f.mean[i], g = load(dy + i * VL);
-            if (relu) g = select(normalised(d, f.scale[i], f.offset[i]) > 0, g, (vec){0});
+            if (relu) g = select(norm_value(d, f.scale[i], f.offset[i]) > 0, g, (vec){0});
             store(dx + i * VL, ka[i] * g + (kb[i] * d + kc[i]));
         }
     }

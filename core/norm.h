@@ -16,6 +16,14 @@ struct norm_coefficients { // (channels) each
     bool relu;
 };
 
+// As rows of a tensor: what a batch tells, what normalises, and what maps a gradient back.
+enum { NORM_MOMENTS_ROWS = 3 }; // mean (high, low), variance
+enum { NORM_ROWS = 5 };         // mean, scale, offset, low part of the mean, 1 / sqrt(variance + epsilon)
+enum { NORM_MAP_ROWS = 4 };     // mean, a, b, c
+void norm_moments_to_rows(float *rows, const double *mean, const double *variance, int channels);
+struct norm_coefficients norm_from_rows(const float *rows, int channels, bool relu);
+struct norm_coefficients norm_map_from_rows(const float *rows, int channels);
+
 // Doubles of scratch for norm_moments and norm_sums.
 size_t norm_scratch(size_t rows, int channels);
 

@@ -40,17 +40,6 @@ static struct range windows_over(int i, int pool, int stride, int outputs) {
 
 // Inputs may be loaded whole past the channels (memory has slack); an output only as far as its
 // channels go, since what follows may be another thread's.
-INLINE vec load_part(const float *p, int lanes) {
-    if (lanes >= VL) return load(p);
-    vec v = {0};
-    memcpy(&v, p, sizeof(float) * (size_t)lanes);
-    return v;
-}
-
-INLINE void store_part(float *p, vec v, int lanes) {
-    if (lanes >= VL) store(p, v);
-    else memcpy(p, &v, sizeof(float) * (size_t)lanes);
-}
 
 // ---- taps in memory
 

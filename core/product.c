@@ -49,22 +49,62 @@ void product_pack(const struct packing *p, int block) {
 
 // ---- product
 
-INLINE void store_part(float *out, vec v, int count) {
-    if (count >= VL) store(out, v);
-    else if (count > 0) memcpy(out, &v, (size_t)count * sizeof(float));
+enum { CHUNK = 64 }; // pixels that go through all channels together, so that they stay in the first-level cache
+
+struct chunk {
+    int pixels;
+    ptrdiff_t a[CHUNK], y[CHUNK]; // where each pixel stands
+};
+
+// Pixels are counted through the rows, so that narrow pictures fill whole tiles too.
+static void find_pixels(struct chunk *c, const struct product *p, int first) {
+    c->pixels = min(CHUNK, p->height * p->width - first);
+    int i = first / p->width, j = first % p->width;
+    for (int m = 0; m < c->pixels; m++) {
+        c->a[m] = i * p->a_row + j * (ptrdiff_t)p->a_pixel;
+        c->y[m] = i * p->y_row + j * (ptrdiff_t)p->y_pixel;
+        if (++j == p->width) j = 0, i++;
+    }
 }
 
-// One tile: `rows` pixels from a on, `vectors` vectors of channels from the packed block b on; `left` channels remain.
-INLINE void product_tile(const struct product *p, const float *a, const float *b, const float *bias, float *y, int left, const int rows,
-                         const int vectors) {
+INLINE void add_part(float *sum, vec v, int count) {
+    if (count >= VL) store(sum, load(sum) + v);
+    else for (int i = 0; i < count; i++) sum[i] += v[i];
+}
+
+// Sums of a block of channels, while its tiles go by.
+struct sums { vec s1[VECTORS], s2[VECTORS]; };
+
+// The end of VL sums of one pixel; `n`: their first channel, `at`: the pixel in y.
+INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, vec *s2, const enum product_end end) {
+    if (p->add) v += load(p->add + at + n);
+    if (end == PRODUCT_RELU) v = select(v < 0, (vec){0}, v); // NaN stays NaN
+    if (end == PRODUCT_MOMENTS) {
+        vec d = v - load(p->shift + n);
+        *s1 += d;
+        *s2 += d * d;
+    }
+    if (end == PRODUCT_GRADIENT) {
+        const struct norm_coefficients *k = p->norm;
+        vec d = load(p->x + at + n) - load(k->mean + n);
+        if (k->relu) v = select(norm_value(d, load(k->scale + n), load(k->offset + n)) > 0, v, (vec){0});
+        *s1 += v;
+        *s2 += v * d;
+    }
+    return v;
+}
+
+// One tile: `rows` pixels from number `first` on, `vectors` vectors of channels from channel n on, whose packed block is b.
+INLINE void product_tile(const struct product *p, const struct chunk *c, int first, const float *b, int n, struct sums *s,
+                         const int rows, const int vectors, const enum product_end end) {
     vec sum[8][4];
     UNROLL for (int v = 0; v < vectors; v++) {
-        vec start = bias ? load(bias + v * VL) : (vec){0};
+        vec start = p->bias ? load(p->bias + n + v * VL) : (vec){0};
         UNROLL for (int m = 0; m < rows; m++) sum[m][v] = start;
     }
     for (int r = 0; r < p->runs; r++) {
         const float *row[8];
-        UNROLL for (int m = 0; m < rows; m++) row[m] = a + p->offset[r] + m * (ptrdiff_t)p->a_pixel;
+        UNROLL for (int m = 0; m < rows; m++) row[m] = p->a + p->offset[r] + c->a[first + m];
         for (int k = 0; k < p->length; k++, b += vectors * VL) {
             vec w[4];
             UNROLL for (int v = 0; v < vectors; v++) {
@@ -72,46 +112,60 @@ INLINE void product_tile(const struct product *p, const float *a, const float *b
                 PIN(w[v]);
             }
             UNROLL for (int m = 0; m < rows; m++) {
-                vec s = splat(row[m][k]);
-                UNROLL for (int v = 0; v < vectors; v++) sum[m][v] += s * w[v];
+                vec a = splat(row[m][k]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[m][v] += a * w[v];
             }
         }
     }
-    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++)
-        store_part(y + m * (ptrdiff_t)p->y_pixel + v * VL, sum[m][v], left - v * VL);
+    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
+        ptrdiff_t at = c->y[first + m];
+        vec y = finish(p, sum[m][v], n + v * VL, at, &s->s1[v], &s->s2[v], end);
+        store_part(p->y + at + n + v * VL, y, p->channels - n - v * VL);
+    }
 }
 
-// All pixels of a row against one block of channels: whole tiles, then ever smaller ones.
-INLINE void product_row(const struct product *p, const float *a, const float *b, const float *bias, float *y, int left, const int vectors) {
-    int j = 0;
+// All pixels of a chunk against one block of channels: whole tiles, then ever smaller ones.
+INLINE void product_block(const struct product *p, const struct chunk *c, const float *b, int n, const int vectors, const enum product_end end) {
+    struct sums s = {0};
+    int m = 0;
 #define TILES(rows) \
-    for (; j + (rows) <= p->width; j += (rows)) \
-        product_tile(p, a + j * (ptrdiff_t)p->a_pixel, b, bias, y + j * (ptrdiff_t)p->y_pixel, left, rows, vectors)
+    for (; m + (rows) <= c->pixels; m += (rows)) product_tile(p, c, m, b, n, &s, rows, vectors, end)
     TILES(ROWS);
     if (ROWS > 4) TILES(4);
     TILES(2);
     TILES(1);
 #undef TILES
+    if (end != PRODUCT_MOMENTS && end != PRODUCT_GRADIENT) return;
+    UNROLL for (int v = 0; v < vectors; v++) {
+        add_part(p->s1 + n + v * VL, s.s1[v], p->channels - n - v * VL);
+        add_part(p->s2 + n + v * VL, s.s2[v], p->channels - n - v * VL);
+    }
 }
 
-static __attribute__((noinline)) void product_wide(const struct product *p, const float *a, const float *b, const float *bias, float *y, int left) {
-    product_row(p, a, b, bias, y, left, VECTORS);
-}
-static __attribute__((noinline)) void product_narrow(const struct product *p, const float *a, const float *b, const float *bias, float *y, int left) {
-    product_row(p, a, b, bias, y, left, 1);
-}
+// One function for each end and block width, so that its tiles stay in registers.
+typedef void block_kernel(const struct product *p, const struct chunk *c, const float *b, int n);
+#define KERNEL(name, end) \
+    static __attribute__((noinline)) void wide_##name(const struct product *p, const struct chunk *c, const float *b, int n) { \
+        product_block(p, c, b, n, VECTORS, end); \
+    } \
+    static __attribute__((noinline)) void narrow_##name(const struct product *p, const struct chunk *c, const float *b, int n) { \
+        product_block(p, c, b, n, 1, end); \
+    }
+KERNEL(store, PRODUCT_STORE)
+KERNEL(relu, PRODUCT_RELU)
+KERNEL(moments, PRODUCT_MOMENTS)
+KERNEL(gradient, PRODUCT_GRADIENT)
+#undef KERNEL
+static block_kernel *const wide[] = {wide_store, wide_relu, wide_moments, wide_gradient};
+static block_kernel *const narrow[] = {narrow_store, narrow_relu, narrow_moments, narrow_gradient};
 
 void product(const struct product *p) {
-    size_t rows = (size_t)p->runs * (size_t)p->length;
-    for (int n = 0; n < p->channels; n += BLOCK) {
-        const float *b = p->b + (size_t)n * rows, *bias = p->bias ? p->bias + n : NULL;
-        int left = p->channels - n;
-        for (int i = 0; i < p->height; i++) {
-            const float *a = p->a + i * p->a_row;
-            float *y = p->y + i * p->y_row + n;
-            if (left > VL) product_wide(p, a, b, bias, y, left);
-            else product_narrow(p, a, b, bias, y, left);
-        }
+    const size_t rows = (size_t)p->runs * (size_t)p->length;
+    struct chunk c;
+    for (int first = 0; first < p->height * p->width; first += CHUNK) {
+        find_pixels(&c, p, first);
+        for (int n = 0; n < p->channels; n += BLOCK)
+            (block_width(p->channels, n / BLOCK) == VL ? narrow : wide)[p->end](p, &c, p->b + (size_t)n * rows, n);
     }
 }
 

@@ -29,3 +29,18 @@ INLINE float sum_lanes(vec v) { // in lane order: the same on every build with t
     for (int i = 0; i < VL; i++) s += v[i];
     return s;
 }
+
+// The first `count` of a vector's lanes, or all when there are more: the last channels of a row. The rest reads as 0.
+INLINE vec load_part(const float *p, int count) {
+    if (count >= VL) return load(p);
+    vec v = {0};
+    if (count > 0) __builtin_memcpy(&v, p, (unsigned)count * sizeof(float));
+    return v;
+}
+INLINE void store_part(float *p, vec v, int count) {
+    if (count >= VL) store(p, v);
+    else if (count > 0) __builtin_memcpy(p, &v, (unsigned)count * sizeof(float));
+}
+
+// Batch normalisation of d = x - mean. One rule for forward and for the mask in backward: both must see the same bits.
+INLINE vec norm_value(vec d, vec scale, vec offset) { return d * scale + offset; }

@@ -10,6 +10,7 @@
 -- (the chain rule; each closure adds one term).
 -- Gradients are never written in place once handed on: tensors may share them safely.
 local core = require "giemsa.core"
+local mapped = require "giemsa.grad.mapped"
 local options = require "giemsa.options"
 
 local grad = {}
@@ -72,10 +73,19 @@ function grad.op(y, inputs, backward, name)
   return y
 end
 
+-- The sum of two gradients of one tensor; either may be a mapped one, which takes a dense one along.
+local function sum(before, g)
+  if mapped.is(before) and mapped.is(g) then g = g:dense() end
+  if mapped.is(g) then before, g = g, before end
+  if not mapped.is(before) then return core.add(before, g) end
+  before:plus(rawequal(g, current_gradient) and view(g, g.shape) or g)
+  return before
+end
+
 --- Adds gradient g to what t has so far; takes g over when that was nothing. Does nothing when t
 --- is not tracked.
 ---@param t tensor|table|false a tensor or a target; its shape must be that of g
----@param g tensor
+---@param g tensor|giemsa.MappedGradient
 function grad.accumulate(t, g)
   local to = t
   if type(t) == "userdata" then to = t.node or t.requires_grad and t end
@@ -85,9 +95,10 @@ function grad.accumulate(t, g)
     local got, want = shape_text(given), shape_text(shape)
     error(("a gradient has shape %s, its tensor has shape %s"):format(got, want), 2)
   end
+  if type(to) == "userdata" and mapped.is(g) then g = g:dense() end -- a leaf shows plain numbers
   local before = to.grad
   if before then
-    to.grad = core.add(before, g)
+    to.grad = sum(before, g)
   elseif rawequal(g, current_gradient) then
     to.grad = view(g, given) -- shares the storage, so that each holder can let go by itself
   else
@@ -120,13 +131,18 @@ end
 local function visit(node, is_root, free)
   local dy = node.grad
   node.grad = nil
+  local y = value_of[node]
+  local keep = is_root or y and y.requires_grad
+  if mapped.is(dy) and (not node.takes_mapped or y and (keep or not free)) then
+    local was = dy
+    dy = was:dense()
+    was:release()
+  end
   if dy then
     current_gradient = dy
     node.backward(dy)
     current_gradient = nil
   end
-  local y = value_of[node]
-  local keep = is_root or y and y.requires_grad
   if y and (keep or not free) then y.grad = dy end
   if not free then return end
   node.backward, node.inputs = nil, nil

@@ -11,6 +11,7 @@ local ops = {}
 for _, part in ipairs { "giemsa.ops.arithmetic", "giemsa.ops.maps", "giemsa.ops.layers" } do
   for name, f in pairs(require(part)) do ops[name] = f end
 end
+ops.batch_norm = require("giemsa.ops.norm").batch_norm
 
 local takes_a_list = { concat = true, l2 = true }
 for name, f in pairs(ops) do

@@ -1,34 +1,147 @@
---- Two rows in one op: saves a pass over memory, changes no value but by rounding. A rule looks at
--- a row and at the only row that reads it, and gives the forward of both, or nil. GIEMSA_FUSE=0
--- runs the plain composition.
+--- Rows of a net put together into fewer passes over memory; no value changes but by rounding.
+--- GIEMSA_FUSE=0 runs the plain composition. What is put together:
+--
+--   BatchNormalization (+ ReLU), read by convolutions only    the convolutions do it while they read
+--   the same, read by a max pool                              the pool does it, on what it chose
+--   Conv2D, then Add                                          the convolution adds
+--   Conv2D, read by a BatchNormalization                      the convolution sums the moments
+--   BatchNormalization of the input, then Conv2D              no gradient of what stands between
+--   ZeroPadding2D, then MaxPooling2D                          the pool knows the zeros
+--
+-- A rule looks at a row and who reads it, and gives { last = row that the result stands for,
+-- forward = function(row, x, training, model, values) }, perhaps with more: `reads`, rows whose
+-- values it reads besides its inputs; `lends`, when its value only stands for its input.
+local norm = require "giemsa.ops.norm"
 local ops = require "giemsa.ops"
 
 local fuse = { wanted = os.getenv("GIEMSA_FUSE") ~= "0" }
 
-local rules = {}
+-- ---- looking around -----------------------------------------------------------------------------
 
--- BatchNormalization, then ReLU.
-function rules.norm_relu(row, reader)
-  if row.class ~= "BatchNormalization" then return end
-  if not (reader.class == "ReLU" or reader.class == "Activation"
-    and reader.config.activation == "relu") then
-    return
+---@class giemsa.nn.Surroundings
+---@field rows table[]
+---@field readers table<integer, integer[]>
+---@field kept table<integer, boolean> rows whose own value is wanted
+
+-- The only row that reads row `index`, when nobody else wants its value.
+local function only_reader(around, index)
+  local readers = around.readers[index]
+  if around.kept[index] or #readers ~= 1 then return nil end
+  return around.rows[readers[1]]
+end
+
+local function is_relu(row)
+  return row.class == "ReLU" or row.class == "Activation" and row.config.activation == "relu"
+end
+
+local function is_plain_conv(row)
+  local activation = row.config.activation
+  return row.class == "Conv2D" and (row.config.groups or 1) == 1
+    and (activation == nil or activation == "linear")
+end
+
+-- The batch normalisation's last row (itself or its relu), and whether there is a relu.
+local function end_of_norm(row, around)
+  local reader = only_reader(around, row.index)
+  if reader and is_relu(reader) then return reader, true end
+  return row, false
+end
+
+local function all_readers(around, index, test)
+  if around.kept[index] or #around.readers[index] == 0 then return false end
+  for _, reader in ipairs(around.readers[index]) do
+    if not test(around.rows[reader]) then return false end
   end
-  local w, options = row.weights, {}
+  return true
+end
+
+-- ---- rules, the first that fits -----------------------------------------------------------------
+
+-- Options of the op for training and not, with `relu` as found.
+local function norm_options(row, relu)
+  local options = {}
   for training, given in pairs(row.options) do
-    options[training] = { relu = true }
+    options[training] = { relu = relu }
     for key, value in pairs(given) do options[training][key] = value end
   end
-  return function(_, x, training)
-    training = training and row.config.trainable ~= false
-    return ops.batch_norm(x, w.gamma, w.beta, w.moving_mean, w.moving_variance, options[training])
+  return options
+end
+
+local function trains(row, training) return training and row.config.trainable ~= false end
+
+-- BatchNormalization of the net's input, then Conv2D.
+local function norm_of_input(row, around)
+  local reader = only_reader(around, row.index)
+  if around.rows[row.inputs[1]].class ~= "Input" then return end
+  if not (reader and is_plain_conv(reader)) then return end
+  local w, kernel, options = row.weights, reader.weights, {}
+  if not (w.gamma and w.beta) then return end
+  local weights = { w.gamma, w.beta, w.moving_mean, w.moving_variance }
+  for training, given in pairs(row.options) do
+    options[training] = { moments = training and around.wants_moments(reader.index) }
+    for key, value in pairs(given) do options[training][key] = value end
+    for key, value in pairs(reader.options) do options[training][key] = value end
   end
+  return { last = reader, forward = function(_, x, training, _, values)
+    local y, moments =
+      ops.norm_conv2d(x, weights, kernel.kernel, kernel.bias, options[trains(row, training)])
+    values.moments[reader.index] = moments
+    return y
+  end }
+end
+
+-- BatchNormalization (+ ReLU), read by convolutions only.
+local function norm_into_convs(row, around)
+  local last, relu = end_of_norm(row, around)
+  if not all_readers(around, last.index, is_plain_conv) then return end
+  local w, options, from = row.weights, norm_options(row, relu), row.inputs[1]
+  return { last = last, lends = true, forward = function(_, x, training, _, values)
+    return norm.normalised(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
+      options[trains(row, training)], values.moments[from])
+  end }
+end
+
+-- BatchNormalization, then ReLU.
+local function norm_relu(row, around)
+  local last, relu = end_of_norm(row, around)
+  if not relu then return end
+  local w, options = row.weights, norm_options(row, relu)
+  return { last = last, forward = function(_, x, training)
+    return ops.batch_norm(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
+      options[trains(row, training)])
+  end }
+end
+
+-- Conv2D whose result is only read by an Add of two, the other of which is there already.
+local function conv_add(row, around)
+  local reader = only_reader(around, row.index)
+  if not (reader and reader.class == "Add" and #reader.inputs == 2) then return end
+  local other = reader.inputs[1] == row.index and reader.inputs[2] or reader.inputs[1]
+  if other >= row.index then return end
+  return reader, other
+end
+
+-- Conv2D with what it can take along: a shortcut to add, moments for a batch normalisation.
+local function conv(row, around)
+  if not is_plain_conv(row) then return end
+  local add, other = conv_add(row, around)
+  local last = add or row
+  local moments = around.wants_moments(last.index)
+  if not (add or moments) then return end
+  local w = row.weights
+  return { last = last, reads = { other }, forward = function(_, x, training, _, values)
+    local options = { moments = moments and training and true or nil, add = values[other] }
+    for key, value in pairs(row.options) do options[key] = value end
+    local y, sums = ops.conv2d(x, w.kernel, w.bias, options)
+    values.moments[last.index] = sums
+    return y
+  end }
 end
 
 -- ZeroPadding2D, then MaxPooling2D without padding of its own: zeros that are never stored.
-function rules.pad_pool(row, reader)
-  if row.class ~= "ZeroPadding2D" or reader.class ~= "MaxPooling2D"
-    or reader.config.padding ~= "valid" then
+local function pad_pool(row, around)
+  local reader = only_reader(around, row.index)
+  if not (reader and reader.class == "MaxPooling2D" and reader.config.padding == "valid") then
     return
   end
   local rows, columns, window = row.config.padding[1], row.config.padding[2],
@@ -38,35 +151,31 @@ function rules.pad_pool(row, reader)
   end
   local given = { pool = window, strides = reader.config.strides,
     padding = { rows[1], rows[2], columns[1], columns[2] } }
-  return function(_, x) return ops.max_pool2d(x, given) end
+  return { last = reader, forward = function(_, x) return ops.max_pool2d(x, given) end }
 end
 
--- BatchNormalization of the net's input, then Conv2D: no gradient of what stands between.
-function rules.norm_conv(row, reader)
-  if row.class ~= "BatchNormalization" or reader.class ~= "Conv2D" then return end
-  local w, kernel, options = row.weights, reader.weights, {}
-  if not (w.gamma and w.beta) then return end
-  local norm = { w.gamma, w.beta, w.moving_mean, w.moving_variance }
-  for training, given in pairs(row.options) do
-    options[training] = {}
-    for key, value in pairs(given) do options[training][key] = value end
-    for key, value in pairs(reader.options) do options[training][key] = value end
-  end
-  return function(_, x, training)
-    training = training and row.config.trainable ~= false
-    return ops.norm_conv2d(x, norm, kernel.kernel, kernel.bias, options[training])
-  end
-end
+local rules = {
+  BatchNormalization = { norm_of_input, norm_into_convs, norm_relu },
+  Conv2D = { conv },
+  ZeroPadding2D = { pad_pool },
+}
 
---- The forward (row, x, training) -> y of both rows, when a rule knows them.
+--- What row and those behind it become together, when a rule knows them.
 ---@param row table
----@param reader table the only row that reads `row`
----@return function?
-function fuse.pair(row, reader)
+---@param around giemsa.nn.Surroundings
+---@return {last: table, forward: function, reads: integer[]?, lends: boolean?}?
+function fuse.rows(row, around)
   if not fuse.wanted then return end
-  for _, rule in pairs(rules) do
-    local forward = rule(row, reader)
-    if forward then return forward end
+  around.wants_moments = around.wants_moments or function(index)
+    for _, reader in ipairs(around.readers[index]) do
+      local class = around.rows[reader].class
+      if class == "BatchNormalization" and trains(around.rows[reader], true) then return true end
+    end
+    return false
+  end
+  for _, rule in ipairs(rules[row.class] or {}) do
+    local found = rule(row, around)
+    if found then return found end
   end
 end
 

@@ -35,15 +35,6 @@ function plan.final_activation(model)
   return with_logits[name] and name or nil
 end
 
--- One op for a row and the next, when nothing else reads the first.
-local function try_fuse(model, row, readers, kept)
-  local index = row.index
-  if kept[index] or #readers[index] ~= 1 or readers[index][1] ~= index + 1 then return end
-  local reader = model.rows[index + 1]
-  local forward = fuse.pair(row, reader)
-  return forward and reader, forward
-end
-
 -- Which rows are needed for the outputs, who reads each, and who reads it last.
 local function reading(model, last)
   local needed, readers = {}, {}
@@ -63,8 +54,9 @@ end
 
 -- May the storage of row i's value be given back by hand once its last reader ran? Not when it may
 -- be another's too.
-local function owns_value(model, i, readers)
+local function owns_value(model, i, readers, lends)
   local row = model.rows[i]
+  if lends[i] then return false end
   local function aliases(r)
     return classes[r.class].aliases or type(r.config.activation) == "function"
   end
@@ -77,13 +69,18 @@ end
 
 -- Fills in, for each step, whose values are used there for the last time.
 local function mark_last_use(model, steps, readers, kept)
-  local last_step = {}
+  local last_step, lends = {}, {} -- lends: row -> the row whose value its own stands for
   for number, step in ipairs(steps) do
-    for _, from in ipairs(step.row.inputs) do last_step[from] = number end
+    if step.lends then lends[step.to] = step.row.inputs[1] end
+    for _, from in ipairs(step.row.inputs) do
+      last_step[from] = number
+      if lends[from] then last_step[lends[from]] = number end
+    end
+    for _, from in ipairs(step.reads) do last_step[from] = number end
   end
   for from, number in pairs(last_step) do
     if not kept[from] then
-      local list = owns_value(model, from, readers) and "release" or "forget"
+      local list = owns_value(model, from, readers, lends) and "release" or "forget"
       table.insert(steps[number][list], from)
     end
   end
@@ -94,7 +91,7 @@ local function step_of(row)
   local activation, name = activation_of(row)
   return {
     row = row, to = row.index, from = not class.merges and row.inputs[1], forward = class.forward,
-    activation = activation, forget = {}, release = {},
+    activation = activation, forget = {}, release = {}, reads = {},
     spends = not class.aliases and name ~= "function", -- what the activation reads is nobody else's
   }
 end
@@ -115,16 +112,18 @@ local function make_plan(model, logits, keep)
   local wanted = { table.unpack(out) }
   table.move(keep, 1, #keep, #wanted + 1, wanted)
   local needed, readers = reading(model, wanted)
-  local steps, fused = {}, {}
+  local around = { rows = model.rows, readers = readers, kept = kept }
+  local steps, done = {}, {}
   for index, row in ipairs(model.rows) do
-    if needed[index] and row.class ~= "Input" and not fused[index] then
+    if needed[index] and row.class ~= "Input" and not done[index] then
       local step = step_of(row)
-      local reader, both = try_fuse(model, row, readers, kept)
-      if reader then
-        step.forward, step.to = both, reader.index
-        fused[reader.index] = true
-      end
       if index == skip_activation then step.activation = nil end
+      local fused = fuse.rows(row, around)
+      if fused then
+        step.forward, step.to = fused.forward, fused.last.index
+        step.reads, step.lends = fused.reads or step.reads, fused.lends
+        done[step.to] = true
+      end
       steps[#steps + 1] = step
     end
   end
@@ -160,12 +159,13 @@ end
 ---@param poll boolean? raise plan.INTERRUPTED between layers after Ctrl-C
 function plan.run(model, steps, values, training, poll)
   local recording = grad.enabled()
+  values.moments = {} -- of rows whose maker summed them on the way
   for _, step in ipairs(steps) do
     if poll and core.interrupted() then error(plan.INTERRUPTED, 0) end
     local row = step.row
     model.running = row
     local y = step.forward(row, step.from and values[step.from] or gather(row, values), training,
-      model)
+      model, values)
     if step.activation then
       local before = y
       y = step.activation(before)

@@ -1,4 +1,4 @@
---- Differentiable ops of a net's layers: dense, batch normalisation, softmax, dropout, the L2 term.
+--- Differentiable ops of a net's layers: dense, softmax, dropout, the L2 term.
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local random = require "giemsa.random"
@@ -24,50 +24,6 @@ function ops.dense(x, w, b)
     if to_w then accumulate(to_w, core.matmul(for_w, dy, true, false)) end
     if to_x then accumulate(to_x, core.matmul(dy, for_x, false, true)) end
   end, "dense")
-end
-
----@class giemsa.ops.NormOptions
----@field training boolean? default false
----@field momentum number? the share of the old moving statistics; default 0.99
----@field epsilon number? default 1e-3
----@field relu boolean? default false
-local norm_options = base.options {
-  training = "boolean", momentum = "number", epsilon = "number", relu = "boolean",
-}
-
---- Batch normalisation over the last axis: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
----
---- Training uses the batch's own mean and population variance (the gradient goes through both) and
---- moves the moving ones in place: moving = momentum * moving + (1 - momentum) * batch, with the
---- variance of the batch times n / (n - 1) (as TF 2). Otherwise the moving ones are used, as
---- constants. With relu = true the result is max(that, 0), in the same pass over memory.
----@param x tensor (..., c), at least 2 dimensions
----@param gamma tensor? (c); nil: ones
----@param beta tensor? (c); nil: zeros
----@param moving_mean tensor? (c); may be nil in training
----@param moving_variance tensor? (c); may be nil in training
----@param opts giemsa.ops.NormOptions?
----@return tensor y the shape of x
-function ops.batch_norm(x, gamma, beta, moving_mean, moving_variance, opts)
-  opts = check("batch_norm", opts, norm_options)
-  local training, relu, epsilon = opts.training or false, opts.relu or false, opts.epsilon or 1e-3
-  local y, stats
-  if training then
-    y, stats = result("batch_norm", pcall(core.batch_norm, x, gamma, beta,
-      moving_mean, moving_variance, opts.momentum or 0.99, epsilon, relu))
-  else
-    y, stats = result("batch_norm", pcall(core.batch_norm_inference, x, gamma, beta,
-      moving_mean, moving_variance, epsilon, relu))
-  end
-  local to_x, to_gamma, to_beta = target(x), target(gamma), target(beta)
-  if not (to_x or to_gamma or to_beta) then return y end
-  return record(y, { to_x, to_gamma, to_beta }, function(dy)
-    local dgamma, dbeta, dx =
-      core.batch_norm_grad(dy, x, gamma, beta, stats, relu, training, to_x and true)
-    accumulate(to_gamma, dgamma)
-    accumulate(to_beta, dbeta)
-    if to_x then accumulate(to_x, dx) end
-  end, "batch_norm")
 end
 
 --- exp(x) / sum exp(x) over the last axis; the largest x is subtracted first, so nothing overflows.

@@ -8,7 +8,8 @@ local grad = require "giemsa.grad"
 local options = require "giemsa.options"
 local arithmetic = require "giemsa.ops.arithmetic"
 local base = require "giemsa.ops.base"
-local layers = require "giemsa.ops.layers"
+local mapped = require "giemsa.grad.mapped"
+local norm = require "giemsa.ops.norm"
 
 local ops = {}
 
@@ -49,8 +50,11 @@ end
 ---@field strides (integer|integer[])? default 1
 ---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
 ---@field dilation (integer|integer[])? default 1
+---@field add tensor? added to the result, whose shape it has: a shortcut past this convolution
+---@field moments boolean? also give the moments of the result by channel, for a batch norm of it
 local conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
+  add = "userdata", moments = "boolean",
 }
 
 -- Kernel sides, then what the core wants: strides, padding, dilation.
@@ -64,35 +68,60 @@ local function geometry(who, x, w, opts)
   return kh, kw, sh, sw, top, bottom, left, right, dh, dw
 end
 
+-- What the backward pass of a convolution leaves: gradients of x and w, and of what was added.
+-- `x` is a tensor, or what stands for the batch normalisation of one (see ops/norm.lua).
+local function conv_gradient(dy, x, w, geometry, targets)
+  local lazy, normalised = mapped.is(dy), norm.is_normalised(x)
+  local to_x = targets.x
+  local last = normalised and to_x and norm.is_last(to_x)
+  local dx, dw, sums, dense = core.conv2d_grad(lazy and dy.g or dy, normalised and x.x or x, w,
+    geometry[1], geometry[2], geometry[3], geometry[4], geometry[5], geometry[6], geometry[7],
+    geometry[8], {
+      want_dx = to_x and true, want_dw = targets.w and true, want_sums = last,
+      want_dy = lazy and (targets.add or targets.b) and true,
+      norm = normalised and x.rows or nil, norm_relu = normalised and x.relu,
+      before = last and to_x.grad or nil,
+      map = lazy and dy.map or nil, map_x = lazy and dy.x or nil, map_add = lazy and dy.add or nil,
+    })
+  if targets.b then accumulate(targets.b, core.sum_to(dense or dy, targets.b.shape)) end
+  if targets.w then accumulate(targets.w, dw) end
+  if last then norm.finish(to_x, dx, sums)
+  elseif to_x then accumulate(to_x, dx) end
+  if targets.add then accumulate(targets.add, dense or dy) end
+end
+
 --- Convolution (cross-correlation, as everywhere in deep learning).
----@param x tensor (n, h, w, in)
+---@param x tensor (n, h, w, in), or a giemsa.Normalised: then relu(batch norm) is done on the way
 ---@param w tensor (kernel_h, kernel_w, in, out)
 ---@param b tensor? (out)
 ---@param opts giemsa.ops.ConvOptions?
 ---@return tensor y (n, out_h, out_w, out)
+---@return tensor? moments (3, out), with opts.moments
 function ops.conv2d(x, w, b, opts)
   opts = check("conv2d", opts, conv_options)
-  local _, height, width = dims_of("conv2d", x)
-  local kh, kw, sh, sw, top, bottom, left, right, dh, dw = geometry("conv2d", x, w, opts)
-  local y = result("conv2d", pcall(core.conv2d, x, w, sh, sw, top, bottom, left, right, dh, dw, b))
-  local to_x, to_w, to_b = target(x), target(w), target(b)
-  if not (to_x or to_w or to_b) then return y end
-  local for_x, for_w = to_x and w, to_w and x -- each gradient reads the other operand
-  return record(y, { to_x, to_w, to_b }, function(dy)
-    if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
-    if to_w then
-      accumulate(to_w, core.conv2d_dw(dy, for_w, kh, kw, sh, sw, top, bottom, left, right, dh, dw))
-    end
-    if to_x then
-      accumulate(to_x, core.conv2d_dx(dy, for_x, height, width,
-        sh, sw, top, bottom, left, right, dh, dw))
-    end
+  local normalised = norm.is_normalised(x)
+  local picture = normalised and x.x or x
+  dims_of("conv2d", picture)
+  local _, _, sh, sw, top, bottom, left, right, dh, dw = geometry("conv2d", picture, w, opts)
+  local add = opts.add
+  local extras = (normalised or add or opts.moments) and { norm = normalised and x.rows or nil,
+    norm_relu = normalised and x.relu, add = add, moments = opts.moments } or nil
+  local y, moments = result("conv2d",
+    pcall(core.conv2d, picture, w, sh, sw, top, bottom, left, right, dh, dw, b, extras))
+  local to_x = not normalised and target(x) or normalised and norm.read(x)
+  local targets = { x = to_x or false, w = target(w), b = target(b), add = target(add) }
+  if not (targets.x or targets.w or targets.b or targets.add) then return y, moments end
+  local numbers = { sh, sw, top, bottom, left, right, dh, dw }
+  record(y, { targets.x, targets.w, targets.b, targets.add }, function(dy)
+    conv_gradient(dy, x, w, numbers, targets)
   end, "conv2d")
+  y.node.takes_mapped = true
+  return y, moments
 end
 
 local norm_conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
-  training = "boolean", momentum = "number", epsilon = "number",
+  training = "boolean", momentum = "number", epsilon = "number", moments = "boolean",
 }
 
 -- The gradients of norm_conv2d's w, gamma and beta. With u the normalised input, the convolution's
@@ -103,7 +132,7 @@ local norm_conv_options = base.options {
 -- computed.
 local function norm_conv_gradients(dy, x, gamma, beta, w, epsilon, kh, kw, ...)
   local _, height, width, channels = core.dims(x)
-  local u = core.batch_norm(x, nil, nil, nil, nil, 0, epsilon, false)
+  local u = core.norm_apply(x, core.norm(core.moments(x), #x * height * width, nil, nil, epsilon))
   local ones = core.full({ #x, height, width, 1 }, 1)
   local g = core.conv2d_dw(dy, core.concat({ u, ones }, 4), kh, kw, ...)
   local g_u, g_1 = core.slice(g, 3, 1, channels), core.slice(g, 3, channels + 1, channels + 1)
@@ -116,28 +145,30 @@ end
 --- conv2d(batch_norm(x)), in training without the gradient of what stands between, where nobody
 --- needs the gradient of x: the first two layers of a net.
 ---@param x tensor (n, h, w, in)
----@param norm {[1]: tensor, [2]: tensor, [3]: tensor, [4]: tensor} gamma, beta, moving mean and variance
+---@param weights {[1]: tensor, [2]: tensor, [3]: tensor, [4]: tensor} gamma, beta, moving mean and variance
 ---@param w tensor (kernel_h, kernel_w, in, out)
 ---@param b tensor? (out)
 ---@param opts table? as batch_norm and conv2d
 ---@return tensor y (n, out_h, out_w, out)
-function ops.norm_conv2d(x, norm, w, b, opts)
+---@return tensor? moments (3, out), with opts.moments
+function ops.norm_conv2d(x, weights, w, b, opts)
   opts = check("norm_conv2d", opts, norm_conv_options)
-  local gamma, beta, mean, variance = table.unpack(norm)
+  local gamma, beta, mean, variance = table.unpack(weights)
   local epsilon = opts.epsilon or 1e-3
   local between = { training = opts.training, momentum = opts.momentum, epsilon = epsilon }
   if target(x) or not opts.training then
-    return ops.conv2d(layers.batch_norm(x, gamma, beta, mean, variance, between), w, b,
-      { strides = opts.strides, padding = opts.padding, dilation = opts.dilation })
+    return ops.conv2d(norm.batch_norm(x, gamma, beta, mean, variance, between), w, b,
+      { strides = opts.strides, padding = opts.padding, dilation = opts.dilation,
+        moments = opts.moments })
   end
   local kh, kw, sh, sw, top, bottom, left, right, dh, dw = geometry("norm_conv2d", x, w, opts)
-  local z = result("norm_conv2d", pcall(core.batch_norm, x, gamma, beta, mean, variance,
-    opts.momentum or 0.99, epsilon, false))
-  local y = result("norm_conv2d",
-    pcall(core.conv2d, z, w, sh, sw, top, bottom, left, right, dh, dw, b))
+  local z = norm.batch_norm(x, gamma, beta, mean, variance, between):detach()
+  local y, moments = result("norm_conv2d",
+    pcall(core.conv2d, z, w, sh, sw, top, bottom, left, right, dh, dw, b,
+      { moments = opts.moments }))
   z:release()
   local to_gamma, to_beta, to_w, to_b = target(gamma), target(beta), target(w), target(b)
-  return record(y, { to_gamma, to_beta, to_w, to_b }, function(dy)
+  record(y, { to_gamma, to_beta, to_w, to_b }, function(dy)
     if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
     local d_w, d_gamma, d_beta = norm_conv_gradients(dy, x, gamma, beta, w, epsilon, kh, kw,
       sh, sw, top, bottom, left, right, dh, dw)
@@ -145,6 +176,7 @@ function ops.norm_conv2d(x, norm, w, b, opts)
     accumulate(to_gamma, d_gamma)
     accumulate(to_beta, d_beta)
   end, "norm_conv2d")
+  return y, moments
 end
 
 local transpose_options = base.options { strides = "integer|table", padding = "string" }

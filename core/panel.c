@@ -1,0 +1,138 @@
+// Panels are filled row by row: zeros, the pixels inside the picture, zeros. Channels go in groups of up to four vectors,
+// whose coefficients stay in registers while the pixels of the row go by.
+#include "panel.h"
+#include "vec.h"
+
+#include <string.h>
+
+enum { GROUP = 4 };
+
+static int min(int a, int b) { return a < b ? a : b; }
+static int max(int a, int b) { return a > b ? a : b; }
+
+// Some pixels of a row, `step` floats apart in the picture and side by side in the panel.
+struct run {
+    float *to;
+    const float *x, *g, *add;
+    int pixels, channels, step;
+};
+
+// `count`: channels that are left; the lanes behind the last are computed and not stored.
+INLINE void norm_group(const struct run *r, const struct norm_coefficients *k, int c, const int vectors, const bool relu) {
+    const int left = r->channels - c;
+    vec mean[GROUP], scale[GROUP], offset[GROUP];
+    UNROLL for (int v = 0; v < vectors; v++) {
+        mean[v] = load(k->mean + c + v * VL);
+        scale[v] = load(k->scale + c + v * VL);
+        offset[v] = load(k->offset + c + v * VL);
+    }
+    const float *x = r->x + c;
+    float *to = r->to + c;
+    for (int p = 0; p < r->pixels; p++, x += r->step, to += r->channels) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            vec y = norm_value(load(x + v * VL) - mean[v], scale[v], offset[v]);
+            if (relu) y = select(y < 0, (vec){0}, y); // NaN stays NaN
+            store_part(to + v * VL, y, vectors > 1 ? VL : left);
+        }
+    }
+}
+
+INLINE void gradient_group(const struct run *r, const struct norm_coefficients *k, int c, const int vectors, const bool more) {
+    const int left = r->channels - c;
+    vec mean[GROUP], ka[GROUP], kb[GROUP], kc[GROUP];
+    UNROLL for (int v = 0; v < vectors; v++) {
+        mean[v] = load(k->mean + c + v * VL);
+        ka[v] = load(k->a + c + v * VL);
+        kb[v] = load(k->b + c + v * VL);
+        kc[v] = load(k->c + c + v * VL);
+    }
+    const float *x = r->x + c, *g = r->g + c, *add = more ? r->add + c : NULL;
+    float *to = r->to + c;
+    for (int p = 0; p < r->pixels; p++, x += r->step, g += r->step, to += r->channels) {
+        UNROLL for (int v = 0; v < vectors; v++) {
+            vec d = load(x + v * VL) - mean[v];
+            vec y = ka[v] * load(g + v * VL) + (kb[v] * d + kc[v]);
+            if (more) y += load(add + v * VL);
+            store_part(to + v * VL, y, vectors > 1 ? VL : left);
+        }
+        if (more) add += r->step;
+    }
+}
+
+static void norm_run(const struct run *r, const struct norm_coefficients *k) {
+    int c = 0;
+#define GROUPS(n, relu) \
+    for (; c + ((n) > 1 ? (n) * VL : 1) <= r->channels; c += (n) * VL) norm_group(r, k, c, n, relu)
+    if (k->relu) {
+        GROUPS(4, true);
+        GROUPS(2, true);
+        GROUPS(1, true);
+    } else {
+        GROUPS(4, false);
+        GROUPS(2, false);
+        GROUPS(1, false);
+    }
+#undef GROUPS
+}
+
+static void gradient_run(const struct run *r, const struct norm_coefficients *k) {
+    int c = 0;
+#define GROUPS(n, more) \
+    for (; c + ((n) > 1 ? (n) * VL : 1) <= r->channels; c += (n) * VL) gradient_group(r, k, c, n, more)
+    if (r->add) {
+        GROUPS(4, true);
+        GROUPS(2, true);
+        GROUPS(1, true);
+    } else {
+        GROUPS(4, false);
+        GROUPS(2, false);
+        GROUPS(1, false);
+    }
+#undef GROUPS
+}
+
+static void plain_run(const struct run *r) {
+    const size_t pixel = (size_t)r->channels;
+    if (r->step == r->channels) {
+        memcpy(r->to, r->x, sizeof(float) * pixel * (size_t)r->pixels);
+        return;
+    }
+    for (int p = 0; p < r->pixels; p++) memcpy(r->to + p * r->channels, r->x + (ptrdiff_t)p * r->step, sizeof(float) * pixel);
+}
+
+// The pixels of one row that lie inside the picture, from its column `first` on.
+static void fill_inside(float *to, const struct source *s, int image, int row, int first, int pixels, int step) {
+    size_t at = (((size_t)image * (size_t)s->height + (size_t)row) * (size_t)s->width + (size_t)first) * (size_t)s->channels;
+    struct run r = {.to = to, .x = s->x + at, .pixels = pixels, .channels = s->channels, .step = step * s->channels};
+    if (s->kind == SOURCE_PLAIN) plain_run(&r);
+    if (s->kind == SOURCE_NORM) norm_run(&r, s->k);
+    if (s->kind == SOURCE_GRADIENT) {
+        r.g = s->g + at;
+        r.add = s->add ? s->add + at : NULL;
+        gradient_run(&r, s->k);
+    }
+}
+
+static void clear(float *to, int floats) { memset(to, 0, sizeof(float) * (size_t)floats); }
+
+void panel_fill(float *to, const struct source *s, int image, const struct panel *p, int own_top, int own_rows) {
+    // Columns before, inside and after the picture.
+    const int before = min(p->columns, max(0, (-p->left + p->step_w - 1) / p->step_w));
+    const int first = p->left + before * p->step_w;
+    const int inside = min(p->columns - before, max(0, (s->width - first + p->step_w - 1) / p->step_w));
+    const int c = s->channels, after = p->columns - before - inside;
+    for (int r = 0; r < p->rows; r++, to += (size_t)p->columns * (size_t)c) {
+        const int row = p->top + r * p->step_h;
+        if (row < 0 || row >= s->height) {
+            clear(to, p->columns * c);
+            continue;
+        }
+        clear(to, before * c);
+        if (inside > 0) fill_inside(to + before * c, s, image, row, first, inside, p->step_w);
+        clear(to + (before + inside) * c, after * c);
+        if (s->dense && row >= own_top && row < own_top + own_rows) {
+            size_t at = ((size_t)image * (size_t)s->height + (size_t)row) * (size_t)s->width * (size_t)c;
+            memcpy(s->dense + at, to + before * c, sizeof(float) * (size_t)s->width * (size_t)c);
+        }
+    }
+}

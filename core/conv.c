@@ -87,6 +87,19 @@ static void find_shift(float *shift, struct product first) {
     product(&first);
 }
 
+// The band after this one: what it reads and writes.
+static void look_ahead(struct prefetch *ahead, const struct forward *p, int unit) {
+    const struct conv *c = &p->c;
+    int image = unit / p->bands, first = unit % p->bands * p->band, rows = min(p->band, c->out_h - first);
+    int top = max(0, min(first * c->stride_h, c->height)), down = min(rows * c->stride_h, c->height - top);
+    size_t in_row = (size_t)c->width * (size_t)c->in, out_row = (size_t)c->out_w * (size_t)c->out;
+    size_t at = ((size_t)image * (size_t)c->out_h + (size_t)first) * out_row;
+    prefetch_add(ahead, p->f->y + at, (size_t)rows * out_row, true);
+    if (p->f->add) prefetch_add(ahead, p->f->add + at, (size_t)rows * out_row, false);
+    prefetch_add(ahead, p->f->x + ((size_t)image * (size_t)c->height + (size_t)top) * in_row, (size_t)down * in_row, false);
+    prefetch_spread(ahead, product_tiles((double)rows * c->out_w, c->out));
+}
+
 static void add_to_totals(double *totals, float *sums, int n) {
     for (int i = 0; i < n; i++) totals[i] += sums[i];
     memset(sums, 0, sizeof(float) * (size_t)n);
@@ -101,7 +114,8 @@ static void run_piece(void *arg, int piece, int thread) {
         memset(totals, 0, sizeof(double) * 2 * (size_t)out);
         memset(sums, 0, sizeof(float) * 2 * (size_t)out);
     }
-    for (int unit = first_of_piece; unit < first_unit(piece + 1, p->pieces, p->units); unit++) {
+    const int end = first_unit(piece + 1, p->pieces, p->units);
+    for (int unit = first_of_piece; unit < end; unit++) {
         int image = unit / p->bands, first = unit % p->bands * p->band, rows = min(p->band, p->c.out_h - first);
         struct product q = band_product(p, image, first, rows, threads_scratch(thread));
         q.height = rows;
@@ -109,6 +123,9 @@ static void run_piece(void *arg, int piece, int thread) {
             if (unit == first_of_piece) find_shift(shift, q);
             q.shift = shift, q.s1 = sums, q.s2 = sums + out;
         }
+        struct prefetch ahead = {0};
+        if (unit + 1 < end) look_ahead(&ahead, p, unit + 1);
+        q.ahead = &ahead;
         product(&q);
         if (p->f->mean) add_to_totals(totals, sums, 2 * out);
     }

@@ -29,6 +29,7 @@ struct backward {
     struct runs forward;              // taps of outputs on the x panel, for outer()
     struct source x, dy;
     bool dx, dw;                      // what this pass computes
+    bool dy_direct;                   // dy needs no panel
     int band, bands, units, pieces, splits, groups;
     size_t weights, x_panel; // floats
     float *packed;           // weights of all grids, one after the other
@@ -82,7 +83,8 @@ static bool next_grid(const struct backward *p, struct grid *g) {
     return true;
 }
 
-static void run_grid(const struct backward *p, const struct grid *g, const struct band *b, const float *dy, float *s1, float *s2) {
+static void run_grid(const struct backward *p, const struct grid *g, const struct band *b, const float *dy, float *s1, float *s2,
+                     struct prefetch *ahead) {
     const struct conv *c = &p->c;
     // Grid rows i stand for inputs residue + stride * i; the band begins at a multiple of the stride.
     int first = b->in.first / c->stride_h, row = first * c->stride_h + g->residue_h;
@@ -95,16 +97,16 @@ static void run_grid(const struct backward *p, const struct grid *g, const struc
     struct product q = {.a = dy_at(p, b, dy, first), .a_row = (ptrdiff_t)p->dy_across.count * c->out, .a_pixel = c->out,
                         .offset = r.offset, .runs = r.runs, .length = r.length, .b = p->packed + g->packed,
                         .y = p->b->dx + at, .y_row = (ptrdiff_t)c->stride_h * c->width * c->in, .y_pixel = c->stride_w * c->in,
-                        .height = rows, .width = columns, .channels = c->in, .add = p->b->before ? p->b->before + at : NULL};
+                        .height = rows, .width = columns, .channels = c->in, .add = p->b->before ? p->b->before + at : NULL, .ahead = ahead};
     if (p->b->sum_g) q.end = PRODUCT_GRADIENT, q.norm = p->b->norm, q.x = p->b->x + at, q.s1 = s1, q.s2 = s2;
     product(&q);
 }
 
-static void run_grids(const struct backward *p, int piece, const struct band *b, const float *dy) {
+static void run_grids(const struct backward *p, int piece, const struct band *b, const float *dy, struct prefetch *ahead) {
     const int in = p->c.in;
     float *sums = p->sums + (size_t)piece * 2 * (size_t)in;
     double *totals = p->totals + (size_t)piece * 2 * (size_t)in;
-    for (struct grid g = {0}; next_grid(p, &g);) run_grid(p, &g, b, dy, sums, sums + in);
+    for (struct grid g = {0}; next_grid(p, &g);) run_grid(p, &g, b, dy, sums, sums + in, ahead);
     if (!p->b->sum_g) return;
     for (int i = 0; i < 2 * in; i++) totals[i] += sums[i];
     memset(sums, 0, sizeof(float) * 2 * (size_t)in);
@@ -112,7 +114,8 @@ static void run_grids(const struct backward *p, int piece, const struct band *b,
 
 // ---- dw
 
-static void add_outer(const struct backward *p, float *sum, const struct band *b, const float *x, const float *dy, int channel, int channels) {
+static void add_outer(const struct backward *p, float *sum, const struct band *b, const float *x, const float *dy, int channel,
+                      int channels, struct prefetch *ahead) {
     const struct conv *c = &p->c;
     int x_row = c->stride_h / b->x.step * p->x_across.count * c->in, step = max(1, OUTER_PIXELS / c->out_w);
     for (int i = 0; i < b->out.count; i += step) {
@@ -120,7 +123,7 @@ static void add_outer(const struct backward *p, float *sum, const struct band *b
                           .offset = p->forward.offset, .runs = p->forward.runs, .length = p->forward.length,
                           .d = dy_at(p, b, dy, b->out.first + i) + channel, .d_row = (ptrdiff_t)p->dy_across.count * c->out,
                           .d_pixel = c->out, .w = sum + channel, .w_row = c->out, .height = min(step, b->out.count - i),
-                          .width = c->out_w, .channels = channels};
+                          .width = c->out_w, .channels = channels, .ahead = ahead};
         outer(&o);
     }
 }
@@ -137,30 +140,67 @@ static void add_partials(void *arg, int piece, int thread) {
     }
 }
 
-// ---- a piece: group number piece / splits of the units, share number piece % splits of the output channels
+// ---- a piece
+
+// dy's panel; dy itself where that does as well. `own`: whether this piece is the one to write dy down for others.
+static const float *dy_panel(const struct backward *p, const struct band *b, float *panel, bool own) {
+    if (p->dy_direct) {
+        size_t row = (size_t)b->image * (size_t)p->c.out_h + (size_t)b->dy.first;
+        return p->b->dy + row * (size_t)p->c.out_w * (size_t)p->c.out;
+    }
+    struct source from = p->dy;
+    if (!own) from.dense = NULL;
+    panel_fill(panel, &from, b->image, &(struct panel){b->dy.first, b->dy.count, 1, p->dy_across.first, p->dy_across.count, 1},
+               b->out.first, b->out.count);
+    return panel;
+}
+
+// The unit after this one: what it reads and writes.
+static void look_ahead(struct prefetch *ahead, const struct backward *p, int unit) {
+    const struct conv *c = &p->c;
+    const struct conv_backward *b = p->b;
+    struct band next = band_of(p, unit);
+    size_t in_row = (size_t)c->width * (size_t)c->in, out_row = (size_t)c->out_w * (size_t)c->out;
+    size_t in = ((size_t)next.image * (size_t)c->height + (size_t)next.in.first) * in_row, in_floats = (size_t)next.in.count * in_row;
+    size_t out = ((size_t)next.image * (size_t)c->out_h + (size_t)next.out.first) * out_row, out_floats = (size_t)next.out.count * out_row;
+    if (p->dx) {
+        prefetch_add(ahead, b->dx + in, in_floats, true);
+        if (b->before) prefetch_add(ahead, b->before + in, in_floats, false);
+    }
+    if (b->dy_dense) prefetch_add(ahead, b->dy_dense + out, out_floats, true);
+    if (b->dy_norm && b->dy_add) prefetch_add(ahead, b->dy_add + out, out_floats, false);
+    if (b->dy_norm) prefetch_add(ahead, b->dy_x + out, out_floats, false);
+    prefetch_add(ahead, b->dy + out, out_floats, false);
+    if (b->x) prefetch_add(ahead, b->x + in, in_floats, false);
+    double pixels = (double)next.in.count * c->width, rows = (double)p->forward.runs * p->forward.length;
+    prefetch_spread(ahead, (p->dx ? product_tiles(pixels, c->in) : 0) +
+                               (p->dw ? outer_tiles(rows, c->out) * max(1, (int)((double)next.out.count * c->out_w / OUTER_PIXELS)) : 0));
+}
+
+// A piece is group number piece / splits of the units, and share number piece % splits of the output channels.
 
 static void run_piece(void *arg, int piece, int thread) {
     const struct backward *p = arg;
     const struct conv *c = &p->c;
     const int groups = p->pieces / p->splits, group = piece / p->splits;
     const int channel = piece % p->splits * SPLIT_CHANNELS, channels = p->splits > 1 ? min(SPLIT_CHANNELS, c->out - channel) : c->out;
-    float *x = threads_scratch(thread), *dy = x + p->x_panel, *sum = p->partial + (size_t)group * p->weights;
+    float *x = threads_scratch(thread), *sum = p->partial + (size_t)group * p->weights;
     if (p->dx) {
         memset(p->sums + (size_t)piece * 2 * (size_t)c->in, 0, sizeof(float) * 2 * (size_t)c->in);
         memset(p->totals + (size_t)piece * 2 * (size_t)c->in, 0, sizeof(double) * 2 * (size_t)c->in);
     }
     if (p->dw)
         for (size_t row = 0; row < p->weights; row += (size_t)c->out) memset(sum + row + channel, 0, sizeof(float) * (size_t)channels);
-    for (int unit = first_unit(group, groups, p->units); unit < first_unit(group + 1, groups, p->units); unit++) {
+    const int end = first_unit(group + 1, groups, p->units);
+    for (int unit = first_unit(group, groups, p->units); unit < end; unit++) {
         struct band b = band_of(p, unit);
-        struct source from = p->dy;
-        if (channel > 0) from.dense = NULL; // the first share writes it
-        panel_fill(dy, &from, b.image, &(struct panel){b.dy.first, b.dy.count, 1, p->dy_across.first, p->dy_across.count, 1},
-                   b.out.first, b.out.count);
-        if (p->dx) run_grids(p, piece, &b, dy);
-        if (!p->dw) continue;
-        panel_fill(x, &p->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, p->x_across.first, p->x_across.count, p->x_across.step}, 0, 0);
-        add_outer(p, sum, &b, x, dy, channel, channels);
+        struct prefetch ahead = {0};
+        if (unit + 1 < end) look_ahead(&ahead, p, unit + 1);
+        const float *dy = dy_panel(p, &b, x + p->x_panel, channel == 0);
+        // x first: the end of the product for dx reads it too, then from the cache.
+        if (p->dw) panel_fill(x, &p->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, p->x_across.first, p->x_across.count, p->x_across.step}, 0, 0);
+        if (p->dx) run_grids(p, piece, &b, dy, &ahead);
+        if (p->dw) add_outer(p, sum, &b, x, dy, channel, channels, &ahead);
     }
 }
 
@@ -184,6 +224,8 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
     p.dy = (struct source){.kind = b->dy_norm ? SOURCE_GRADIENT : SOURCE_PLAIN, .height = c->out_h, .width = c->out_w,
                            .channels = c->out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm,
                            .dense = b->dy_dense};
+    struct range dy_rows = side_outputs(&p.rows, 0, c->height, 0, c->out_h);
+    p.dy_direct = !b->dy_norm && (!dx || (p.dy_across.count == c->out_w && p.dy_across.first == 0 && dy_rows.first == 0 && dy_rows.count == c->out_h));
     double x_row = dw ? (double)p.x_across.count * c->in * (c->kernel_h == 1 ? 1 : c->stride_h) : 0;
     p.band = band_rows(c, x_row + (double)p.dy_across.count * c->out);
     p.bands = (c->out_h + p.band - 1) / p.band;
@@ -197,7 +239,8 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
     return p;
 }
 
-static size_t dy_panel(const struct backward *p) {
+static size_t dy_panel_floats(const struct backward *p) {
+    if (p->dy_direct) return 0;
     int rows = 0;
     for (int unit = 0; unit < p->bands; unit++) rows = max(rows, band_of(p, unit).dy.count);
     return (size_t)rows * (size_t)p->dy_across.count * (size_t)p->c.out;
@@ -255,7 +298,7 @@ static size_t pass_work(const struct conv_backward *b, bool dx, bool dw) {
 
 static size_t pass_scratch(const struct conv_backward *b, bool dx, bool dw) {
     struct backward p = plan(b, dx, dw);
-    return p.x_panel + dy_panel(&p);
+    return p.x_panel + dy_panel_floats(&p);
 }
 
 static size_t over_passes(const struct conv_backward *b, size_t size(const struct conv_backward *, bool, bool)) {

@@ -98,6 +98,7 @@ INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, 
 INLINE void product_tile(const struct product *p, const struct chunk *c, int first, const float *b, int n, struct sums *s,
                          const int rows, const int vectors, const enum product_end end) {
     vec sum[8][4];
+    if (p->ahead) prefetch_step(p->ahead);
     UNROLL for (int v = 0; v < vectors; v++) {
         vec start = p->bias ? load(p->bias + n + v * VL) : (vec){0};
         UNROLL for (int m = 0; m < rows; m++) sum[m][v] = start;
@@ -117,10 +118,16 @@ INLINE void product_tile(const struct product *p, const struct chunk *c, int fir
             }
         }
     }
-    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
+    // Through memory: with the ends in sight the compiler would run out of registers in the loop above.
+    vec tile[8][VECTORS];
+    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) tile[m][v] = sum[m][v];
+    __asm__ volatile("" : : "r"(tile) : "memory");
+    for (int m = 0; m < rows; m++) {
         ptrdiff_t at = c->y[first + m];
-        vec y = finish(p, sum[m][v], n + v * VL, at, &s->s1[v], &s->s2[v], end);
-        store_part(p->y + at + n + v * VL, y, p->channels - n - v * VL);
+        UNROLL for (int v = 0; v < vectors; v++) {
+            vec y = finish(p, tile[m][v], n + v * VL, at, &s->s1[v], &s->s2[v], end);
+            store_part(p->y + at + n + v * VL, y, p->channels - n - v * VL);
+        }
     }
 }
 
@@ -175,6 +182,7 @@ void product(const struct product *p) {
 // loaded behind the last channel is the next pixel's (or slack) and never stored.
 INLINE void outer_tile(const struct outer *o, const float *a, const float *d, float *w, int left, const int rows, const int vectors) {
     vec sum[8][4];
+    if (o->ahead) prefetch_step(o->ahead);
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) sum[m][v] = (vec){0};
     for (int i = 0; i < o->height; i++) {
         const float *pixel = a + i * o->a_row, *e = d + i * o->d_row;
@@ -228,3 +236,6 @@ void outer(const struct outer *o) {
         }
     }
 }
+
+double product_tiles(double pixels, int channels) { return (pixels / ROWS + 1) * product_blocks(channels); }
+double outer_tiles(double rows, int channels) { return (rows / ROWS + 1) * product_blocks(channels); }

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "norm.h"
+#include "prefetch.h"
 
 // What becomes of a sum on its way from the registers to memory.
 enum product_end {
@@ -32,6 +33,7 @@ struct product {
     const float *x;                       // PRODUCT_GRADIENT
     const struct norm_coefficients *norm; // PRODUCT_GRADIENT
     float *s1, *s2;                       // (channels), added to
+    struct prefetch *ahead;               // NULL: none
 };
 void product(const struct product *p);
 
@@ -61,5 +63,10 @@ struct outer {
     float *w; // (runs * length, channels), rows w_row floats apart
     int w_row;
     int height, width, channels;
+    struct prefetch *ahead; // NULL: none
 };
 void outer(const struct outer *o);
+
+// Tiles that a product of so many pixels, or an outer product of so many rows, by channels takes, to spread prefetches over.
+double product_tiles(double pixels, int channels);
+double outer_tiles(double rows, int channels);

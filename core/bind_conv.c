@@ -117,44 +117,74 @@ static int conv2d(lua_State *L) {
 
 // ---- backward
 
-// core.conv2d_grad(dy, x, w, sh, sw, top, bottom, left, right, dh, dw, {want_dx =, want_dw =, want_sums =, want_dy =,
-// norm =, norm_relu =, before =, map =, map_x =, map_add =}) -> dx, dw, sums (2, in), dy; nil for what is not wanted. See struct
-// conv_backward.
-static int conv2d_grad(lua_State *L) {
-    struct tensor *dy = check_tensor_dims(L, 1, 4), *x = check_tensor_dims(L, 2, 4), *w = check_tensor_dims(L, 3, 4);
-    luaL_checktype(L, 12, LUA_TTABLE);
-    lua_settop(L, 12);
+// The integer number i of the list `geometry` of a branch.
+static void push_geometry(lua_State *L, int branch) {
+    lua_getfield(L, branch, "geometry");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    int list = lua_gettop(L);
+    for (int i = 1; i <= 8; i++) lua_geti(L, list, i);
+}
+
+static struct tensor *need_tensor(lua_State *L, int table, const char *key) {
+    lua_getfield(L, table, key);
+    struct tensor *t = check_tensor_dims(L, lua_gettop(L), 4);
+    lua_pop(L, 1);
+    return t;
+}
+
+// Fills in branch number i from the table at `arg`; pushes its three results: dw, dy, dw_ones (or nil).
+static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, const struct tensor *x, struct norm_coefficients *map) {
+    luaL_checktype(L, arg, LUA_TTABLE);
+    struct conv_branch *r = &b->branch[i];
+    struct tensor *dy = need_tensor(L, arg, "dy"), *w = need_tensor(L, arg, "w");
     struct conv c = {.batch = x->shape[0], .height = x->shape[1], .width = x->shape[2]};
+    int top = lua_gettop(L);
     set_kernel(&c, w);
-    if (x->shape[3] != c.in) shape_mismatch(L, 3, "conv2d: the input's channels and the kernel's third dimension", x, w);
-    check_geometry(L, 4, &c);
-    int out[4] = {c.batch, c.out_h, c.out_w, c.out}, in[4] = {c.batch, c.height, c.width, c.in};
-    require_shape(L, 1, dy, 4, out);
-    struct norm_coefficients k, map;
-    struct conv_backward b = {.shape = c, .dy = dy->data, .x = x->data, .w = w->data, .norm = get_norm(L, 12, &k, c.in),
-                              .before = get_data(L, 12, "before", 4, in), .dy_norm = get_map(L, 12, &map, c.out),
-                              .dy_x = get_data(L, 12, "map_x", 4, out), .dy_add = get_data(L, 12, "map_add", 4, out)};
-    luaL_argcheck(L, !b.dy_norm || b.dy_x, 12, "map needs map_x");
+    if (x->shape[3] != c.in) shape_mismatch(L, arg, "conv2d: the input's channels and the kernel's third dimension", x, w);
+    push_geometry(L, arg);
+    check_geometry(L, top + 2, &c);
+    lua_settop(L, top);
+    int out[4] = {c.batch, c.out_h, c.out_w, c.out};
+    require_shape(L, arg, dy, 4, out);
+    if (dy->size == 0 || x->size == 0) luaL_error(L, "conv2d: there are no gradients of an empty batch");
+    *r = (struct conv_branch){.shape = c, .dy = dy->data, .w = w->data, .dy_norm = get_map(L, arg, map, c.out),
+                              .dy_x = get_data(L, arg, "map_x", 4, out), .dy_add = get_data(L, arg, "map_add", 4, out)};
+    luaL_argcheck(L, !r->dy_norm || r->dy_x, arg, "map needs map_x");
+    bool want_dw = get_flag(L, arg, "want_dw");
+    if (want_dw) r->dw = push_tensor_like(L, w)->data;
+    else lua_pushnil(L);
+    if (get_flag(L, arg, "want_dy")) r->dy_dense = push_tensor_like(L, dy)->data;
+    else lua_pushnil(L);
+    if (want_dw && get_flag(L, arg, "want_ones")) r->dw_ones = push_tensor(L, 3, (int[]){c.kernel_h, c.kernel_w, c.out})->data;
+    else lua_pushnil(L);
+}
+
+// core.conv2d_grad(x, {norm =, norm_relu =, before =, want_dx =, want_sums =}, branch [, branch])
+// -> dx, sums (2, in), then for each branch dw, dy, dw_ones; nil for what is not wanted. See struct conv_backward. A branch is
+// {dy =, w =, geometry = {sh, sw, top, bottom, left, right, dh, dw}, map =, map_x =, map_add =, want_dw =, want_dy =, want_ones =}.
+static int conv2d_grad(lua_State *L) {
+    struct tensor *x = check_tensor_dims(L, 1, 4);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 4);
+    struct norm_coefficients k, map[CONV_BRANCHES];
+    const int in = x->shape[3];
+    struct conv_backward b = {.branches = lua_isnil(L, 4) ? 1 : 2, .x = x->data, .norm = get_norm(L, 2, &k, in),
+                              .before = get_data(L, 2, "before", 4, x->shape)};
     struct tensor *sums = NULL;
-    double *totals = NULL;
-    if (get_flag(L, 12, "want_dx")) b.dx = push_tensor_like(L, x)->data;
+    if (get_flag(L, 2, "want_dx")) b.dx = push_tensor_like(L, x)->data;
     else lua_pushnil(L);
-    if (get_flag(L, 12, "want_dw")) b.dw = push_tensor_like(L, w)->data;
+    if (b.dx && b.norm && get_flag(L, 2, "want_sums")) sums = push_tensor(L, 2, (int[]){2, in});
     else lua_pushnil(L);
-    if (b.dx && b.norm && get_flag(L, 12, "want_sums")) sums = push_tensor(L, 2, (int[]){2, c.in});
-    else lua_pushnil(L);
-    if (get_flag(L, 12, "want_dy")) b.dy_dense = push_tensor_like(L, dy)->data;
-    else lua_pushnil(L);
-    if (sums) {
-        totals = push_scratch(L, sizeof(double) * 2 * (size_t)c.in);
-        b.sum_g = totals, b.sum_gx = totals + c.in;
-    }
-    if (dy->size == 0 || x->size == 0) return luaL_error(L, "conv2d: there are no gradients of an empty batch");
+    for (int i = 0; i < b.branches; i++) check_branch(L, 3 + i, &b, i, x, &map[i]);
+    const int results = lua_gettop(L) - 4;
+    double *totals = push_scratch(L, sizeof(double) * 2 * (size_t)in);
+    if (sums) b.sum_g = totals, b.sum_gx = totals + in;
     conv_backward(&b, push_work(L, conv_backward_scratch(&b), conv_backward_work(&b)));
+    for (int i = 0; sums && i < 2 * in; i++) sums->data[i] = (float)totals[i];
     free_scratch(L, -1);
-    for (int i = 0; sums && i < 2 * c.in; i++) sums->data[i] = (float)totals[i];
-    if (sums) free_scratch(L, -2);
-    return lua_settop(L, 16), 4;
+    free_scratch(L, -2);
+    lua_pop(L, 2);
+    return results;
 }
 
 // core.conv2d_dx(dy, w, height, width, sh, sw, top, bottom, left, right [, dh, dw]) -> dx
@@ -168,7 +198,7 @@ static int conv2d_dx(lua_State *L) {
     if (dy->size == 0) return push_zeros(L, 4, shape), 1;
     struct tensor *dx = push_tensor(L, 4, shape);
     if (dx->size == 0) return 1;
-    struct conv_backward b = {.shape = c, .dy = dy->data, .w = w->data, .dx = dx->data};
+    struct conv_backward b = {.branches = 1, .branch = {{.shape = c, .dy = dy->data, .w = w->data}}, .dx = dx->data};
     conv_backward(&b, push_work(L, conv_backward_scratch(&b), conv_backward_work(&b)));
     free_scratch(L, -1);
     lua_pop(L, 1);
@@ -185,7 +215,7 @@ static int conv2d_dw(lua_State *L) {
     require_shape(L, 1, dy, 4, want);
     if (dy->size == 0 || x->size == 0) return push_zeros(L, 4, shape), 1;
     struct tensor *dw = push_tensor(L, 4, shape);
-    struct conv_backward b = {.shape = c, .dy = dy->data, .x = x->data, .dw = dw->data};
+    struct conv_backward b = {.branches = 1, .branch = {{.shape = c, .dy = dy->data, .dw = dw->data}}, .x = x->data};
     conv_backward(&b, push_work(L, conv_backward_scratch(&b), conv_backward_work(&b)));
     free_scratch(L, -1);
     lua_pop(L, 1);

@@ -2,6 +2,7 @@
 // differentiable.
 #include "act.h"
 #include "bind.h"
+#include "norm.h"
 #include "pool2d.h"
 #include "upsample.h"
 
@@ -101,13 +102,16 @@ static struct tensor *push_output(lua_State *L, const struct pool_shape *s) {
 
 static int taps_floats(const struct pool_shape *s) { return (int)((pool_taps_bytes(s) + 3) / 4); }
 
-// core.max_pool2d(x, pool_h, pool_w, stride_h, stride_w, top, bottom, left, right, zeros)
-// -> y, taps (bytes in a tensor)
+// core.max_pool2d(x, pool_h, pool_w, stride_h, stride_w, top, bottom, left, right, zeros [, norm])
+// -> y, taps (bytes in a tensor). With norm (5, channels) what will be the largest after that: y is still x's own value.
 static int max_pool2d(lua_State *L) {
+    lua_settop(L, 11);
     struct pool_shape s = check_pool(L);
-    struct tensor *x = check_tensor(L, 1), *y = push_output(L, &s);
+    struct tensor *x = check_tensor(L, 1), *norm = opt_tensor(L, 11);
+    if (norm) require_shape(L, 11, norm, 2, (int[]){NORM_ROWS, s.c});
+    struct tensor *y = push_output(L, &s);
     struct tensor *taps = push_tensor(L, 1, (int[]){taps_floats(&s)});
-    pool_max(y->data, taps->data, x->data, &s);
+    pool_max(y->data, taps->data, x->data, norm ? norm_from_rows(norm->data, s.c, true).scale : NULL, &s);
     return 2;
 }
 

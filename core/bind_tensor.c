@@ -9,17 +9,16 @@
 #include <string.h>
 
 // ---- the collector's view
-// Lua sees a tensor as a few bytes, so it is told by hand: a full collection whenever as much was allocated since the
-// last one as was then alive (at least 32 MB). The Lua heap is small beside the tensors; a collection is cheap.
+// Lua sees a tensor as a few bytes, so it is told by hand: a full collection whenever twice as much is in use as was after
+// the last one, and at least 32 MB more. What is released by hand (a training step's activations) does not count.
 
-static size_t allocated_since, alive_after;
+static size_t alive_after;
 
 void account_memory(lua_State *L, size_t bytes) {
-    const size_t floor = (size_t)32 << 20;
-    allocated_since += bytes;
-    if (allocated_since < (alive_after > floor ? alive_after : floor) || !lua_gc(L, LUA_GCISRUNNING)) return;
+    const size_t room = (size_t)32 << 20;
+    size_t in_use = mem_stats().in_use + bytes;
+    if (in_use < 2 * alive_after || in_use < alive_after + room || !lua_gc(L, LUA_GCISRUNNING)) return;
     lua_gc(L, LUA_GCCOLLECT);
-    allocated_since = 0;
     alive_after = mem_stats().in_use;
 }
 

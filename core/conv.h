@@ -31,21 +31,29 @@ struct conv_forward {
     double *mean, *variance; // (out) each, of y over all its pixels (population); NULL: not wanted
 };
 
-// dx and dw from dy. With `norm`, dx is the gradient of the normalised x. With sum_g and sum_gx it is 0 where norm's relu cut
-// off, and sum_g = sum dx, sum_gx = sum dx * (x - mean) are what the gradient of the batch normalisation needs.
-struct conv_backward {
+// What comes back from one convolution of x.
+struct conv_branch {
     struct conv shape;
     const float *dy; // with dy_norm: dy is a * (this) + b * (dy_x - mean) + c + dy_add
     const struct norm_coefficients *dy_norm;
     const float *dy_x, *dy_add; // as dy; dy_add may be NULL
     float *dy_dense;            // dy as it then is, for others; NULL: not wanted
+    const float *w;             // NULL: when dx is not wanted
+    float *dw;                  // NULL: not wanted
+    float *dw_ones;             // (kernel_h, kernel_w, out): the dw of a channel of ones beside x; NULL: not wanted
+};
+
+// dx, and dw of each branch. With `norm`, dx is the gradient of the normalised x. With sum_g and sum_gx it is 0 where norm's
+// relu cut off, and sum_g = sum dx, sum_gx = sum dx * (x - mean) are what the gradient of the batch normalisation needs.
+enum { CONV_BRANCHES = 2 };
+struct conv_backward {
+    int branches; // that read the same x: their batch, height, width and in are equal
+    struct conv_branch branch[CONV_BRANCHES];
     const float *x;
     const struct norm_coefficients *norm;
-    const float *w;
-    float *dx;           // NULL: not wanted
-    const float *before; // as x: added to dx before relu cuts; NULL: none
+    float *dx;              // NULL: not wanted
+    const float *before;    // as x: added to dx before relu cuts; NULL: none
     double *sum_g, *sum_gx; // (in); NULL: not wanted
-    float *dw; // NULL: not wanted
 };
 
 // Floats that the caller passes as `work`, and floats of threads_reserve for every thread.

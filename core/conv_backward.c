@@ -1,9 +1,10 @@
-// The backward pass. A unit is a band of rows of an image: rows of outputs, and the rows of inputs that belong to them. Its
-// two panels hold x (normalised again, where it is) and dy with the rows around it that taps reach. From these come
+// The backward pass. A unit is a band of rows of inputs of an image, with the rows of outputs that belong to them. Its
+// panels hold x (normalised again, where it is) and dy with the rows around it that taps reach. From these come
 //   dx: one product() for each residue of the stride, an input row or column of which all have the same taps;
 //   dw: outer() of the panels, added to the piece's own partial sum; partial sums are added in the order of the pieces.
-// So each picture is read once. When a partial sum is so large that there cannot be several, dx and dw are two passes, and
-// the pieces of dw share out the output channels instead.
+// So each picture is read once. Branches of one x take turns in each unit: the first writes dx, the last adds to it and cuts.
+// When a partial sum is so large that there cannot be several, dx and dw are two passes, and the pieces of dw share out the
+// output channels instead.
 #include "conv.h"
 #include "conv_plan.h"
 #include "threads.h"
@@ -11,57 +12,79 @@
 #include <string.h>
 
 enum {
-    GROUPS = 8,            // partial sums of a weight gradient, at most
-    OUTER_PIXELS = 128,    // pixels an outer product works on at a time
-    SPLIT_CHANNELS = 64,   // output channels of a piece when pieces share them out
-    ADD_PIECE = 4096,      // weights of a piece when partial sums are added
+    GROUPS = 8,          // partial sums of a weight gradient, at most
+    OUTER_PIXELS = 128,  // pixels an outer product works on at a time
+    SPLIT_CHANNELS = 64, // output channels of a piece when pieces share them out
+    ADD_PIECE = 4096,    // weights of a piece when partial sums are added
 };
 static const size_t PARTIAL_FLOATS = (size_t)1 << 20; // of all partial sums together, unless one alone is larger
 
 static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }
+static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-struct backward {
-    const struct conv_backward *b;
+struct branch {
+    const struct conv_branch *b;
     struct conv c;
     struct side rows, columns;
     struct range x_across, dy_across; // columns of the panels
     struct runs forward;              // taps of outputs on the x panel, for outer()
     struct source x, dy;
-    bool dx, dw;                      // what this pass computes
-    bool dy_direct;                   // dy needs no panel
-    int band, bands, units, pieces, splits, groups;
-    size_t weights, x_panel; // floats
-    float *packed;           // weights of all grids, one after the other
-    double *totals;          // [pieces][2][in]
-    float *sums;             // [pieces][2][in]
-    float *partial;          // [groups][weights]
+    bool dy_direct;      // dy needs no panel
+    size_t weights, ones; // floats of dw and dw_ones
+    size_t x_panel;       // floats; then comes the panel of dy
+    // Where in `work`: weights of all grids, one after the other; [groups][weights]; [groups][ones].
+    size_t packed, partial, partial_ones;
 };
 
-// A unit's rows: of outputs, of inputs, and of its two panels.
+struct backward {
+    const struct conv_backward *b;
+    bool dx, dw; // what this pass computes
+    int branches, step; // step: rows of inputs that go together, whatever the branch's stride
+    struct branch branch[CONV_BRANCHES];
+    int band, bands, units, pieces, splits, groups; // band: in steps
+    float *work; // [pieces][2][in] doubles: totals; as many floats: sums; then the branches' own
+};
+
+static double *totals_of(const struct backward *p, int piece) { return (double *)p->work + (size_t)piece * 2 * (size_t)p->branch[0].c.in; }
+static float *sums_of(const struct backward *p, int piece) {
+    return p->work + ((size_t)p->pieces * 4 + (size_t)piece * 2) * (size_t)p->branch[0].c.in;
+}
+
+// A group's partial sum; with one group only, that is dw itself.
+static float *partial_of(const struct backward *p, const struct branch *r, int group) {
+    return p->groups == 1 ? r->b->dw : p->work + r->partial + (size_t)group * r->weights;
+}
+static float *partial_ones_of(const struct backward *p, const struct branch *r, int group) {
+    return p->work + r->partial_ones + (size_t)group * r->ones;
+}
+
+// A unit's rows in a branch: of outputs, of inputs, and of its two panels.
 struct band {
     int image;
     struct range out, in, x, dy;
 };
 
-static struct band band_of(const struct backward *p, int unit) {
-    const struct side *s = &p->rows;
+static struct band band_of(const struct backward *p, const struct branch *r, int unit) {
+    const struct side *s = &r->rows;
     struct band b = {.image = unit / p->bands};
-    int first = unit % p->bands * p->band, count = min(p->band, s->outputs - first);
-    bool last = first + count == s->outputs;
-    int in = min(first * s->stride, s->inputs), in_end = last ? s->inputs : min((first + count) * s->stride, s->inputs);
-    b.out = (struct range){first, count, 1};
-    b.in = (struct range){in, in_end - in, 1};
-    b.x = side_inputs(s, first, count);
-    b.dy = p->dx ? side_outputs(s, in, in_end - in, first, count) : b.out;
+    int number = unit % p->bands, first = number * p->band * p->step;
+    bool last = number == p->bands - 1;
+    int end = last ? s->inputs : first + p->band * p->step;
+    int out = min(first / s->stride, s->outputs), out_end = last ? s->outputs : min(end / s->stride, s->outputs);
+    b.in = (struct range){first, end - first, 1};
+    b.out = (struct range){out, out_end - out, 1};
+    b.x = side_inputs(s, out, out_end - out);
+    if (out == out_end) b.x.count = 0;
+    b.dy = p->dx ? side_outputs(s, first, end - first, out, out_end - out) : b.out;
     return b;
 }
 
 // ---- dx
 
 // Both products read dy's panel from here: its row `row`, column 0 of dy.
-static const float *dy_at(const struct backward *p, const struct band *b, const float *panel, int row) {
-    return panel + ((ptrdiff_t)(row - b->dy.first) * p->dy_across.count - p->dy_across.first) * p->c.out;
+static const float *dy_at(const struct branch *r, const struct band *b, const float *panel, int row) {
+    return panel + ((ptrdiff_t)(row - b->dy.first) * r->dy_across.count - r->dy_across.first) * r->c.out;
 }
 
 // The inputs (residue_h + stride_h * i, residue_w + stride_w * j) are a grid: all have the same taps on dy.
@@ -72,241 +95,396 @@ struct grid {
     size_t packed, floats; // its weights: from where on, and how many
 };
 
-static bool next_grid(const struct backward *p, struct grid *g) {
-    const struct conv *c = &p->c;
+static bool next_grid(const struct branch *r, struct grid *g) {
+    const struct conv *c = &r->c;
     if (g->begun && ++g->residue_w == min(c->stride_w, c->width)) g->residue_w = 0, g->residue_h++;
     g->begun = true;
     g->packed += g->floats;
     if (g->residue_h == min(c->stride_h, c->height)) return false;
-    g->rows = side_gradient_taps(&p->rows, g->residue_h), g->columns = side_gradient_taps(&p->columns, g->residue_w);
+    g->rows = side_gradient_taps(&r->rows, g->residue_h), g->columns = side_gradient_taps(&r->columns, g->residue_w);
     g->floats = packed_floats(&g->rows, &g->columns, c->out, c->in);
     return true;
 }
 
-static void run_grid(const struct backward *p, const struct grid *g, const struct band *b, const float *dy, float *s1, float *s2,
-                     struct prefetch *ahead) {
-    const struct conv *c = &p->c;
+// `end`: how the product is to end, with all of it but what belongs to this grid.
+static void run_grid(const struct branch *r, const struct grid *g, const struct band *b, const float *dy, const float *packed,
+                     const struct product *end) {
+    const struct conv *c = &r->c;
     // Grid rows i stand for inputs residue + stride * i; the band begins at a multiple of the stride.
-    int first = b->in.first / c->stride_h, row = first * c->stride_h + g->residue_h;
-    int rows = (b->in.first + b->in.count - row + c->stride_h - 1) / c->stride_h;
-    int columns = (c->width - g->residue_w + c->stride_w - 1) / c->stride_w;
-    if (b->in.count == 0 || row >= b->in.first + b->in.count) return;
-    struct runs r;
-    find_runs(&r, &g->rows, &g->columns, p->dy_across.count, c->out);
+    int first = b->in.first / c->stride_h, row = b->in.first + g->residue_h;
+    if (row >= b->in.first + b->in.count) return;
+    struct runs runs;
+    find_runs(&runs, &g->rows, &g->columns, r->dy_across.count, c->out);
     size_t at = (((size_t)b->image * (size_t)c->height + (size_t)row) * (size_t)c->width + (size_t)g->residue_w) * (size_t)c->in;
-    struct product q = {.a = dy_at(p, b, dy, first), .a_row = (ptrdiff_t)p->dy_across.count * c->out, .a_pixel = c->out,
-                        .offset = r.offset, .runs = r.runs, .length = r.length, .b = p->packed + g->packed,
-                        .y = p->b->dx + at, .y_row = (ptrdiff_t)c->stride_h * c->width * c->in, .y_pixel = c->stride_w * c->in,
-                        .height = rows, .width = columns, .channels = c->in, .add = p->b->before ? p->b->before + at : NULL, .ahead = ahead};
-    if (p->b->sum_g) q.end = PRODUCT_GRADIENT, q.norm = p->b->norm, q.x = p->b->x + at, q.s1 = s1, q.s2 = s2;
+    struct product q = *end;
+    q.a = dy_at(r, b, dy, first), q.a_row = (ptrdiff_t)r->dy_across.count * c->out, q.a_pixel = c->out;
+    q.offset = runs.offset, q.runs = runs.runs, q.length = runs.length, q.b = packed + g->packed;
+    q.y += at, q.y_row = (ptrdiff_t)c->stride_h * c->width * c->in, q.y_pixel = c->stride_w * c->in;
+    q.height = ceil_div(b->in.first + b->in.count - row, c->stride_h), q.width = ceil_div(c->width - g->residue_w, c->stride_w);
+    q.channels = c->in;
+    if (q.add) q.add += at;
+    if (q.x) q.x += at;
     product(&q);
 }
 
-static void run_grids(const struct backward *p, int piece, const struct band *b, const float *dy, struct prefetch *ahead) {
-    const int in = p->c.in;
-    float *sums = p->sums + (size_t)piece * 2 * (size_t)in;
-    double *totals = p->totals + (size_t)piece * 2 * (size_t)in;
-    for (struct grid g = {0}; next_grid(p, &g);) run_grid(p, &g, b, dy, sums, sums + in, ahead);
-    if (!p->b->sum_g) return;
-    for (int i = 0; i < 2 * in; i++) totals[i] += sums[i];
+// dx of a unit from branch number i: the sum so far, and behind the last branch cut off and summed.
+static void run_grids(const struct backward *p, int piece, int i, const struct band *b, const float *dy, struct prefetch *ahead) {
+    const struct conv_backward *all = p->b;
+    const struct branch *r = &p->branch[i];
+    const int in = r->c.in;
+    float *sums = sums_of(p, piece);
+    double *totals = totals_of(p, piece);
+    bool finish = all->sum_g && i == p->branches - 1;
+    struct product end = {.y = all->dx, .add = i > 0 ? all->dx : all->before, .ahead = ahead};
+    if (finish) end.end = PRODUCT_GRADIENT, end.norm = all->norm, end.x = all->x, end.s1 = sums, end.s2 = sums + in;
+    for (struct grid g = {0}; next_grid(r, &g);) run_grid(r, &g, b, dy, p->work + r->packed, &end);
+    if (!finish) return;
+    for (int c = 0; c < 2 * in; c++) totals[c] += sums[c];
     memset(sums, 0, sizeof(float) * 2 * (size_t)in);
 }
 
 // ---- dw
 
-static void add_outer(const struct backward *p, float *sum, const struct band *b, const float *x, const float *dy, int channel,
+static void add_outer(const struct branch *r, float *sum, const struct band *b, const float *x, const float *dy, int channel,
                       int channels, struct prefetch *ahead) {
-    const struct conv *c = &p->c;
-    int x_row = c->stride_h / b->x.step * p->x_across.count * c->in, step = max(1, OUTER_PIXELS / c->out_w);
+    const struct conv *c = &r->c;
+    int x_row = c->stride_h / b->x.step * r->x_across.count * c->in, step = max(1, OUTER_PIXELS / c->out_w);
     for (int i = 0; i < b->out.count; i += step) {
-        struct outer o = {.a = x + (ptrdiff_t)i * x_row, .a_row = x_row, .a_pixel = c->stride_w / p->x_across.step * c->in,
-                          .offset = p->forward.offset, .runs = p->forward.runs, .length = p->forward.length,
-                          .d = dy_at(p, b, dy, b->out.first + i) + channel, .d_row = (ptrdiff_t)p->dy_across.count * c->out,
+        struct outer o = {.a = x + (ptrdiff_t)i * x_row, .a_row = x_row, .a_pixel = c->stride_w / r->x_across.step * c->in,
+                          .offset = r->forward.offset, .runs = r->forward.runs, .length = r->forward.length,
+                          .d = dy_at(r, b, dy, b->out.first + i) + channel, .d_row = (ptrdiff_t)r->dy_across.count * c->out,
                           .d_pixel = c->out, .w = sum + channel, .w_row = c->out, .height = min(step, b->out.count - i),
                           .width = c->out_w, .channels = channels, .ahead = ahead};
         outer(&o);
     }
 }
 
-static void add_partials(void *arg, int piece, int thread) {
-    const struct backward *p = arg;
-    size_t first = (size_t)piece * ADD_PIECE, last = first + ADD_PIECE < p->weights ? first + ADD_PIECE : p->weights;
-    float *dw = p->b->dw;
-    (void)thread;
-    memcpy(dw + first, p->partial + first, (last - first) * sizeof(float));
-    for (int group = 1; group < p->groups; group++) {
-        const float *from = p->partial + (size_t)group * p->weights;
-        for (size_t i = first; i < last; i++) dw[i] += from[i];
+// The outputs along one side whose tap number `tap` reads inside the picture.
+static struct range inside_outputs(const struct side *s, int tap) {
+    int shift = tap * s->dilation - s->pad; // of the input that output 0 reads
+    int first = shift >= 0 ? 0 : ceil_div(-shift, s->stride);
+    int end = s->inputs - 1 - shift < 0 ? 0 : min(s->outputs, (s->inputs - 1 - shift) / s->stride + 1);
+    return (struct range){first, max(0, end - first), 1};
+}
+
+static void add_pixels(float *sum, const float *pixels, int count, int channels) {
+    for (int p = 0; p < count; p++, pixels += channels)
+        for (int c = 0; c < channels; c++) sum[c] += pixels[c];
+}
+
+// The weight gradient of a channel of ones: at each kernel place the sum of dy over the outputs that read the picture there.
+// Places of a kernel row share the columns in their middle.
+static void add_ones(const struct branch *r, float *sum, const struct band *b, const float *dy) {
+    const struct conv *c = &r->c;
+    const int n = c->out;
+    struct range middle = {0, c->out_w, 1};
+    for (int v = 0; v < c->kernel_w; v++) {
+        struct range in = inside_outputs(&r->columns, v);
+        int first = max(middle.first, in.first), end = min(middle.first + middle.count, in.first + in.count);
+        middle = (struct range){first, max(0, end - first), 1};
     }
+    float *row_sums = (float *)dy_at(r, b, dy, b->dy.first + b->dy.count) + r->dy_across.first * n; // behind the panel
+    for (int i = b->out.first; i < b->out.first + b->out.count; i++) {
+        const float *row = dy_at(r, b, dy, i);
+        memset(row_sums, 0, sizeof(float) * (size_t)(c->kernel_w + 1) * (size_t)n);
+        float *shared = row_sums + c->kernel_w * n;
+        add_pixels(shared, row + middle.first * n, middle.count, n);
+        for (int v = 0; v < c->kernel_w; v++) {
+            struct range in = inside_outputs(&r->columns, v);
+            float *own = row_sums + v * n;
+            if (in.count == 0) continue;
+            add_pixels(own, row + in.first * n, min(middle.first, in.first + in.count) - in.first, n);
+            add_pixels(own, shared, middle.count > 0, n);
+            int behind = max(in.first, middle.first + middle.count);
+            add_pixels(own, row + behind * n, in.first + in.count - behind, n);
+        }
+        for (int u = 0; u < c->kernel_h; u++) {
+            struct range in = inside_outputs(&r->rows, u);
+            if (i < in.first || i >= in.first + in.count) continue;
+            add_pixels(sum + u * c->kernel_w * n, row_sums, 1, c->kernel_w * n);
+        }
+    }
+}
+
+struct adding { float *to; const float *partial; size_t floats; int groups; };
+
+static void add_partials(void *arg, int piece, int thread) {
+    const struct adding *a = arg;
+    size_t first = (size_t)piece * ADD_PIECE, last = first + ADD_PIECE < a->floats ? first + ADD_PIECE : a->floats;
+    (void)thread;
+    memcpy(a->to + first, a->partial + first, (last - first) * sizeof(float));
+    for (int group = 1; group < a->groups; group++) {
+        const float *from = a->partial + (size_t)group * a->floats;
+        for (size_t i = first; i < last; i++) a->to[i] += from[i];
+    }
+}
+
+static void join_partials(float *to, const float *partial, size_t floats, int groups) {
+    struct adding a = {to, partial, floats, groups};
+    threads_run(add_partials, &a, (int)((floats + ADD_PIECE - 1) / ADD_PIECE));
 }
 
 // ---- a piece
 
 // dy's panel; dy itself where that does as well. `own`: whether this piece is the one to write dy down for others.
-static const float *dy_panel(const struct backward *p, const struct band *b, float *panel, bool own) {
-    if (p->dy_direct) {
-        size_t row = (size_t)b->image * (size_t)p->c.out_h + (size_t)b->dy.first;
-        return p->b->dy + row * (size_t)p->c.out_w * (size_t)p->c.out;
+static const float *dy_panel(const struct branch *r, const struct band *b, float *panel, bool own) {
+    if (r->dy_direct) {
+        size_t row = (size_t)b->image * (size_t)r->c.out_h + (size_t)b->dy.first;
+        return r->b->dy + row * (size_t)r->c.out_w * (size_t)r->c.out;
     }
-    struct source from = p->dy;
+    struct source from = r->dy;
     if (!own) from.dense = NULL;
-    panel_fill(panel, &from, b->image, &(struct panel){b->dy.first, b->dy.count, 1, p->dy_across.first, p->dy_across.count, 1},
+    panel_fill(panel, &from, b->image, &(struct panel){b->dy.first, b->dy.count, 1, r->dy_across.first, r->dy_across.count, 1},
                b->out.first, b->out.count);
     return panel;
 }
 
 // The unit after this one: what it reads and writes.
 static void look_ahead(struct prefetch *ahead, const struct backward *p, int unit) {
-    const struct conv *c = &p->c;
     const struct conv_backward *b = p->b;
-    struct band next = band_of(p, unit);
-    size_t in_row = (size_t)c->width * (size_t)c->in, out_row = (size_t)c->out_w * (size_t)c->out;
-    size_t in = ((size_t)next.image * (size_t)c->height + (size_t)next.in.first) * in_row, in_floats = (size_t)next.in.count * in_row;
-    size_t out = ((size_t)next.image * (size_t)c->out_h + (size_t)next.out.first) * out_row, out_floats = (size_t)next.out.count * out_row;
-    if (p->dx) {
-        prefetch_add(ahead, b->dx + in, in_floats, true);
-        if (b->before) prefetch_add(ahead, b->before + in, in_floats, false);
+    double tiles = 0;
+    for (int i = p->branches - 1; i >= 0; i--) {
+        const struct branch *r = &p->branch[i];
+        const struct conv *c = &r->c;
+        struct band next = band_of(p, r, unit);
+        size_t out_row = (size_t)c->out_w * (size_t)c->out, out_floats = (size_t)next.out.count * out_row;
+        size_t out = ((size_t)next.image * (size_t)c->out_h + (size_t)next.out.first) * out_row;
+        if (r->b->dy_dense) prefetch_add(ahead, r->b->dy_dense + out, out_floats, true);
+        if (r->b->dy_norm && r->b->dy_add) prefetch_add(ahead, r->b->dy_add + out, out_floats, false);
+        if (r->b->dy_norm) prefetch_add(ahead, r->b->dy_x + out, out_floats, false);
+        prefetch_add(ahead, r->b->dy + out, out_floats, false);
+        if (p->dx) tiles += product_tiles((double)next.in.count * c->width, c->in);
+        if (p->dw) tiles += outer_tiles((double)r->forward.runs * r->forward.length, c->out) *
+                            max(1, (int)((double)next.out.count * c->out_w / OUTER_PIXELS));
+        if (i > 0) continue;
+        size_t in_row = (size_t)c->width * (size_t)c->in, in_floats = (size_t)next.in.count * in_row;
+        size_t in = ((size_t)next.image * (size_t)c->height + (size_t)next.in.first) * in_row;
+        if (p->dx) prefetch_add(ahead, b->dx + in, in_floats, true);
+        if (p->dx && b->before) prefetch_add(ahead, b->before + in, in_floats, false);
+        if (b->x) prefetch_add(ahead, b->x + in, in_floats, false);
     }
-    if (b->dy_dense) prefetch_add(ahead, b->dy_dense + out, out_floats, true);
-    if (b->dy_norm && b->dy_add) prefetch_add(ahead, b->dy_add + out, out_floats, false);
-    if (b->dy_norm) prefetch_add(ahead, b->dy_x + out, out_floats, false);
-    prefetch_add(ahead, b->dy + out, out_floats, false);
-    if (b->x) prefetch_add(ahead, b->x + in, in_floats, false);
-    double pixels = (double)next.in.count * c->width, rows = (double)p->forward.runs * p->forward.length;
-    prefetch_spread(ahead, (p->dx ? product_tiles(pixels, c->in) : 0) +
-                               (p->dw ? outer_tiles(rows, c->out) * max(1, (int)((double)next.out.count * c->out_w / OUTER_PIXELS)) : 0));
+    prefetch_spread(ahead, tiles);
+}
+
+static void run_branch(const struct backward *p, int piece, int i, int unit, float *scratch, struct prefetch *ahead) {
+    const struct branch *r = &p->branch[i];
+    const struct conv *c = &r->c;
+    const int group = piece / p->splits, channel = piece % p->splits * SPLIT_CHANNELS;
+    const int channels = p->splits > 1 ? min(SPLIT_CHANNELS, c->out - channel) : c->out;
+    struct band b = band_of(p, r, unit);
+    const float *dy = dy_panel(r, &b, scratch + r->x_panel, channel == 0);
+    const bool dw = p->dw && r->b->dw && b.out.count > 0;
+    // x first: the end of the product for dx reads it too, then from the cache.
+    if (dw) panel_fill(scratch, &r->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, r->x_across.first, r->x_across.count, r->x_across.step}, 0, 0);
+    if (p->dx) run_grids(p, piece, i, &b, dy, ahead);
+    if (dw) add_outer(r, partial_of(p, r, group), &b, scratch, dy, channel, channels, ahead);
+    if (dw && r->b->dw_ones && channel == 0)
+        add_ones(r, partial_ones_of(p, r, group), &b, dy);
+}
+
+static void clear_sums(const struct backward *p, int piece) {
+    const int in = p->branch[0].c.in, group = piece / p->splits, channel = piece % p->splits * SPLIT_CHANNELS;
+    if (p->dx) {
+        memset(sums_of(p, piece), 0, sizeof(float) * 2 * (size_t)in);
+        memset(totals_of(p, piece), 0, sizeof(double) * 2 * (size_t)in);
+    }
+    for (int i = 0; p->dw && i < p->branches; i++) {
+        const struct branch *r = &p->branch[i];
+        const int out = r->c.out, channels = p->splits > 1 ? min(SPLIT_CHANNELS, out - channel) : out;
+        if (!r->b->dw) continue;
+        float *sum = partial_of(p, r, group) + channel;
+        for (size_t row = 0; row < r->weights; row += (size_t)out) memset(sum + row, 0, sizeof(float) * (size_t)channels);
+        if (r->b->dw_ones && channel == 0) memset(partial_ones_of(p, r, group), 0, sizeof(float) * r->ones);
+    }
 }
 
 // A piece is group number piece / splits of the units, and share number piece % splits of the output channels.
-
 static void run_piece(void *arg, int piece, int thread) {
     const struct backward *p = arg;
-    const struct conv *c = &p->c;
-    const int groups = p->pieces / p->splits, group = piece / p->splits;
-    const int channel = piece % p->splits * SPLIT_CHANNELS, channels = p->splits > 1 ? min(SPLIT_CHANNELS, c->out - channel) : c->out;
-    float *x = threads_scratch(thread), *sum = p->partial + (size_t)group * p->weights;
-    if (p->dx) {
-        memset(p->sums + (size_t)piece * 2 * (size_t)c->in, 0, sizeof(float) * 2 * (size_t)c->in);
-        memset(p->totals + (size_t)piece * 2 * (size_t)c->in, 0, sizeof(double) * 2 * (size_t)c->in);
-    }
-    if (p->dw)
-        for (size_t row = 0; row < p->weights; row += (size_t)c->out) memset(sum + row + channel, 0, sizeof(float) * (size_t)channels);
-    const int end = first_unit(group + 1, groups, p->units);
+    const int groups = p->pieces / p->splits, group = piece / p->splits, end = first_unit(group + 1, groups, p->units);
+    clear_sums(p, piece);
     for (int unit = first_unit(group, groups, p->units); unit < end; unit++) {
-        struct band b = band_of(p, unit);
         struct prefetch ahead = {0};
         if (unit + 1 < end) look_ahead(&ahead, p, unit + 1);
-        const float *dy = dy_panel(p, &b, x + p->x_panel, channel == 0);
-        // x first: the end of the product for dx reads it too, then from the cache.
-        if (p->dw) panel_fill(x, &p->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, p->x_across.first, p->x_across.count, p->x_across.step}, 0, 0);
-        if (p->dx) run_grids(p, piece, &b, dy, &ahead);
-        if (p->dw) add_outer(p, sum, &b, x, dy, channel, channels, &ahead);
+        for (int i = 0; i < p->branches; i++) run_branch(p, piece, i, unit, threads_scratch(thread), &ahead);
     }
 }
 
 // ---- planning
 
-static bool in_one_pass(const struct conv_backward *b, size_t weights) {
-    return !b->dx || !b->dw || weights <= PARTIAL_FLOATS / 4;
+static size_t weights_of(const struct conv_branch *b) {
+    return (size_t)(b->shape.kernel_h * b->shape.kernel_w) * (size_t)b->shape.in * (size_t)b->shape.out;
+}
+
+static size_t largest_weights(const struct conv_backward *b) {
+    size_t most = 0;
+    for (int i = 0; i < b->branches; i++) most = weights_of(&b->branch[i]) > most ? weights_of(&b->branch[i]) : most;
+    return most;
+}
+
+static bool wants_dw(const struct conv_backward *b) { return b->branch[0].dw || (b->branches > 1 && b->branch[1].dw); }
+
+static bool in_one_pass(const struct conv_backward *b) {
+    return !b->dx || !wants_dw(b) || largest_weights(b) <= PARTIAL_FLOATS / 4;
+}
+
+static struct branch plan_branch(const struct conv_backward *all, const struct conv_branch *b, struct conv c, bool dx) {
+    struct branch r = {.b = b, .c = c, .rows = conv_rows(&c), .columns = conv_columns(&c), .weights = weights_of(b),
+                       .ones = (size_t)(c.kernel_h * c.kernel_w * c.out)};
+    struct range down = side_inputs(&r.rows, 0, 1), dy_rows = side_outputs(&r.rows, 0, c.height, 0, c.out_h);
+    r.x_across = side_inputs(&r.columns, 0, c.out_w);
+    r.dy_across = dx ? side_outputs(&r.columns, 0, c.width, 0, c.out_w) : (struct range){0, c.out_w, 1};
+    struct taps rows = side_taps(&r.rows, &down), columns = side_taps(&r.columns, &r.x_across);
+    find_runs(&r.forward, &rows, &columns, r.x_across.count, c.in);
+    r.x = (struct source){.kind = all->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c.height, .width = c.width, .channels = c.in,
+                          .x = all->x, .k = all->norm};
+    r.dy = (struct source){.kind = b->dy_norm ? SOURCE_GRADIENT : SOURCE_PLAIN, .height = c.out_h, .width = c.out_w,
+                           .channels = c.out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm,
+                           .dense = b->dy_dense};
+    bool reaches_out = dy_rows.first < 0 || dy_rows.count > c.out_h || r.dy_across.first < 0 || r.dy_across.count > c.out_w;
+    r.dy_direct = !b->dy_norm && !b->dw_ones && (!dx || !reaches_out);
+    return r;
 }
 
 static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
-    struct backward p = {.b = b, .c = conv_flattened(b->shape), .dx = dx, .dw = dw};
-    const struct conv *c = &p.c;
-    p.rows = conv_rows(c), p.columns = conv_columns(c);
-    struct range down = side_inputs(&p.rows, 0, 1);
-    p.x_across = side_inputs(&p.columns, 0, c->out_w);
-    p.dy_across = dx ? side_outputs(&p.columns, 0, c->width, 0, c->out_w) : (struct range){0, c->out_w, 1};
-    struct taps rows = side_taps(&p.rows, &down), columns = side_taps(&p.columns, &p.x_across);
-    find_runs(&p.forward, &rows, &columns, p.x_across.count, c->in);
-    p.x = (struct source){.kind = b->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c->height, .width = c->width, .channels = c->in,
-                          .x = b->x, .k = b->norm};
-    p.dy = (struct source){.kind = b->dy_norm ? SOURCE_GRADIENT : SOURCE_PLAIN, .height = c->out_h, .width = c->out_w,
-                           .channels = c->out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm,
-                           .dense = b->dy_dense};
-    struct range dy_rows = side_outputs(&p.rows, 0, c->height, 0, c->out_h);
-    p.dy_direct = !b->dy_norm && (!dx || (p.dy_across.count == c->out_w && p.dy_across.first == 0 && dy_rows.first == 0 && dy_rows.count == c->out_h));
-    double x_row = dw ? (double)p.x_across.count * c->in * (c->kernel_h == 1 ? 1 : c->stride_h) : 0;
-    p.band = band_rows(c, x_row + (double)p.dy_across.count * c->out);
-    p.bands = (c->out_h + p.band - 1) / p.band;
+    struct backward p = {.b = b, .dx = dx, .dw = dw, .branches = b->branches, .step = 1};
+    double row_floats = 0; // of the panels for one row of inputs
+    bool pointwise = true;
+    for (int i = 0; i < b->branches; i++) {
+        struct conv c = b->branches == 1 ? conv_flattened(b->branch[i].shape) : b->branch[i].shape;
+        struct branch *r = &p.branch[i];
+        *r = plan_branch(b, &b->branch[i], c, dx);
+        int step = p.step;
+        pointwise = pointwise && c.kernel_h == 1;
+        while (p.step % c.stride_h) p.step += step;
+        double x_row = dw && b->branch[i].dw ? (double)r->x_across.count * c.in : 0;
+        double dy_row = r->dy_direct ? 0 : (double)r->dy_across.count * c.out / c.stride_h;
+        row_floats = max((int)row_floats, (int)(x_row + dy_row));
+    }
+    const struct conv *c = &p.branch[0].c;
+    int steps = max(1, ceil_div(c->height, p.step));
+    p.band = band_rows(steps, p.step * c->width, row_floats * p.step, c->batch, pointwise);
+    p.bands = ceil_div(steps, p.band);
     p.units = c->batch * p.bands;
-    p.weights = (size_t)(c->kernel_h * c->kernel_w) * (size_t)c->in * (size_t)c->out;
-    size_t fits = p.weights ? PARTIAL_FLOATS / p.weights : GROUPS;
+    size_t most = largest_weights(b), fits = most ? PARTIAL_FLOATS / most : GROUPS;
     p.groups = min(p.units, fits < 1 ? 1 : fits > GROUPS ? GROUPS : (int)fits);
-    p.splits = dw && !dx && p.groups < GROUPS ? (c->out + SPLIT_CHANNELS - 1) / SPLIT_CHANNELS : 1;
+    p.splits = dw && !dx && b->branches == 1 && p.groups < GROUPS ? ceil_div(c->out, SPLIT_CHANNELS) : 1;
     p.pieces = dw ? p.groups * p.splits : min(p.units, PIECES);
-    p.x_panel = dw ? (size_t)side_inputs(&p.rows, 0, p.band).count * (size_t)p.x_across.count * (size_t)c->in : 0;
+    for (int i = 0; i < p.branches; i++) {
+        struct branch *r = &p.branch[i];
+        int rows = 0;
+        for (int unit = 0; unit < p.bands; unit++) rows = max(rows, band_of(&p, r, unit).x.count);
+        r->x_panel = dw && r->b->dw ? (size_t)rows * (size_t)r->x_across.count * (size_t)r->c.in : 0;
+    }
     return p;
 }
 
-static size_t dy_panel_floats(const struct backward *p) {
-    if (p->dy_direct) return 0;
-    int rows = 0;
-    for (int unit = 0; unit < p->bands; unit++) rows = max(rows, band_of(p, unit).dy.count);
-    return (size_t)rows * (size_t)p->dy_across.count * (size_t)p->c.out;
-}
+// ---- memory
 
-static size_t grids_floats(const struct backward *p) {
+static size_t grids_floats(const struct backward *p, const struct branch *r) {
     struct grid g = {0};
-    while (p->dx && next_grid(p, &g)) {}
+    while (p->dx && next_grid(r, &g)) {}
     return g.packed;
 }
 
-static size_t sums_floats(const struct backward *p) { return p->dx ? (size_t)p->pieces * 6 * (size_t)p->c.in : 0; }
+// Finds a place in `work` for everything; returns the floats.
+static size_t place(struct backward *p) {
+    size_t used = p->dx ? (size_t)p->pieces * 6 * (size_t)p->branch[0].c.in : 0;
+    for (int i = 0; i < p->branches; i++) {
+        struct branch *r = &p->branch[i];
+        r->packed = used;
+        r->partial = used += grids_floats(p, r);
+        if (p->dw && r->b->dw && p->groups > 1) used += r->weights * (size_t)p->groups;
+        r->partial_ones = used;
+        if (p->dw && r->b->dw_ones) used += r->ones * (size_t)p->groups;
+    }
+    return used;
+}
+
+static size_t scratch_floats(const struct backward *p) {
+    size_t most = 0;
+    for (int i = 0; i < p->branches; i++) {
+        const struct branch *r = &p->branch[i];
+        int rows = 0;
+        for (int unit = 0; unit < p->bands; unit++) rows = max(rows, band_of(p, r, unit).dy.count);
+        size_t dy = r->dy_direct ? 0 : (size_t)rows * (size_t)r->dy_across.count * (size_t)r->c.out;
+        size_t ones = r->b->dw_ones ? (size_t)((r->c.kernel_w + 1) * r->c.out) : 0;
+        most = r->x_panel + dy + ones > most ? r->x_panel + dy + ones : most;
+    }
+    return most;
+}
+
+// ---- all of it
 
 static void join_sums(const struct backward *p) {
-    const int in = p->c.in;
-    memset(p->b->sum_g, 0, sizeof(double) * (size_t)in);
-    memset(p->b->sum_gx, 0, sizeof(double) * (size_t)in);
-    for (int piece = 0; piece < p->pieces; piece++)
-        for (int c = 0; c < in; c++) {
-            p->b->sum_g[c] += p->totals[(size_t)piece * 2 * (size_t)in + (size_t)c];
-            p->b->sum_gx[c] += p->totals[((size_t)piece * 2 + 1) * (size_t)in + (size_t)c];
+    const size_t in = (size_t)p->branch[0].c.in;
+    memset(p->b->sum_g, 0, sizeof(double) * in);
+    memset(p->b->sum_gx, 0, sizeof(double) * in);
+    for (size_t piece = 0; piece < (size_t)p->pieces; piece++)
+        for (size_t c = 0; c < in; c++) {
+            p->b->sum_g[c] += totals_of(p, (int)piece)[c];
+            p->b->sum_gx[c] += totals_of(p, (int)piece)[in + c];
         }
 }
 
 static void run_pass(const struct conv_backward *b, bool dx, bool dw, float *work) {
     struct backward p = plan(b, dx, dw);
-    p.totals = (double *)work;
-    p.sums = work + (dx ? (size_t)p.pieces * 4 * (size_t)p.c.in : 0);
-    p.packed = work + sums_floats(&p);
-    if (dx)
-        for (struct grid g = {0}; next_grid(&p, &g);)
-            pack_weights(p.packed + g.packed, b->w, &p.c, &g.rows, &g.columns, true);
-    p.partial = dw && p.groups == 1 ? b->dw : p.packed + grids_floats(&p);
+    p.work = work;
+    place(&p);
+    for (int i = 0; dx && i < p.branches; i++) {
+        const struct branch *r = &p.branch[i];
+        for (struct grid g = {0}; next_grid(r, &g);)
+            pack_weights(work + r->packed + g.packed, r->b->w, &r->c, &g.rows, &g.columns, true);
+    }
     threads_run(run_piece, &p, p.pieces);
-    if (dw && p.groups > 1) threads_run(add_partials, &p, (int)((p.weights + ADD_PIECE - 1) / ADD_PIECE));
+    for (int i = 0; dw && i < p.branches; i++) {
+        const struct branch *r = &p.branch[i];
+        if (r->b->dw && p.groups > 1) join_partials(r->b->dw, partial_of(&p, r, 0), r->weights, p.groups);
+        if (r->b->dw_ones) join_partials(r->b->dw_ones, partial_ones_of(&p, r, 0), r->ones, p.groups);
+    }
     if (dx && b->sum_g) join_sums(&p);
 }
 
-void conv_backward(const struct conv_backward *b, float *work) {
-    size_t weights = (size_t)(b->shape.kernel_h * b->shape.kernel_w) * (size_t)b->shape.in * (size_t)b->shape.out;
-    if (in_one_pass(b, weights)) {
-        run_pass(b, b->dx, b->dw, work);
+// The passes: both gradients at once, or dx and then dw of each branch by itself. Calls each in turn.
+typedef void pass(const struct conv_backward *b, bool dx, bool dw, void *arg);
+
+static void each_pass(const struct conv_backward *b, pass *run, void *arg) {
+    if (in_one_pass(b)) {
+        run(b, b->dx, wants_dw(b), arg);
         return;
     }
-    run_pass(b, true, false, work);
-    struct conv_backward rest = *b;
-    if (b->dy_dense) rest.dy = b->dy_dense, rest.dy_norm = NULL, rest.dy_dense = NULL;
-    run_pass(&rest, false, true, work);
+    run(b, true, false, arg);
+    for (int i = 0; i < b->branches; i++) {
+        struct conv_backward one = {.branches = 1, .branch = {b->branch[i]}, .x = b->x, .norm = b->norm};
+        struct conv_branch *r = &one.branch[0];
+        if (r->dy_dense) r->dy = r->dy_dense, r->dy_norm = NULL, r->dy_dense = NULL; // the first pass wrote it
+        if (r->dw) run(&one, false, true, arg);
+    }
 }
 
-static size_t pass_work(const struct conv_backward *b, bool dx, bool dw) {
+static void do_pass(const struct conv_backward *b, bool dx, bool dw, void *work) { run_pass(b, dx, dw, work); }
+
+static void measure_work(const struct conv_backward *b, bool dx, bool dw, void *most) {
     struct backward p = plan(b, dx, dw);
-    return sums_floats(&p) + grids_floats(&p) + (dw && p.groups > 1 ? p.weights * (size_t)p.groups : 0);
+    size_t floats = place(&p);
+    if (floats > *(size_t *)most) *(size_t *)most = floats;
 }
 
-static size_t pass_scratch(const struct conv_backward *b, bool dx, bool dw) {
+static void measure_scratch(const struct conv_backward *b, bool dx, bool dw, void *most) {
     struct backward p = plan(b, dx, dw);
-    return p.x_panel + dy_panel_floats(&p);
+    if (scratch_floats(&p) > *(size_t *)most) *(size_t *)most = scratch_floats(&p);
 }
 
-static size_t over_passes(const struct conv_backward *b, size_t size(const struct conv_backward *, bool, bool)) {
-    size_t weights = (size_t)(b->shape.kernel_h * b->shape.kernel_w) * (size_t)b->shape.in * (size_t)b->shape.out;
-    if (in_one_pass(b, weights)) return size(b, b->dx, b->dw);
-    size_t first = size(b, true, false), second = size(b, false, true);
-    return first > second ? first : second;
+void conv_backward(const struct conv_backward *b, float *work) { each_pass(b, do_pass, work); }
+
+size_t conv_backward_work(const struct conv_backward *b) {
+    size_t most = 0;
+    each_pass(b, measure_work, &most);
+    return most;
 }
 
-size_t conv_backward_work(const struct conv_backward *b) { return over_passes(b, pass_work); }
-size_t conv_backward_scratch(const struct conv_backward *b) { return over_passes(b, pass_scratch); }
+size_t conv_backward_scratch(const struct conv_backward *b) {
+    size_t most = 0;
+    each_pass(b, measure_scratch, &most);
+    return most;
+}

@@ -75,11 +75,10 @@ void find_runs(struct runs *r, const struct taps *rows, const struct taps *colum
 
 // ---- bands and pieces
 
-int band_rows(const struct conv *c, double floats_per_row) {
-    int rows = c->out_h, fits = rows;
-    if (floats_per_row > 0 && floats_per_row * rows > PANEL_FLOATS) fits = max(1, (int)(PANEL_FLOATS / floats_per_row));
-    int wanted = c->batch == 1 && c->kernel_h == 1 ? 1 : ceil_div(rows, max(1, PIECES / c->batch));
-    return max(1, min(rows, min(fits, max(wanted, ceil_div(BAND_PIXELS, max(1, c->out_w))))));
+int band_rows(int rows, int pixels, double floats, int batch, bool pointwise) {
+    int fits = floats * rows > PANEL_FLOATS ? max(1, (int)(PANEL_FLOATS / floats)) : rows;
+    int wanted = pointwise ? 1 : ceil_div(rows, max(1, PIECES / batch));
+    return max(1, min(rows, min(fits, max(wanted, ceil_div(BAND_PIXELS, max(1, pixels))))));
 }
 
 int first_unit(int piece, int pieces, int units) { return (int)((long long)piece * units / pieces); }

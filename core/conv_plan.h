@@ -38,8 +38,9 @@ struct taps side_gradient_taps(const struct side *s, int residue);              
 struct runs { int runs, length, offset[CONV_KERNEL_MAX * CONV_KERNEL_MAX]; };
 void find_runs(struct runs *r, const struct taps *rows, const struct taps *columns, int panel_width, int channels);
 
-// Rows of outputs in a band, for panels of so many floats a row of outputs.
-int band_rows(const struct conv *c, double floats_per_row);
+// How many of an image's rows are a band, when a row has so many pixels and its panels so many floats. Without rows around
+// it that taps reach (`pointwise`) a band may be small.
+int band_rows(int rows, int pixels, double floats, int batch, bool pointwise);
 
 int first_unit(int piece, int pieces, int units);
 

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER = 64, SMALLEST = 256, CLASSES = 4 * 40 };
+enum { HEADER = 64, SMALLEST = 256, CLASSES = 4 * 40, SMALL = 4096, SLAB = 1 << 18 };
 static const size_t HUGE_PAGE = (size_t)2 << 20;
 
 struct block { // stands before the bytes handed out
@@ -33,6 +33,16 @@ static int class_of(size_t size) {
     return class;
 }
 
+static bool is_small(int class) { return class_capacity(class) <= SMALL; }
+
+static struct block *take_kept(int class) {
+    struct block *block = kept[class];
+    if (!block) return NULL;
+    kept[class] = block->next;
+    stats.kept -= block->capacity;
+    return block;
+}
+
 static struct block *header_of(void *bytes) { return (struct block *)((char *)bytes - HEADER); }
 
 static bool failure_is_due(void) {
@@ -42,7 +52,21 @@ static bool failure_is_due(void) {
     return false;
 }
 
+// Small blocks come many at a time and are never given back.
+static struct block *carve_slab(int class) {
+    const size_t each = (HEADER + class_capacity(class) + MEM_SLACK + 63) / 64 * 64;
+    char *slab = aligned_alloc(64, SLAB / each * each);
+    for (size_t i = 0; slab && i < SLAB / each; i++) {
+        struct block *block = (struct block *)(slab + i * each);
+        *block = (struct block){.capacity = class_capacity(class), .class = class, .next = kept[class]};
+        kept[class] = block;
+        stats.kept += block->capacity;
+    }
+    return slab ? take_kept(class) : NULL;
+}
+
 static struct block *from_system(int class) {
+    if (is_small(class)) return carve_slab(class);
     size_t capacity = class_capacity(class), total = HEADER + capacity + MEM_SLACK;
     size_t alignment = total >= 4 * HUGE_PAGE ? HUGE_PAGE : 64;
     struct block *block = aligned_alloc(alignment, (total + alignment - 1) / alignment * alignment);
@@ -58,13 +82,8 @@ void *mem_alloc(size_t size) {
     pthread_mutex_lock(&lock);
     struct block *block = NULL;
     if (!failure_is_due()) {
-        block = kept[class];
-        if (block) {
-            kept[class] = block->next;
-            stats.kept -= block->capacity;
-        } else if ((block = from_system(class))) {
-            stats.system_calls++;
-        }
+        block = take_kept(class);
+        if (!block && (block = from_system(class))) stats.system_calls++;
     }
     if (block) {
         stats.in_use += block->capacity;
@@ -96,14 +115,8 @@ void *mem_resize(void *bytes, size_t size) {
 
 void mem_trim(void) {
     pthread_mutex_lock(&lock);
-    for (int class = 0; class < CLASSES; class++) {
-        while (kept[class]) {
-            struct block *block = kept[class];
-            kept[class] = block->next;
-            free(block);
-        }
-    }
-    stats.kept = 0;
+    for (int class = 0; class < CLASSES; class++)
+        for (struct block *block; !is_small(class) && (block = take_kept(class));) free(block);
     pthread_mutex_unlock(&lock);
 }
 

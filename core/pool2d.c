@@ -14,6 +14,7 @@ struct job {
     struct pool_shape s;
     float *out;
     const float *in;
+    const float *slope; // NULL: as if positive
     uint8_t *taps; // NULL for means
     bool wide; // a tap has 4 bytes
     int rows, piece_rows;
@@ -94,18 +95,19 @@ static void max_pixel(const struct job *job, const float *image, int y0, struct 
     for (int c = 0; c < channels; c += VL) {
         vec best = splat(-__builtin_inff());
         veci tap = (veci){0} + (ky.begin * s->pool_w + kx.begin);
+        const vec sign = job->slope ? select(load(job->slope + c) < 0, splat(-1), splat(1)) : splat(1);
         const float *line = first + c;
         for (int i = ky.begin; i < ky.end; i++, line += row) {
             const float *x = line;
             for (int j = kx.begin; j < kx.end; j++, x += channels) {
-                vec v = load(x);
+                vec v = load(x) * sign;
                 veci better = (v > best) | (v != v);
                 best = select(better, v, best);
                 tap = (better & (i * s->pool_w + j)) | (~better & tap);
             }
         }
         if (outside >= 0) meet_zeros(&best, &tap, outside);
-        store_part(job->out + out + c, best, channels - c);
+        store_part(job->out + out + c, best * sign, channels - c);
         store_taps(job->taps, job->wide, out + (size_t)c, tap, channels - c);
     }
 }
@@ -256,8 +258,8 @@ static double in_work(const struct pool_shape *s) {
            divide_up(s->pool_w, s->stride_w);
 }
 
-void pool_max(float *y, void *taps, const float *x, const struct pool_shape *s) {
-    struct job job = {.s = *s, .out = y, .in = x, .taps = taps};
+void pool_max(float *y, void *taps, const float *x, const float *slope, const struct pool_shape *s) {
+    struct job job = {.s = *s, .out = y, .in = x, .slope = slope, .taps = taps};
     run(max_piece, &job, s->out_h, out_work(s));
 }
 

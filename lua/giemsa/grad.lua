@@ -126,6 +126,8 @@ local function reachable(root)
   return nodes, order
 end
 
+local none = {}
+
 -- Runs one node's closure; then either leaves the gradient where a person can read it, or frees all
 -- it can.
 local function visit(node, is_root, free)
@@ -146,6 +148,7 @@ local function visit(node, is_root, free)
   if y and (keep or not free) then y.grad = dy end
   if not free then return end
   node.backward, node.inputs = nil, nil
+  for _, tensor in ipairs(node.owns or none) do tensor:release() end
   if keep then return end
   if dy then dy:release() end
   if y then y:release() end

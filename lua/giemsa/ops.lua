@@ -8,7 +8,8 @@ require "giemsa.methods"
 ---@class giemsa.ops
 local ops = {}
 
-for _, part in ipairs { "giemsa.ops.arithmetic", "giemsa.ops.maps", "giemsa.ops.layers" } do
+for _, part in ipairs { "giemsa.ops.arithmetic", "giemsa.ops.conv", "giemsa.ops.maps",
+  "giemsa.ops.layers" } do
   for name, f in pairs(require(part)) do ops[name] = f end
 end
 ops.batch_norm = require("giemsa.ops.norm").batch_norm

@@ -3,6 +3,7 @@
 --
 --   BatchNormalization (+ ReLU), read by convolutions only    the convolutions do it while they read
 --   the same, read by a max pool                              the pool does it, on what it chose
+--   two convolutions of one BatchNormalization                their gradients come back in one pass
 --   Conv2D, then Add                                          the convolution adds
 --   Conv2D, read by a BatchNormalization                      the convolution sums the moments
 --   BatchNormalization of the input, then Conv2D              no gradient of what stands between
@@ -10,7 +11,8 @@
 --
 -- A rule looks at a row and who reads it, and gives { last = row that the result stands for,
 -- forward = function(row, x, training, model, values) }, perhaps with more: `reads`, rows whose
--- values it reads besides its inputs; `lends`, when its value only stands for its input.
+-- values it reads besides its inputs; `covers`, other rows that need no step of their own; `lends`,
+-- when its value only stands for its input.
 local norm = require "giemsa.ops.norm"
 local ops = require "giemsa.ops"
 
@@ -22,6 +24,8 @@ local fuse = { wanted = os.getenv("GIEMSA_FUSE") ~= "0" }
 ---@field rows table[]
 ---@field readers table<integer, integer[]>
 ---@field kept table<integer, boolean> rows whose own value is wanted
+---@field pairs table<integer, table> convolution -> the other one that is done with it
+---@field early table<integer, boolean> rows whose value is there before their turn
 
 -- The only row that reads row `index`, when nobody else wants its value.
 local function only_reader(around, index)
@@ -90,15 +94,64 @@ local function norm_of_input(row, around)
   end }
 end
 
+-- The two convolutions that are all that reads row `index`, when they can be done together.
+local function find_pair(around, index)
+  local readers = around.readers[index]
+  if #readers ~= 2 then return end
+  local first, second = around.rows[readers[1]], around.rows[readers[2]]
+  if first == second or first.weights.bias or second.weights.bias then return end
+  if around.wants_moments(second.index) or around.kept[second.index] then return end
+  around.pairs[first.index], around.early[second.index] = second, true
+end
+
+-- BatchNormalization (+ ReLU), as what stands for it.
+local function lend(row, relu)
+  local w, options, from = row.weights, norm_options(row, relu), row.inputs[1]
+  return function(x, training, values)
+    return norm.normalised(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
+      options[trains(row, training)], values.moments[from])
+  end
+end
+
 -- BatchNormalization (+ ReLU), read by convolutions only.
 local function norm_into_convs(row, around)
   local last, relu = end_of_norm(row, around)
   if not all_readers(around, last.index, is_plain_conv) then return end
-  local w, options, from = row.weights, norm_options(row, relu), row.inputs[1]
-  return { last = last, lends = true, forward = function(_, x, training, _, values)
-    return norm.normalised(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
-      options[trains(row, training)], values.moments[from])
-  end }
+  find_pair(around, last.index)
+  local normalised = lend(row, relu)
+  return { last = last, lends = true,
+    forward = function(_, x, training, _, values) return normalised(x, training, values) end }
+end
+
+-- The max pool that row is, or leads to by zero padding, with the op's options.
+local function pool_of(row, around)
+  if row.class == "MaxPooling2D" then return row, row.options end
+  if row.class ~= "ZeroPadding2D" then return end
+  local reader = only_reader(around, row.index)
+  if not (reader and reader.class == "MaxPooling2D" and reader.config.padding == "valid") then
+    return
+  end
+  local rows, columns, window = row.config.padding[1], row.config.padding[2],
+    reader.config.pool_size
+  if math.max(rows[1], rows[2]) >= window[1] or math.max(columns[1], columns[2]) >= window[2] then
+    return
+  end
+  return reader, { pool = window, strides = reader.config.strides,
+    padding = { rows[1], rows[2], columns[1], columns[2] } }
+end
+
+-- BatchNormalization + ReLU, read by a max pool.
+local function norm_into_pool(row, around)
+  local last, relu = end_of_norm(row, around)
+  local reader = relu and only_reader(around, last.index)
+  if not reader then return end
+  local pool, options = pool_of(reader, around)
+  if not pool then return end
+  local normalised = lend(row, relu)
+  return { last = pool, covers = { last.index, reader.index },
+    forward = function(_, x, training, _, values)
+      return ops.norm_max_pool2d(normalised(x, training, values), options)
+    end }
 end
 
 -- BatchNormalization, then ReLU.
@@ -117,13 +170,13 @@ local function conv_add(row, around)
   local reader = only_reader(around, row.index)
   if not (reader and reader.class == "Add" and #reader.inputs == 2) then return end
   local other = reader.inputs[1] == row.index and reader.inputs[2] or reader.inputs[1]
-  if other >= row.index then return end
+  if other >= row.index and not around.early[other] then return end
   return reader, other
 end
 
 -- Conv2D with what it can take along: a shortcut to add, moments for a batch normalisation.
 local function conv(row, around)
-  if not is_plain_conv(row) then return end
+  if not is_plain_conv(row) or around.pairs[row.index] then return end
   local add, other = conv_add(row, around)
   local last = add or row
   local moments = around.wants_moments(last.index)
@@ -138,32 +191,37 @@ local function conv(row, around)
   end }
 end
 
+-- Two convolutions of one normalised picture.
+local function conv_pair(row, around)
+  local second = around.pairs[row.index]
+  if not second then return end
+  local moments = around.wants_moments(row.index)
+  return { last = row, covers = { second.index }, forward = function(_, x, training, _, values)
+    local options = { moments = moments and training and true or nil }
+    for key, value in pairs(row.options) do options[key] = value end
+    local y, y2, sums = ops.conv2d_pair(x, row.weights.kernel, options, second.weights.kernel,
+      second.options)
+    values[second.index], values.moments[row.index] = y2, sums
+    return y
+  end }
+end
+
 -- ZeroPadding2D, then MaxPooling2D without padding of its own: zeros that are never stored.
 local function pad_pool(row, around)
-  local reader = only_reader(around, row.index)
-  if not (reader and reader.class == "MaxPooling2D" and reader.config.padding == "valid") then
-    return
-  end
-  local rows, columns, window = row.config.padding[1], row.config.padding[2],
-    reader.config.pool_size
-  if math.max(rows[1], rows[2]) >= window[1] or math.max(columns[1], columns[2]) >= window[2] then
-    return
-  end
-  local given = { pool = window, strides = reader.config.strides,
-    padding = { rows[1], rows[2], columns[1], columns[2] } }
-  return { last = reader, forward = function(_, x) return ops.max_pool2d(x, given) end }
+  local pool, options = pool_of(row, around)
+  return pool and { last = pool, forward = function(_, x) return ops.max_pool2d(x, options) end }
 end
 
 local rules = {
-  BatchNormalization = { norm_of_input, norm_into_convs, norm_relu },
-  Conv2D = { conv },
+  BatchNormalization = { norm_of_input, norm_into_convs, norm_into_pool, norm_relu },
+  Conv2D = { conv_pair, conv },
   ZeroPadding2D = { pad_pool },
 }
 
 --- What row and those behind it become together, when a rule knows them.
 ---@param row table
 ---@param around giemsa.nn.Surroundings
----@return {last: table, forward: function, reads: integer[]?, lends: boolean?}?
+---@return {last: table, forward: function, reads: integer[]?, covers: integer[]?, lends: boolean?}?
 function fuse.rows(row, around)
   if not fuse.wanted then return end
   around.wants_moments = around.wants_moments or function(index)

@@ -112,7 +112,7 @@ local function make_plan(model, logits, keep)
   local wanted = { table.unpack(out) }
   table.move(keep, 1, #keep, #wanted + 1, wanted)
   local needed, readers = reading(model, wanted)
-  local around = { rows = model.rows, readers = readers, kept = kept }
+  local around = { rows = model.rows, readers = readers, kept = kept, pairs = {}, early = {} }
   local steps, done = {}, {}
   for index, row in ipairs(model.rows) do
     if needed[index] and row.class ~= "Input" and not done[index] then
@@ -123,6 +123,7 @@ local function make_plan(model, logits, keep)
         step.forward, step.to = fused.forward, fused.last.index
         step.reads, step.lends = fused.reads or step.reads, fused.lends
         done[step.to] = true
+        for _, covered in ipairs(fused.covers or {}) do done[covered] = true end
       end
       steps[#steps + 1] = step
     end

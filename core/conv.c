@@ -44,7 +44,7 @@ static struct forward plan(const struct conv_forward *f) {
     find_runs(&p.runs, &p.row_taps, &p.column_taps, p.direct ? c->width : p.across.count, c->in);
     p.source = (struct source){.kind = f->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c->height, .width = c->width,
                                .channels = c->in, .x = f->x, .k = f->norm};
-    double row_floats = p.direct ? 0 : (double)p.across.count * c->in * (c->kernel_h == 1 ? 1 : c->stride_h);
+    double row_floats = (double)p.across.count * (c->in + c->out) * (c->kernel_h == 1 ? 1 : c->stride_h);
     p.band = band_rows(c->out_h, c->out_w, row_floats, c->batch, c->kernel_h == 1);
     p.bands = (c->out_h + p.band - 1) / p.band;
     p.units = c->batch * p.bands;

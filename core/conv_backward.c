@@ -357,8 +357,7 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
         int step = p.step;
         pointwise = pointwise && c.kernel_h == 1;
         while (p.step % c.stride_h) p.step += step;
-        double x_row = dw && b->branch[i].dw ? (double)r->x_across.count * c.in : 0;
-        double dy_row = r->dy_direct ? 0 : (double)r->dy_across.count * c.out / c.stride_h;
+        double x_row = (double)r->x_across.count * c.in, dy_row = (double)r->dy_across.count * c.out / c.stride_h;
         row_floats = max((int)row_floats, (int)(x_row + dy_row));
     }
     const struct conv *c = &p.branch[0].c;

@@ -10,6 +10,7 @@
 enum {
     BAND_PIXELS = 64,        // pixels a product works on at a time; a 1x1 convolution's unit
     PANEL_FLOATS = 48 << 10, // aim: the panels of a band stay in the second-level cache
+    POINTWISE_FLOATS = 16 << 10, // the same for a 1x1 convolution, which has no rows around a band to share
     PIECES = 32,             // pieces of work wanted, for any number of threads
 };
 
@@ -38,8 +39,8 @@ struct taps side_gradient_taps(const struct side *s, int residue);              
 struct runs { int runs, length, offset[CONV_KERNEL_MAX * CONV_KERNEL_MAX]; };
 void find_runs(struct runs *r, const struct taps *rows, const struct taps *columns, int panel_width, int channels);
 
-// How many of an image's rows are a band, when a row has so many pixels and its panels so many floats. Without rows around
-// it that taps reach (`pointwise`) a band may be small.
+// How many of an image's rows are a band, when a row has so many pixels and its panels (or what it reads) so many floats,
+// not 0. Without rows around it that taps reach (`pointwise`) a band may be small.
 int band_rows(int rows, int pixels, double floats, int batch, bool pointwise);
 
 int first_unit(int piece, int pieces, int units);

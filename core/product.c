@@ -118,21 +118,26 @@ INLINE void product_tile(const struct product *p, const struct chunk *c, int fir
             }
         }
     }
-    // Through memory: with the ends in sight the compiler would run out of registers in the loop above.
-    vec tile[8][VECTORS];
-    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) tile[m][v] = sum[m][v];
-    __asm__ volatile("" : : "r"(tile) : "memory");
-    for (int m = 0; m < rows; m++) {
-        ptrdiff_t at = c->y[first + m];
-        UNROLL for (int v = 0; v < vectors; v++) {
-            vec y = finish(p, tile[m][v], n + v * VL, at, &s->s1[v], &s->s2[v], end);
-            store_part(p->y + at + n + v * VL, y, p->channels - n - v * VL);
+    // Pinned: with the ends in sight the compiler would run out of registers in the loop above.
+    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) PIN(sum[m][v]);
+    const int left = p->channels - n;
+    if (left >= vectors * VL) {
+        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
+            float *y = p->y + c->y[first + m] + n + v * VL;
+            store(y, finish(p, sum[m][v], n + v * VL, c->y[first + m], &s->s1[v], &s->s2[v], end));
         }
+        return;
     }
+    UNROLL for (int m = 0; m < rows; m++)
+        UNROLL for (int v = 0; v < vectors; v++) {
+            float *y = p->y + c->y[first + m] + n + v * VL;
+            store_part(y, finish(p, sum[m][v], n + v * VL, c->y[first + m], &s->s1[v], &s->s2[v], end), left - v * VL);
+        }
 }
 
 // All pixels of a chunk against one block of channels: whole tiles, then ever smaller ones.
-INLINE void product_block(const struct product *p, const struct chunk *c, const float *b, int n, const int vectors, const enum product_end end) {
+INLINE void product_block(const struct product *given, const struct chunk *c, const float *b, int n, const int vectors, const enum product_end end) {
+    const struct product copy = *given, *p = &copy; // its own: no store to y can change it, as far as the compiler knows
     struct sums s = {0};
     int m = 0;
 #define TILES(rows) \

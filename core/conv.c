@@ -116,6 +116,7 @@ static void run_piece(void *arg, int piece, int thread) {
         memset(sums, 0, sizeof(float) * 2 * (size_t)out);
     }
     const int end = first_unit(piece + 1, p->pieces, p->units);
+    int pixels = 0; // in `sums`
     for (int unit = first_of_piece; unit < end; unit++) {
         int image = unit / p->bands, first = unit % p->bands * p->band, rows = min(p->band, p->c.out_h - first);
         struct product q = band_product(p, image, first, rows, threads_scratch(thread));
@@ -128,7 +129,11 @@ static void run_piece(void *arg, int piece, int thread) {
         if (unit + 1 < end) look_ahead(&ahead, p, unit + 1);
         q.ahead = &ahead;
         product(&q);
-        if (p->f->mean) add_to_totals(totals, sums, 2 * out);
+        pixels += rows * p->c.out_w;
+        if (p->f->mean && (pixels >= SUM_PIXELS || unit + 1 == end)) {
+            add_to_totals(totals, sums, 2 * out);
+            pixels = 0;
+        }
     }
 }
 

@@ -30,7 +30,7 @@ struct branch {
     struct range x_across, dy_across; // columns of the panels
     struct runs forward;              // taps of outputs on the x panel, for outer()
     struct source x, dy;
-    bool dy_direct;      // dy needs no panel
+    bool dy_direct;      // dy needs no panel: it is read where it stands, or where it is written for others
     size_t weights, ones; // floats of dw and dw_ones
     size_t x_panel;       // floats; then comes the panel of dy
     // Where in `work`: weights of all grids, one after the other; [groups][weights]; [groups][ones].
@@ -133,12 +133,16 @@ static void run_grids(const struct backward *p, int piece, int i, const struct b
     const struct branch *r = &p->branch[i];
     const int in = r->c.in;
     float *sums = sums_of(p, piece);
-    double *totals = totals_of(p, piece);
     bool finish = all->sum_g && i == p->branches - 1;
     struct product end = {.y = all->dx, .add = i > 0 ? all->dx : all->before, .ahead = ahead};
     if (finish) end.end = PRODUCT_GRADIENT, end.norm = all->norm, end.x = all->x, end.s1 = sums, end.s2 = sums + in;
     for (struct grid g = {0}; next_grid(r, &g);) run_grid(r, &g, b, dy, p->work + r->packed, &end);
-    if (!finish) return;
+}
+
+static void add_to_totals(const struct backward *p, int piece) {
+    const int in = p->branch[0].c.in;
+    float *sums = sums_of(p, piece);
+    double *totals = totals_of(p, piece);
     for (int c = 0; c < 2 * in; c++) totals[c] += sums[c];
     memset(sums, 0, sizeof(float) * 2 * (size_t)in);
 }
@@ -226,16 +230,18 @@ static void join_partials(float *to, const float *partial, size_t floats, int gr
 
 // ---- a piece
 
-// dy's panel; dy itself where that does as well. `own`: whether this piece is the one to write dy down for others.
+// dy's panel. `own`: whether this piece is the one to write dy down for others.
 static const float *dy_panel(const struct branch *r, const struct band *b, float *panel, bool own) {
-    if (r->dy_direct) {
-        size_t row = (size_t)b->image * (size_t)r->c.out_h + (size_t)b->dy.first;
-        return r->b->dy + row * (size_t)r->c.out_w * (size_t)r->c.out;
-    }
     struct source from = r->dy;
+    struct panel rows = {b->dy.first, b->dy.count, 1, r->dy_across.first, r->dy_across.count, 1};
+    if (r->dy_direct) {
+        size_t at = ((size_t)b->image * (size_t)r->c.out_h + (size_t)b->dy.first) * (size_t)r->c.out_w * (size_t)r->c.out;
+        if (!r->b->dy_norm) return r->b->dy + at;
+        panel = r->b->dy_dense + at;
+        from.dense = NULL;
+    }
     if (!own) from.dense = NULL;
-    panel_fill(panel, &from, b->image, &(struct panel){b->dy.first, b->dy.count, 1, r->dy_across.first, r->dy_across.count, 1},
-               b->out.first, b->out.count);
+    panel_fill(panel, &from, b->image, &rows, b->out.first, b->out.count);
     return panel;
 }
 
@@ -302,11 +308,17 @@ static void clear_sums(const struct backward *p, int piece) {
 static void run_piece(void *arg, int piece, int thread) {
     const struct backward *p = arg;
     const int groups = p->pieces / p->splits, group = piece / p->splits, end = first_unit(group + 1, groups, p->units);
+    int pixels = 0; // in the piece's sums
     clear_sums(p, piece);
     for (int unit = first_unit(group, groups, p->units); unit < end; unit++) {
         struct prefetch ahead = {0};
         if (unit + 1 < end) look_ahead(&ahead, p, unit + 1);
         for (int i = 0; i < p->branches; i++) run_branch(p, piece, i, unit, threads_scratch(thread), &ahead);
+        pixels += p->band * p->step * p->branch[0].c.width;
+        if (p->b->sum_g && p->dx && (pixels >= SUM_PIXELS || unit + 1 == end)) {
+            add_to_totals(p, piece);
+            pixels = 0;
+        }
     }
 }
 
@@ -342,7 +354,8 @@ static struct branch plan_branch(const struct conv_backward *all, const struct c
                            .channels = c.out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm,
                            .dense = b->dy_dense};
     bool reaches_out = dy_rows.first < 0 || dy_rows.count > c.out_h || r.dy_across.first < 0 || r.dy_across.count > c.out_w;
-    r.dy_direct = !b->dy_norm && !b->dw_ones && (!dx || !reaches_out);
+    bool in_place = !b->dy_norm || (dx && b->dy_dense && c.kernel_h == 1);
+    r.dy_direct = in_place && !b->dw_ones && (!dx || !reaches_out);
     return r;
 }
 

@@ -78,7 +78,7 @@ void find_runs(struct runs *r, const struct taps *rows, const struct taps *colum
 int band_rows(int rows, int pixels, double floats, int batch, bool pointwise) {
     int fits = floats * rows > PANEL_FLOATS ? max(1, (int)(PANEL_FLOATS / floats)) : rows;
     int wanted = ceil_div(rows, max(1, PIECES / batch));
-    if (pointwise) wanted = min(wanted, (int)(POINTWISE_FLOATS / floats));
+    if (pointwise) wanted = 1;
     return max(1, min(rows, min(fits, max(wanted, ceil_div(BAND_PIXELS, max(1, pixels))))));
 }
 

@@ -10,7 +10,7 @@
 enum {
     BAND_PIXELS = 64,        // pixels a product works on at a time; a 1x1 convolution's unit
     PANEL_FLOATS = 48 << 10, // aim: the panels of a band stay in the second-level cache
-    POINTWISE_FLOATS = 16 << 10, // the same for a 1x1 convolution, which has no rows around a band to share
+    SUM_PIXELS = 256,        // pixels summed in single precision before they are added to the totals
     PIECES = 32,             // pieces of work wanted, for any number of threads
 };
 

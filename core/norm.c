@@ -273,7 +273,7 @@ INLINE void forward_down(const struct block *b, const struct norm_coefficients *
     for (size_t r = 0; r < b->rows; r++, x += b->step, y += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec v = norm_value(load(x + i * VL) - a.mean[i], a.scale[i], a.offset[i]);
-            store(y + i * VL, relu ? select(v < 0, (vec){0}, v) : v); // NaN stays NaN
+            store(y + i * VL, relu ? positive(v) : v);
         }
     }
 }
@@ -325,7 +325,7 @@ INLINE void gradient_down(float *s0, float *s1, const struct block *b,
     for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec d = load(x + i * VL) - a.mean[i], g = load(dy + i * VL);
-            if (relu) g = select(norm_value(d, a.scale[i], a.offset[i]) > 0, g, (vec){0});
+            if (relu) g = where_positive(norm_value(d, a.scale[i], a.offset[i]), g);
             sum[i] += g;
             product[i] += g * d;
         }
@@ -399,7 +399,7 @@ INLINE void backward_down(const struct block *b, const struct norm_coefficients 
     for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step, dx += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec d = load(x + i * VL) - f.mean[i], g = load(dy + i * VL);
-            if (relu) g = select(norm_value(d, f.scale[i], f.offset[i]) > 0, g, (vec){0});
+            if (relu) g = where_positive(norm_value(d, f.scale[i], f.offset[i]), g);
             store(dx + i * VL, ka[i] * g + (kb[i] * d + kc[i]));
         }
     }

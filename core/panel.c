@@ -31,7 +31,7 @@ INLINE void norm_group(const struct run *r, const struct norm_coefficients *k, i
     for (int p = 0; p < r->pixels; p++, x += r->step, to += r->channels) {
         UNROLL for (int v = 0; v < vectors; v++) {
             vec y = norm_value(load(x + v * VL) - mean[v], scale[v], offset[v]);
-            if (relu) y = select(y < 0, (vec){0}, y); // NaN stays NaN
+            if (relu) y = positive(y);
             store_part(to + v * VL, y, vectors > 1 ? VL : left);
         }
     }

@@ -78,7 +78,7 @@ struct sums { vec s1[VECTORS], s2[VECTORS]; };
 // The end of VL sums of one pixel; `n`: their first channel, `at`: the pixel in y.
 INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, vec *s2, const enum product_end end) {
     if (p->add) v += load(p->add + at + n);
-    if (end == PRODUCT_RELU) v = select(v < 0, (vec){0}, v); // NaN stays NaN
+    if (end == PRODUCT_RELU) v = positive(v);
     if (end == PRODUCT_MOMENTS) {
         vec d = v - load(p->shift + n);
         *s1 += d;
@@ -87,7 +87,7 @@ INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, 
     if (end == PRODUCT_GRADIENT) {
         const struct norm_coefficients *k = p->norm;
         vec d = load(p->x + at + n) - load(k->mean + n);
-        if (k->relu) v = select(norm_value(d, load(k->scale + n), load(k->offset + n)) > 0, v, (vec){0});
+        if (k->relu) v = where_positive(norm_value(d, load(k->scale + n), load(k->offset + n)), v);
         *s1 += v;
         *s2 += v * d;
     }

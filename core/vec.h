@@ -1,5 +1,8 @@
 // One vector type for every instruction set: VL floats, arithmetic by the compiler's vector extension (gcc and clang).
 #pragma once
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 #if defined(__AVX512F__)
 enum { VL = 16 };
 #elif defined(__AVX2__)
@@ -23,7 +26,20 @@ typedef int veci __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
-INLINE vec select(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); } // mask lanes are 0 or -1
+INLINE vec blend(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); } // mask lanes are 0 or -1
+// What relu needs, in one or two instructions where the compiler would not find them.
+#if defined(__AVX512F__)
+INLINE vec positive(vec v) { return (vec)_mm512_max_ps((__m512){0}, (__m512)v); } // max(v, 0); NaN stays NaN
+INLINE vec where_positive(vec t, vec v) { // v where t > 0, else 0
+    return (vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)t, (__m512){0}, _CMP_GT_OQ), (__m512)v);
+}
+#elif defined(__AVX2__)
+INLINE vec positive(vec v) { return (vec)_mm256_max_ps((__m256){0}, (__m256)v); }
+INLINE vec where_positive(vec t, vec v) { return (vec)_mm256_and_ps((__m256)v, _mm256_cmp_ps((__m256)t, (__m256){0}, _CMP_GT_OQ)); }
+#else
+INLINE vec positive(vec v) { return blend(v < 0, (vec){0}, v); }
+INLINE vec where_positive(vec t, vec v) { return blend(t > 0, v, (vec){0}); }
+#endif
 INLINE float sum_lanes(vec v) { // in lane order: the same on every build with this width
     float s = 0;
     for (int i = 0; i < VL; i++) s += v[i];

@@ -132,8 +132,30 @@ static struct tensor *need_tensor(lua_State *L, int table, const char *key) {
     return t;
 }
 
+// `map_pool` of a branch: {taps, pool_h, pool_w, stride_h, stride_w, top, bottom, left, right}; dy then stands at the pool's
+// outputs, and y (the pool's inputs) has the shape `out`.
+static bool get_pool(lua_State *L, int branch, struct pool_source *p, const struct tensor *dy, const int out[4]) {
+    if (lua_getfield(L, branch, "map_pool") == LUA_TNIL) return lua_pop(L, 1), false;
+    int list = lua_gettop(L), numbers[8];
+    for (int i = 0; i < 8; i++) {
+        lua_geti(L, list, i + 2);
+        numbers[i] = (int)luaL_checkinteger(L, -1);
+    }
+    lua_geti(L, list, 1);
+    struct tensor *taps = check_tensor(L, lua_gettop(L));
+    p->shape = (struct pool_shape){.n = out[0], .h = out[1], .w = out[2], .c = out[3], .pool_h = numbers[0], .pool_w = numbers[1],
+                                   .stride_h = numbers[2], .stride_w = numbers[3], .top = numbers[4], .left = numbers[6],
+                                   .out_h = dy->shape[1], .out_w = dy->shape[2]};
+    luaL_argcheck(L, dy->shape[0] == out[0] && dy->shape[3] == out[3] && taps->size * sizeof(float) >= pool_taps_bytes(&p->shape),
+                  branch, "map_pool does not fit dy");
+    p->dy = dy->data, p->taps = taps->data;
+    lua_settop(L, list - 1);
+    return true;
+}
+
 // Fills in branch number i from the table at `arg`; pushes its three results: dw, dy, dw_ones (or nil).
-static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, const struct tensor *x, struct norm_coefficients *map) {
+static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, const struct tensor *x, struct norm_coefficients *map,
+                         struct pool_source *pool) {
     luaL_checktype(L, arg, LUA_TTABLE);
     struct conv_branch *r = &b->branch[i];
     struct tensor *dy = need_tensor(L, arg, "dy"), *w = need_tensor(L, arg, "w");
@@ -145,15 +167,18 @@ static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, 
     check_geometry(L, top + 2, &c);
     lua_settop(L, top);
     int out[4] = {c.batch, c.out_h, c.out_w, c.out};
-    require_shape(L, arg, dy, 4, out);
+    bool pooled = get_pool(L, arg, pool, dy, out);
+    if (!pooled) require_shape(L, arg, dy, 4, out);
     if (dy->size == 0 || x->size == 0) luaL_error(L, "conv2d: there are no gradients of an empty batch");
     *r = (struct conv_branch){.shape = c, .dy = dy->data, .w = w->data, .dy_norm = get_map(L, arg, map, c.out),
                               .dy_x = get_data(L, arg, "map_x", 4, out), .dy_add = get_data(L, arg, "map_add", 4, out)};
     luaL_argcheck(L, !r->dy_norm || r->dy_x, arg, "map needs map_x");
+    luaL_argcheck(L, !pooled || r->dy_norm, arg, "map_pool needs map");
+    if (pooled) r->dy_pool = pool;
     bool want_dw = get_flag(L, arg, "want_dw");
     if (want_dw) r->dw = push_tensor_like(L, w)->data;
     else lua_pushnil(L);
-    if (get_flag(L, arg, "want_dy")) r->dy_dense = push_tensor_like(L, dy)->data;
+    if (get_flag(L, arg, "want_dy")) r->dy_dense = push_tensor(L, 4, out)->data;
     else lua_pushnil(L);
     if (want_dw && get_flag(L, arg, "want_ones")) r->dw_ones = push_tensor(L, 3, (int[]){c.kernel_h, c.kernel_w, c.out})->data;
     else lua_pushnil(L);
@@ -161,12 +186,14 @@ static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, 
 
 // core.conv2d_grad(x, {norm =, norm_relu =, before =, want_dx =, want_sums =}, branch [, branch])
 // -> dx, sums (2, in), then for each branch dw, dy, dw_ones; nil for what is not wanted. See struct conv_backward. A branch is
-// {dy =, w =, geometry = {sh, sw, top, bottom, left, right, dh, dw}, map =, map_x =, map_add =, want_dw =, want_dy =, want_ones =}.
+// {dy =, w =, geometry = {sh, sw, top, bottom, left, right, dh, dw}, map =, map_x =, map_add =, map_pool =,
+// want_dw =, want_dy =, want_ones =}.
 static int conv2d_grad(lua_State *L) {
     struct tensor *x = check_tensor_dims(L, 1, 4);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 4);
     struct norm_coefficients k, map[CONV_BRANCHES];
+    struct pool_source pool[CONV_BRANCHES];
     const int in = x->shape[3];
     struct conv_backward b = {.branches = lua_isnil(L, 4) ? 1 : 2, .x = x->data, .norm = get_norm(L, 2, &k, in),
                               .before = get_data(L, 2, "before", 4, x->shape)};
@@ -175,7 +202,7 @@ static int conv2d_grad(lua_State *L) {
     else lua_pushnil(L);
     if (b.dx && b.norm && get_flag(L, 2, "want_sums")) sums = push_tensor(L, 2, (int[]){2, in});
     else lua_pushnil(L);
-    for (int i = 0; i < b.branches; i++) check_branch(L, 3 + i, &b, i, x, &map[i]);
+    for (int i = 0; i < b.branches; i++) check_branch(L, 3 + i, &b, i, x, &map[i], &pool[i]);
     const int results = lua_gettop(L) - 4;
     double *totals = push_scratch(L, sizeof(double) * 2 * (size_t)in);
     if (sums) b.sum_g = totals, b.sum_gx = totals + in;

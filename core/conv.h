@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "norm.h"
+#include "panel.h"
 
 enum { CONV_KERNEL_MAX = 64 }; // largest kernel side
 
@@ -36,7 +37,8 @@ struct conv_branch {
     struct conv shape;
     const float *dy; // with dy_norm: dy is a * (this) + b * (dy_x - mean) + c + dy_add
     const struct norm_coefficients *dy_norm;
-    const float *dy_x, *dy_add; // as dy; dy_add may be NULL
+    const float *dy_x, *dy_add; // as y; dy_add may be NULL
+    const struct pool_source *dy_pool; // with dy_norm: instead of dy, what comes out of a max pool over y; NULL: none
     float *dy_dense;            // dy as it then is, for others; NULL: not wanted
     const float *w;             // NULL: when dx is not wanted
     float *dw;                  // NULL: not wanted

@@ -258,7 +258,7 @@ static void look_ahead(struct prefetch *ahead, const struct backward *p, int uni
         if (r->b->dy_dense) prefetch_add(ahead, r->b->dy_dense + out, out_floats, true);
         if (r->b->dy_norm && r->b->dy_add) prefetch_add(ahead, r->b->dy_add + out, out_floats, false);
         if (r->b->dy_norm) prefetch_add(ahead, r->b->dy_x + out, out_floats, false);
-        prefetch_add(ahead, r->b->dy + out, out_floats, false);
+        if (!r->b->dy_pool) prefetch_add(ahead, r->b->dy + out, out_floats, false);
         if (p->dx) tiles += product_tiles((double)next.in.count * c->width, c->in);
         if (p->dw) tiles += outer_tiles((double)r->forward.runs * r->forward.length, c->out) *
                             max(1, (int)((double)next.out.count * c->out_w / OUTER_PIXELS));
@@ -351,7 +351,7 @@ static struct branch plan_branch(const struct conv_backward *all, const struct c
     r.x = (struct source){.kind = all->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c.height, .width = c.width, .channels = c.in,
                           .x = all->x, .k = all->norm};
     r.dy = (struct source){.kind = b->dy_norm ? SOURCE_GRADIENT : SOURCE_PLAIN, .height = c.out_h, .width = c.out_w,
-                           .channels = c.out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm,
+                           .channels = c.out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm, .pool = b->dy_pool,
                            .dense = b->dy_dense};
     bool reaches_out = dy_rows.first < 0 || dy_rows.count > c.out_h || r.dy_across.first < 0 || r.dy_across.count > c.out_w;
     bool in_place = !b->dy_norm || (dx && b->dy_dense && c.kernel_h == 1);

@@ -107,7 +107,8 @@ static void fill_inside(float *to, const struct source *s, int image, int row, i
     if (s->kind == SOURCE_PLAIN) plain_run(&r);
     if (s->kind == SOURCE_NORM) norm_run(&r, s->k);
     if (s->kind == SOURCE_GRADIENT) {
-        r.g = s->g + at;
+        if (s->pool) pool_max_dx_row(to, s->pool->dy, s->pool->taps, &s->pool->shape, image, row); // whole rows only
+        r.g = s->pool ? to : s->g + at;
         r.add = s->add ? s->add + at : NULL;
         gradient_run(&r, s->k);
     }

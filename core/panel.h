@@ -3,6 +3,7 @@
 // normalisation need ever stand in memory.
 #pragma once
 #include "norm.h"
+#include "pool2d.h"
 
 enum source_kind {
     SOURCE_PLAIN,    // x
@@ -10,11 +11,19 @@ enum source_kind {
     SOURCE_GRADIENT, // a * g + b * (x - mean) + c (+ add): the gradient of a batch normalisation, see norm.h
 };
 
+// A gradient that comes out of a max pool: its numbers still stand at the outputs.
+struct pool_source {
+    const float *dy;
+    const void *taps;
+    struct pool_shape shape;
+};
+
 struct source {
     enum source_kind kind;
     int height, width, channels; // of one picture
     const float *x, *g, *add;    // (batch, height, width, channels)
     const struct norm_coefficients *k;
+    const struct pool_source *pool; // SOURCE_GRADIENT: where g comes from instead; NULL: g is as x
     float *dense; // SOURCE_GRADIENT: where the rows of panel_fill's `own` are written too; NULL: nowhere
 };
 

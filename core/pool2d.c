@@ -181,59 +181,60 @@ static void mean_piece(void *arg, int piece, int thread) {
     }
 }
 
-// ---- gradients: an input pixel sums over the windows that cover it
+// ---- gradients, a row of inputs at a time: it sums over the windows that cover it, in their order
 
-// dx += dy where this pixel was the chosen tap.
-INLINE void add_chosen(float *dx, const struct job *job, size_t at, int tap, bool wide) {
-    for (int c = 0; c < job->s.c; c += VL) {
-        vec dy = blend(load_taps(job->taps, wide, at + (size_t)c) == tap, load(job->in + at + c),
-                        (vec){0});
-        store_part(dx + c, load_part(dx + c, job->s.c - c) + dy, job->s.c - c);
+// The part of one window's gradient that falls into the row: dx[px] += dy where px was the chosen tap. `first`: the number
+// of the window's first tap in this row.
+INLINE void add_chosen(float *dx, const struct job *job, size_t at, int x0, struct range kx, int first, bool wide) {
+    const int channels = job->s.c;
+    for (int c = 0; c < channels; c += VL) {
+        const vec dy = load(job->in + at + c);
+        const veci tap = load_taps(job->taps, wide, at + (size_t)c);
+        for (int j = kx.begin; j < kx.end; j++) {
+            float *to = dx + (ptrdiff_t)(x0 + j) * channels + c;
+            vec more = where_equal(tap, (veci){0} + (first + j), dy);
+            store_part(to, load_part(to, channels - c) + more, channels - c);
+        }
     }
 }
 
-static void add_share(float *dx, const float *dy, float share, int channels) {
-    INDEPENDENT for (int c = 0; c < channels; c++) dx[c] += dy[c] * share;
-}
-
-// One window over the pixel at (py, px) of the padded picture: output (oy, ox) of the image that
-// begins at `image`.
-static void add_window(float *dx, const struct job *job, size_t image, int oy, int ox, int py,
-                       int px) {
-    const struct pool_shape *s = &job->s;
-    size_t at = image + ((size_t)oy * (size_t)s->out_w + (size_t)ox) * (size_t)s->c;
-    int y0 = oy * s->stride_h, x0 = ox * s->stride_w;
-    if (job->taps) {
-        int tap = (py - y0) * s->pool_w + (px - x0);
-        if (job->wide) add_chosen(dx, job, at, tap, true);
-        else add_chosen(dx, job, at, tap, false);
-    } else {
-        struct range ky = inside(y0 - s->top, s->pool_h, s->h);
-        struct range kx = inside(x0 - s->left, s->pool_w, s->w);
-        add_share(dx, job->in + at, share_of(s, ky, kx), s->c);
+static void add_shares(float *dx, const struct job *job, size_t at, int x0, struct range kx, float share) {
+    const float *dy = job->in + at;
+    for (int j = kx.begin; j < kx.end; j++) {
+        float *to = dx + (ptrdiff_t)(x0 + j) * job->s.c;
+        INDEPENDENT for (int c = 0; c < job->s.c; c++) to[c] += dy[c] * share;
     }
 }
 
-static void gradient_row(const struct job *job, int r) {
+static void gradient_row(float *dx, const struct job *job, int image, int row) {
     const struct pool_shape *s = &job->s;
-    const size_t image = (size_t)(r / s->h) * (size_t)s->out_h * (size_t)s->out_w * (size_t)s->c;
-    const int py = r % s->h + s->top;
-    const struct range oy = windows_over(py, s->pool_h, s->stride_h, s->out_h);
-    float *dx = job->out + (size_t)r * (size_t)s->w * (size_t)s->c;
+    const struct range oy = windows_over(row + s->top, s->pool_h, s->stride_h, s->out_h);
     memset(dx, 0, sizeof(float) * (size_t)s->w * (size_t)s->c);
-    for (int ix = 0; ix < s->w; ix++, dx += s->c) {
-        const struct range ox = windows_over(ix + s->left, s->pool_w, s->stride_w, s->out_w);
-        for (int i = oy.begin; i < oy.end; i++)
-            for (int j = ox.begin; j < ox.end; j++)
-                add_window(dx, job, image, i, j, py, ix + s->left);
+    for (int i = oy.begin; i < oy.end; i++) {
+        const int y0 = i * s->stride_h - s->top;
+        const struct range ky = inside(y0, s->pool_h, s->h);
+        size_t at = ((size_t)image * (size_t)s->out_h + (size_t)i) * (size_t)s->out_w * (size_t)s->c;
+        for (int j = 0; j < s->out_w; j++, at += (size_t)s->c) {
+            const int x0 = j * s->stride_w - s->left, first = (row - y0) * s->pool_w;
+            const struct range kx = inside(x0, s->pool_w, s->w);
+            if (!job->taps) add_shares(dx, job, at, x0, kx, share_of(s, ky, kx));
+            else if (job->wide) add_chosen(dx, job, at, x0, kx, first, true);
+            else add_chosen(dx, job, at, x0, kx, first, false);
+        }
     }
+}
+
+void pool_max_dx_row(float *dx, const float *dy, const void *taps, const struct pool_shape *s, int image, int row) {
+    struct job job = {.s = *s, .in = dy, .taps = (uint8_t *)taps, .wide = s->pool_h * s->pool_w > 256};
+    gradient_row(dx, &job, image, row);
 }
 
 static void gradient_piece(void *arg, int piece, int thread) {
     const struct job *job = arg;
     struct range rows = rows_of(job, piece);
     (void)thread;
-    for (int r = rows.begin; r < rows.end; r++) gradient_row(job, r);
+    const size_t row_floats = (size_t)job->s.w * (size_t)job->s.c;
+    for (int r = rows.begin; r < rows.end; r++) gradient_row(job->out + (size_t)r * row_floats, job, r / job->s.h, r % job->s.h);
 }
 
 // ---- in pieces of rows

@@ -20,6 +20,7 @@ size_t pool_taps_bytes(const struct pool_shape *s);
 // be applied to y: where that is negative, the smallest.
 void pool_max(float *y, void *taps, const float *x, const float *slope, const struct pool_shape *s);
 void pool_max_dx(float *dx, const float *dy, const void *taps, const struct pool_shape *s);
+void pool_max_dx_row(float *dx, const float *dy, const void *taps, const struct pool_shape *s, int image, int row);
 
 // y = the mean of the taps that count.
 void pool_mean(float *y, const float *x, const struct pool_shape *s);

@@ -27,11 +27,14 @@ INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
 INLINE vec blend(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); } // mask lanes are 0 or -1
-// What relu needs, in one or two instructions where the compiler would not find them.
+// What relu and pooling need, in one or two instructions where the compiler would not find them.
 #if defined(__AVX512F__)
 INLINE vec positive(vec v) { return (vec)_mm512_max_ps((__m512){0}, (__m512)v); } // max(v, 0); NaN stays NaN
 INLINE vec where_positive(vec t, vec v) { // v where t > 0, else 0
     return (vec)_mm512_maskz_mov_ps(_mm512_cmp_ps_mask((__m512)t, (__m512){0}, _CMP_GT_OQ), (__m512)v);
+}
+INLINE vec where_equal(veci a, veci b, vec v) { // v where a == b, else 0
+    return (vec)_mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b), (__m512)v);
 }
 #elif defined(__AVX2__)
 INLINE vec positive(vec v) { return (vec)_mm256_max_ps((__m256){0}, (__m256)v); }
@@ -39,6 +42,9 @@ INLINE vec where_positive(vec t, vec v) { return (vec)_mm256_and_ps((__m256)v, _
 #else
 INLINE vec positive(vec v) { return blend(v < 0, (vec){0}, v); }
 INLINE vec where_positive(vec t, vec v) { return blend(t > 0, v, (vec){0}); }
+#endif
+#if !defined(__AVX512F__)
+INLINE vec where_equal(veci a, veci b, vec v) { return (vec)((a == b) & (veci)v); }
 #endif
 INLINE float sum_lanes(vec v) { // in lane order: the same on every build with this width
     float s = 0;

@@ -11,6 +11,7 @@ local core = require "giemsa.core"
 ---@field x tensor
 ---@field map tensor (4, channels)
 ---@field add tensor? the shape of x
+---@field pool table? {taps, and the eight numbers of the window}, as core.max_pool2d takes them
 ---@field shape integer[]
 local Mapped = {}
 Mapped.__index = Mapped
@@ -20,9 +21,10 @@ local mapped = {}
 ---@param g tensor taken over
 ---@param x tensor
 ---@param map tensor
+---@param pool table?
 ---@return giemsa.MappedGradient
-function mapped.new(g, x, map)
-  return setmetatable({ g = g, x = x, map = map, shape = x.shape }, Mapped)
+function mapped.new(g, x, map, pool)
+  return setmetatable({ g = g, x = x, map = map, pool = pool, shape = x.shape }, Mapped)
 end
 
 ---@return boolean
@@ -35,7 +37,12 @@ function Mapped:plus(more) self.add = self.add and core.add(self.add, more) or m
 --- The numbers themselves, as a new tensor.
 ---@return tensor
 function Mapped:dense()
-  local dx = core.norm_dx(self.g, self.x, self.map)
+  local g = self.g
+  if self.pool then
+    g = core.max_pool2d_dx(g, self.pool[1], self.shape[2], self.shape[3],
+      table.unpack(self.pool, 2, 9))
+  end
+  local dx = core.norm_dx(g, self.x, self.map)
   if self.add then core.add_(dx, self.add) end
   return dx
 end

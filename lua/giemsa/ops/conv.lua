@@ -50,7 +50,8 @@ local function branch(dy, w, geometry, targets)
   local lazy = mapped.is(dy)
   return { dy = lazy and dy.g or dy, w = w, geometry = geometry, want_dw = targets.w and true,
     want_dy = lazy and (targets.add or targets.b) and true,
-    map = lazy and dy.map or nil, map_x = lazy and dy.x or nil, map_add = lazy and dy.add or nil }
+    map = lazy and dy.map or nil, map_x = lazy and dy.x or nil, map_add = lazy and dy.add or nil,
+    map_pool = lazy and dy.pool or nil }
 end
 
 -- Gives what came of a branch to its weights, bias and shortcut.

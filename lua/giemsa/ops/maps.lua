@@ -71,15 +71,15 @@ function ops.norm_max_pool2d(x, opts)
   end
   record(y, { to_x }, function(dy)
     local g = core.relu_dx(dy, y)
-    local dx = core.max_pool2d_dx(g, taps, height, width, table.unpack(window))
     if norm.is_last(to_x) and not to_x.grad then
-      norm.finish(to_x, dx, core.norm_sums(g, chosen, x.rows, false))
+      norm.finish(to_x, g, core.norm_sums(g, chosen, x.rows, false),
+        { taps, table.unpack(window, 1, 8) })
     else
-      accumulate(to_x, dx)
+      accumulate(to_x, core.max_pool2d_dx(g, taps, height, width, table.unpack(window)))
+      g:release()
     end
-    g:release()
   end, "max_pool2d")
-  y.node.owns = { chosen, taps }
+  y.node.owns = { chosen }
   return y
 end
 

@@ -97,9 +97,10 @@ function norm.normalised(x, gamma, beta, moving_mean, moving_variance, opts, mom
     local dgamma, dbeta, map = core.norm_gradient(sums, rows, pixels_of(x), training)
     accumulate(to_gamma, dgamma)
     accumulate(to_beta, dbeta)
-    if to_x and node.sums then accumulate(to_x, mapped.new(core.reshape(dy, x.shape), x, map))
+    if to_x and node.sums then
+      accumulate(to_x, mapped.new(core.reshape(dy, dy.shape), x, map, node.pool))
     elseif to_x then accumulate(to_x, core.norm_dx(dy, x, map, relu and rows or nil)) end
-    node.sums, node.waiting = nil, node.readers
+    node.sums, node.pool, node.waiting = nil, nil, node.readers
   end, "batch_norm")
   node = y.node
   if node then node.readers, node.waiting = 0, 0 end
@@ -126,9 +127,10 @@ end
 ---@param node table
 ---@param dx tensor
 ---@param sums tensor (2, c)
-function norm.finish(node, dx, sums)
+---@param pool table? dx stands at the outputs of a max pool, see grad/mapped.lua
+function norm.finish(node, dx, sums, pool)
   if node.grad then node.grad:release() end
-  node.grad, node.sums = dx, sums
+  node.grad, node.sums, node.pool = dx, sums, pool
 end
 
 return norm

@@ -8,6 +8,7 @@
 #include "conv.h"
 #include "conv_plan.h"
 #include "threads.h"
+#include "vec.h"
 
 #include <string.h>
 
@@ -172,8 +173,11 @@ static struct range inside_outputs(const struct side *s, int tap) {
 }
 
 static void add_pixels(float *sum, const float *pixels, int count, int channels) {
-    for (int p = 0; p < count; p++, pixels += channels)
-        for (int c = 0; c < channels; c++) sum[c] += pixels[c];
+    for (int c = 0; count > 0 && c < channels; c += VL) {
+        vec s = {0};
+        for (int p = 0; p < count; p++) s += load(pixels + (ptrdiff_t)p * channels + c);
+        store_part(sum + c, load_part(sum + c, channels - c) + s, channels - c);
+    }
 }
 
 // The weight gradient of a channel of ones: at each kernel place the sum of dy over the outputs that read the picture there.

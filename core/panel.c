@@ -59,8 +59,24 @@ INLINE void gradient_group(const struct run *r, const struct norm_coefficients *
     }
 }
 
+// Few channels: the coefficients are repeated until they fill whole vectors, and pixels go by as one long row.
+static void narrow_norm_run(const struct run *r, const struct norm_coefficients *k) {
+    float mean[VL * VL], scale[VL * VL], offset[VL * VL];
+    const int period = r->channels * VL, floats = r->pixels * r->channels;
+    for (int i = 0, c = 0; i < period; i++, c = c + 1 == r->channels ? 0 : c + 1)
+        mean[i] = k->mean[c], scale[i] = k->scale[c], offset[i] = k->offset[c];
+    for (int i = 0, j = 0; i < floats; i += VL, j = j + VL == period ? 0 : j + VL) {
+        vec y = norm_value(load(r->x + i) - load(mean + j), load(scale + j), load(offset + j));
+        store_part(r->to + i, k->relu ? positive(y) : y, floats - i);
+    }
+}
+
 static void norm_run(const struct run *r, const struct norm_coefficients *k) {
     int c = 0;
+    if (r->channels < VL && r->step == r->channels) {
+        narrow_norm_run(r, k);
+        return;
+    }
 #define GROUPS(n, relu) \
     for (; c + ((n) > 1 ? (n) * VL : 1) <= r->channels; c += (n) * VL) norm_group(r, k, c, n, relu)
     if (k->relu) {

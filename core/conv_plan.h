@@ -11,7 +11,7 @@ enum {
     BAND_PIXELS = 64,        // pixels a product works on at a time; a 1x1 convolution's unit
     PANEL_FLOATS = 48 << 10, // aim: the panels of a band stay in the second-level cache
     SUM_PIXELS = 256,        // pixels summed in single precision before they are added to the totals
-    PIECES = 32,             // pieces of work wanted, for any number of threads
+    PIECES = 16,             // pieces of work wanted, for any number of threads
 };
 
 // One direction of the convolution.

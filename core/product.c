@@ -94,30 +94,44 @@ INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, 
     return v;
 }
 
+// sum += row(k) * b(k) for k up to length, `split` values of k at a time, each of which has sums of its own.
+INLINE const float *add_products(vec sum[8][VECTORS], const float *const row[8], const float *b, int *k, int length, const int rows,
+                                 const int vectors, const int split) {
+    for (; *k + split <= length; *k += split, b += split * vectors * VL)
+        UNROLL for (int t = 0; t < split; t++) {
+            vec w[VECTORS];
+            UNROLL for (int v = 0; v < vectors; v++) {
+                w[v] = load(b + (t * vectors + v) * VL);
+                PIN(w[v]);
+            }
+            UNROLL for (int m = 0; m < rows; m++) {
+                vec a = splat(row[m][*k + t]);
+                UNROLL for (int v = 0; v < vectors; v++) sum[t * rows + m][v] += a * w[v];
+            }
+        }
+    return b;
+}
+
 // One tile: `rows` pixels from number `first` on, `vectors` vectors of channels from channel n on, whose packed block is b.
+// Short tiles split the sum over k, so that as many additions are under way as in a whole one.
 INLINE void product_tile(const struct product *p, const struct chunk *c, int first, const float *b, int n, struct sums *s,
                          const int rows, const int vectors, const enum product_end end) {
-    vec sum[8][4];
+    const int split = rows == 1 ? 4 : rows == 2 ? 2 : 1;
+    vec sum[8][VECTORS];
     if (p->ahead) prefetch_step(p->ahead);
     UNROLL for (int v = 0; v < vectors; v++) {
         vec start = p->bias ? load(p->bias + n + v * VL) : (vec){0};
-        UNROLL for (int m = 0; m < rows; m++) sum[m][v] = start;
+        UNROLL for (int m = 0; m < rows * split; m++) sum[m][v] = m < rows ? start : (vec){0};
     }
     for (int r = 0; r < p->runs; r++) {
         const float *row[8];
         UNROLL for (int m = 0; m < rows; m++) row[m] = p->a + p->offset[r] + c->a[first + m];
-        for (int k = 0; k < p->length; k++, b += vectors * VL) {
-            vec w[4];
-            UNROLL for (int v = 0; v < vectors; v++) {
-                w[v] = load(b + v * VL);
-                PIN(w[v]);
-            }
-            UNROLL for (int m = 0; m < rows; m++) {
-                vec a = splat(row[m][k]);
-                UNROLL for (int v = 0; v < vectors; v++) sum[m][v] += a * w[v];
-            }
-        }
+        int k = 0;
+        if (split > 1) b = add_products(sum, row, b, &k, p->length, rows, vectors, split);
+        b = add_products(sum, row, b, &k, p->length, rows, vectors, 1);
     }
+    UNROLL for (int t = 1; t < split; t++)
+        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) sum[m][v] += sum[t * rows + m][v];
     // Pinned: with the ends in sight the compiler would run out of registers in the loop above.
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) PIN(sum[m][v]);
     const int left = p->channels - n;

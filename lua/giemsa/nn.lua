@@ -36,6 +36,8 @@ local is_layer, is_ref = graph.is_layer, graph.is_ref
 ---@field Concatenate fun(opts: table?): giemsa.Layer
 ---@field Lambda fun(fn: function): giemsa.Layer
 ---@field ResNet table nn.ResNet.build(...), see zoo/resnet.lua
+---@field ResNet50 fun(opts: table?): giemsa.Model see zoo/resnet50.lua
+---@field UNet fun(opts: table?): giemsa.Model see zoo/unet.lua
 ---@field load_model fun(path: string, opts: table?): giemsa.Model what model:save(path) wrote
 local nn = {}
 
@@ -269,6 +271,8 @@ end
 -- Names that stand in other parts, loaded when first asked for.
 local later = {
   ResNet = function() return require "giemsa.zoo.resnet" end,
+  ResNet50 = function() return require "giemsa.zoo.resnet50" end,
+  UNet = function() return require "giemsa.zoo.unet" end,
   load_model = function() return require("giemsa." .. "save").load_model end, -- of a higher stratum
 }
 

@@ -60,7 +60,8 @@ end)
 
 t.test("ResNet50's gradients are those of differences", function()
   random.seed(2)
-  local model = nn.ResNet50{ input_shape = { 16, 16, 2 }, classes = 3, width = 2, blocks = { 1, 1 } }
+  local model = nn.ResNet50{ input_shape = { 16, 16, 2 }, classes = 3, width = 2,
+    blocks = { 1, 1 } }
   check_gradients(model, core.normal({ 4, 16, 16, 2 }, 0, 1, 5, 0, 0, 0))
 end)
 
@@ -89,7 +90,9 @@ t.test("UNet gives a map of the picture's size, one for each class", function()
 end)
 
 t.test("UNet's gradients are those of differences", function()
-  for i, opts in ipairs{ { up = "transpose", depth = 2 }, { up = "upsample", depth = 1, batch_norm = true } } do
+  local kinds = { { up = "transpose", depth = 2 },
+    { up = "upsample", depth = 1, batch_norm = true } }
+  for i, opts in ipairs(kinds) do
     random.seed(i)
     opts.input_shape, opts.width, opts.classes = { 8, 8, 2 }, 2, 2
     check_gradients(nn.UNet(opts), core.normal({ 2, 8, 8, 2 }, 0, 1, 5, 0, 0, 0))
@@ -98,7 +101,8 @@ end)
 
 -- Discs, and which pixels they cover.
 local function discs(n, side)
-  local x, y = core.uniform({ n, side, side, 1 }, 0, 0.3, 7, 0, 0, 0), core.zeros{ n, side, side, 1 }
+  local shape = { n, side, side, 1 }
+  local x, y = core.uniform(shape, 0, 0.3, 7, 0, 0, 0), core.zeros(shape)
   for i = 1, n do
     local row, column, radius = 4 + 3 * i % 8, 4 + 5 * i % 8, 2 + i % 3
     for r = 1, side do

@@ -93,8 +93,8 @@ local function step_of(row)
   local class = classes[row.class]
   local activation, name = activation_of(row)
   return {
-    row = row, to = row.index, from = not class.merges and row.inputs[1], forward = class.forward,
-    activation = activation, forget = {}, release = {},
+    name = row.name, row = row, to = row.index, from = not class.merges and row.inputs[1],
+    forward = class.forward, activation = activation, forget = {}, release = {},
     spends = not class.aliases and name ~= "function", -- what the activation reads is nobody else's
   }
 end
@@ -122,6 +122,7 @@ local function make_plan(model, logits, keep)
       local reader, both = try_fuse(model, row, readers, kept)
       if reader then
         step.forward, step.to = both, reader.index
+        step.name = row.name .. " + " .. reader.name
         fused[reader.index] = true
       end
       if index == skip_activation then step.activation = nil end
@@ -163,7 +164,7 @@ function plan.run(model, steps, values, training, poll)
   for _, step in ipairs(steps) do
     if poll and core.interrupted() then error(plan.INTERRUPTED, 0) end
     local row = step.row
-    model.running = row
+    model.running, grad.layer = row, step
     local y = step.forward(row, step.from and values[step.from] or gather(row, values), training,
       model)
     if step.activation then
@@ -178,6 +179,7 @@ function plan.run(model, steps, values, training, poll)
     for _, from in ipairs(step.forget) do values[from] = nil end
     values[step.to] = y
   end
+  grad.layer = nil
 end
 
 return plan

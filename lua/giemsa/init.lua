@@ -9,7 +9,8 @@ local giemsa = { _VERSION = "giemsa " .. require "giemsa.version" }
 local parts = {
   tensor = true, random = true, grad = true, ops = true, loss = true, nn = true, optim = true,
   image = true, data = true, train = true, callbacks = true, metrics = true, save = true, plot = true,
-  montage = true, show = true, progress = true, options = true, args = true, core = true,
+  montage = true, display = true, show = true, progress = true, options = true,
+  args = true, core = true,
 }
 
 return setmetatable(giemsa, {

@@ -7,6 +7,7 @@
 -- one read, 0.2 seconds at most, and only when stdin and stdout are both a terminal.
 local base64 = require "giemsa.base64"
 local core = require "giemsa.core"
+local display = require "giemsa.display"
 local options = require "giemsa.options"
 
 local show = {}
@@ -135,20 +136,20 @@ local function is_figure(thing)
   return type(thing) == "table" and thing.script ~= nil and thing.png ~= nil
 end
 
--- A figure or a picture, of anything that show takes.
-local function drawable(thing)
-  if is_figure(thing) then return thing end
+--- A figure or a picture, of anything that show takes, and the file it was read from.
+---@return table drawable, string? path
+function show.drawable(thing)
+  if is_figure(thing) then return thing, thing.path end
   local pictures = require "giemsa.plot.pictures"
   if core.is_tensor(thing) and thing.ndim == 4 then return pictures.images(thing) end
-  return pictures.picture_of(thing, "show")
+  local picture = pictures.picture_of(thing, "show")
+  return picture, type(thing) == "string" and thing or require("giemsa.image").saved_at[picture]
 end
 
 local shown = 0
 
 -- A file to name when there is no terminal to draw on.
-local function path_of(thing)
-  local saved = is_figure(thing) and thing.path or require("giemsa.image").saved_at[thing]
-  if saved then return saved end
+local function written(thing)
   shown = shown + 1
   local path = ("out/picture-%d.png"):format(shown)
   local ok, message = core.write_file(path, thing:png())
@@ -167,7 +168,7 @@ local function open_in_viewer(path)
 end
 
 local function by_path(thing, path)
-  path = path or path_of(thing)
+  path = path or written(thing)
   open_in_viewer(path)
   return ("[image %dx%d -> %s]\n"):format(thing.width, thing.height, path)
 end
@@ -181,9 +182,14 @@ local function in_blocks(thing, columns, rows)
   return blocks(picture:convert(3):resize(width, height, "area"):bytes(), width, height)
 end
 
-local function one(given)
-  local protocol, thing = show.protocol(), drawable(given)
-  if protocol == "none" then return by_path(thing, type(given) == "string" and given or nil) end
+--- What a terminal is sent to show a figure or a picture (of show.drawable); the path, where it
+--- cannot be drawn.
+---@param thing table
+---@param path string? the file it is in; one is written when needed
+---@return string
+function show.text(thing, path)
+  local protocol = show.protocol()
+  if protocol == "none" then return by_path(thing, path) end
   local columns, rows, cell = room()
   if protocol == "blocks" then return in_blocks(thing, columns, rows) end
   -- where pixels are small a figure is drawn with twice as many
@@ -199,11 +205,7 @@ end
 ---@param thing any
 function show.write(thing)
   local is_list = type(thing) == "table" and not is_figure(thing) and thing[1] ~= nil
-  for _, each in ipairs(is_list and thing or { thing }) do
-    local text = one(each)
-    io.stdout:write(text)
-    io.stdout:flush()
-  end
+  for _, each in ipairs(is_list and thing or { thing }) do display(each) end
 end
 
 local function present(thing)

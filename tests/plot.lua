@@ -100,6 +100,8 @@ local function figures()
       errors = { { 0, 2 }, { -3, -1 } } },
     lying = plot.bars{ labels = { "a", "b" }, horizontal = true, legend = "outside",
       series = { { values = { 1, 2 }, title = "x" }, { values = { 2, 3 }, title = "y" } } },
+    stacked = plot.bars{ labels = { "a", "b" }, stacked = true,
+      series = { { values = { 1, 2 }, title = "x" }, { values = { 2, 3 }, title = "y" } } },
     histogram = plot.histogram{ { values = { 1, 2, 2 }, title = "p" }, { 3, 4, 4 },
       density = true },
     roc = plot.roc(Y, SCORES),
@@ -186,6 +188,16 @@ t.test("bars are as long as their values", function()
     return total
   end
   t.close(area(8) / area(4), 2, 0.02)
+end)
+
+t.test("stacked bars begin where the one before ends, and say their sum", function()
+  local script = plot.bars{ labels = { "a", "b" }, stacked = true,
+    series = { { values = { 1, 2 } }, { values = { 4, 8 } } } }:script()
+  -- x, height, left, right, bottom, top
+  t.ok(script:find("$d1 << EOD\n0.64 1 0.64 1.36 0 1", 1, true), script)
+  t.ok(script:find("$d2 << EOD\n0.64 5 0.64 1.36 1 5", 1, true), script)
+  t.ok(script:find("\n1.64 10 1.64 2.36 2 10", 1, true), script)
+  t.ok(script:find("set label '10' at 2,10", 1, true), script)
 end)
 
 t.test("histograms count every value once, the upper end too", function()
@@ -301,6 +313,9 @@ t.test("wrong use is explained at the lesson's line", function()
   wrong("expected the history", function() plot.training(3) end)
   wrong("2 labels but 1 values", function() plot.bars{ labels = { "a", "b" }, values = { 1 } } end)
   wrong("needs labels and values", function() plot.bars{ values = { 1 } } end)
+  wrong("stacked values are >= 0, got %-1", function()
+    plot.bars{ labels = { "a" }, values = { -1 }, stacked = true }
+  end)
   wrong("no number to count", function() plot.histogram{ { values = {} } } end)
   wrong("range {low, high}", function() plot.histogram{ { 1 }, range = { 3, 3 } } end)
   wrong("needs positive and negative", function() plot.roc({ 1, 1 }, { 0.1, 0.2 }) end)

@@ -10,7 +10,7 @@ local STRATUM = {
   options = 3, args = 3, base64 = 3, highlight = 3, format = 3, json = 3, version = 3, -- small tools
   tensor = 3, methods = 3, random = 3, grad = 3, ops = 3, nn = 3, zoo = 3, optim = 3, loss = 3,
   image = 4, data = 4, progress = 4, train = 4, callbacks = 4, metrics = 4, save = 4, safetensors = 4, plot = 4, gnuplot = 4,
-  montage = 4, show = 4, display = 4,
+  montage = 4, show = 4, display = 4, profile = 4,
   repl = 5, cli = 5,
   init = 5, -- names the parts
 }

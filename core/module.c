@@ -10,6 +10,7 @@ static const luaL_Reg *const lists[] = {
     tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
     sys_functions, conv_functions,
     file_functions,
+    capture_functions,
     process_functions,
     dtype_functions,
     smear_functions,

@@ -9,11 +9,15 @@
 #include <termios.h>
 #include <unistd.h>
 
-bool terminal_is(int fd) { return isatty(fd) == 1; }
+static int output = STDOUT_FILENO;
+
+void terminal_set_output(int fd) { output = fd; }
+
+bool terminal_is(int fd) { return isatty(fd == STDOUT_FILENO ? output : fd) == 1; }
 
 int terminal_size(struct terminal_size *size) {
     struct winsize window = {0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0)
+    if (ioctl(output, TIOCGWINSZ, &window) != 0 || window.ws_col == 0)
         return sys_fail("stdout is not a terminal with a size");
     *size =
         (struct terminal_size){window.ws_col, window.ws_row, window.ws_xpixel, window.ws_ypixel};
@@ -63,7 +67,7 @@ int terminal_query(char reply[TERMINAL_REPLY_MAX], const char *text, size_t size
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0)
         return sys_fail("the terminal cannot be asked: %s", strerror(errno));
     int length = 0;
-    if (write(STDOUT_FILENO, text, size) == (ssize_t)size)
+    if (write(output, text, size) == (ssize_t)size)
         length = read_reply(reply, sys_now() + seconds);
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
     return length;

@@ -3,7 +3,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-bool terminal_is(int fd);
+bool terminal_is(int fd); // 1: where output is shown, be it captured or not
+void terminal_set_output(int fd); // where output is shown: stdout, unless that is captured
 
 struct terminal_size {
     int columns, rows;

@@ -12,6 +12,7 @@ local STRATUM = {
   image = 4, data = 4, progress = 4, train = 4, callbacks = 4, metrics = 4, save = 4, safetensors = 4, plot = 4, gnuplot = 4,
   montage = 4, show = 4, display = 4, profile = 4,
   repl = 5, cli = 5,
+  notebook = 5, lint = 5, cell = 5, runlog = 5, run = 5, ipynb = 5,
   init = 5, -- names the parts
 }
 local TOP = { ["Makefile"] = true, ["README.md"] = true, ["LICENSE"] = true, core = true, lua = true, notebooks = true,

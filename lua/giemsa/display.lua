@@ -51,7 +51,8 @@ end
 local function forms_of_drawable(thing, path)
   local is_figure = type(thing) == "table" and thing.script ~= nil
   local size = thing.width and (" %dx%d"):format(thing.width, thing.height) or ""
-  return setmetatable({ text = "[image" .. size .. "]", drawable = thing, path = path,
+  local where = path and " -> " .. path or ""
+  return setmetatable({ text = ("[image%s%s]"):format(size, where), drawable = thing, path = path,
     sources = { png = thing, svg = is_figure and not thing.pictures and thing or nil } }, Forms)
 end
 
@@ -76,7 +77,9 @@ local REDRAW_SECONDS = 0.1
 --- The sink of an ordinary script: pictures where the terminal shows them, live things redrawn in
 --- place. Away from a terminal plain text without control bytes; a live thing then is written once,
 --- when it is closed.
----@param where? {write: fun(text: string), columns: fun(): integer?} default: io.write and its terminal
+---@param where? {write: fun(text: string), columns: fun(): integer?, begin: fun(is_live: boolean): boolean?}
+---  default: io.write and its terminal; begin is called before each writing, and returns whether
+---  something else was written since a live text was drawn
 ---@return giemsa.TerminalSink
 function display.terminal(where)
   return setmetatable({ where = where or display }, Terminal)
@@ -115,8 +118,15 @@ end
 
 local function line_count(text) return select(2, text:gsub("\n", "")) end
 
+-- What is written next leaves the cursor at the end of a live text, or not.
+function Terminal:begin(is_live)
+  local begin = self.where.begin
+  if begin and begin(is_live) then self.open = nil end
+end
+
 -- Draws a live text over what it drew before; the cursor stays at its end, without a line break.
 function Terminal:redraw(id, forms)
+  self:begin(true)
   local text = (forms.ansi or forms.text or ""):gsub("\n$", "")
   local above = self.open == id and line_count(self.drawn) or 0
   local up = above > 0 and ("\27[%dA"):format(above) or ""
@@ -127,6 +137,7 @@ end
 
 --- Something else wrote to the terminal: a live thing goes on below it.
 function Terminal:leave()
+  self:begin(false)
   if not self.open then return end
   self.where.write("\n")
   self.open = nil
@@ -150,8 +161,9 @@ end
 
 function Terminal:close(id, forms)
   if not self.where.columns() then
-    if forms and forms.live then self.where.write(text_of(forms, false)) end
-    return
+    if not (forms and forms.live) then return end
+    self:begin(false)
+    return self.where.write(text_of(forms, false))
   end
   if forms and forms.live then
     if self.open ~= id then self:leave() end

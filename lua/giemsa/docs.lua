@@ -22,6 +22,7 @@ local docs = {}
 ---@field fields giemsa.docs.value[]
 ---@field class string? when the block describes one
 ---@field parent string? the class it extends
+---@field is_made boolean? it stands above `local NAME = maker(...)`
 ---@field path string
 ---@field first integer the line of the block's start
 ---@field line integer the line of the definition
@@ -119,6 +120,7 @@ local function add_entry(parsed, block, path, first, at)
   local entry = read_block(block, path, first)
   local code = parsed.lines[at]
   entry.line, entry.name = at, code and defined_name(code) or entry.class or ""
+  entry.is_made = code and code:find "^local %w+ = %a[%w_]*%s*[({]" ~= nil
   if first == 1 and not entry.class and (code == nil or code:find "^%s*$"
     or code:find "^local [%w_, ]+ = require" or code:find "^require") then
     parsed.head = entry.prose
@@ -199,10 +201,10 @@ end
 
 local function path_of(source) return source:sub(1, 1) == "@" and source:sub(2) or nil end
 
--- "optim.SGD" is made by a maker of such functions; its words stand above `local SGD = ...`.
+-- "optim.SGD" is made by a maker of such functions; its words stand above `local SGD = maker(...)`.
 local function entry_named(parsed, name)
   for _, entry in ipairs(parsed and name and parsed.entries or {}) do
-    if entry.name:match "[%w_]+$" == name and not entry.class then return entry end
+    if entry.name == name and entry.is_made then return entry end
   end
 end
 
@@ -365,14 +367,16 @@ end
 ---@param f function
 ---@param name string? its last name, as for of_function
 ---@return table<string, string>
+---@return string[]? order the names of positional ones, where a layer has them
 function docs.options(f, name)
   local source = debug.getinfo(f, "S").source
   if not lookup.is_ours(source) then return {} end
-  if source:find "/nn%.lua$" and layer_options(name) then return (layer_options(name)) end
+  if source:find "/nn%.lua$" and layer_options(name) then return layer_options(name) end
   local found, entry = {}, docs.of_function(f, name)
   for _, param in ipairs(entry and entry.params or {}) do
     if is_options_name(param.name) or param.type:find "^{" then typed_options(param.type, found) end
   end
+  if entry and entry.class then typed_options(entry.class, found) end
   for key, kind in pairs(checked_options(f, 2) or {}) do found[key] = found[key] or kind end
   for key in pairs(found) do if type(key) ~= "string" then found[key] = nil end end
   return found

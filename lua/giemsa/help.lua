@@ -114,6 +114,8 @@ local function short_path(path)
   return path
 end
 
+local function last_name(name) return name:match "([%w_]+)$" or name end
+
 local function first_sentence(text)
   local paragraph = (text .. "\n\n"):match "^%s*(.-)\n%s*\n":gsub("%s*\n%s*", " ")
   return paragraph:match "^(.-[^.]%.)%s" or paragraph
@@ -156,14 +158,21 @@ local function class_of(value)
   return class_of_methods(rawget(metatable, "__index"))
 end
 
--- "name(a, b)" as it would be called.
+-- Is the block right above the function, and not above something that a maker made of it?
+local function is_above(entry, f) return entry and debug.getinfo(f, "S").linedefined == entry.line end
+
+-- "name(a, b)" as it would be called; layers as nn.Conv2D{filters, kernel_size, ...}.
 local function signature(name, f, entry)
   local parameters = f and docs.parameters(f)
-  if not parameters then
+  local order = f and select(2, docs.options(f, last_name(name)))
+  if order then
+    return ("%s{%s}"):format(name, table.concat(order, ", ") .. (#order > 0 and ", ..." or "..."))
+  end
+  if not parameters or entry and not is_above(entry, f) then
     parameters = {}
     for i, param in ipairs(entry and entry.params or {}) do parameters[i] = param.name end
   end
-  if parameters[1] == "self" and (name:find ":" or entry and entry.name:find ":") then
+  if name:find ":" and (parameters[1] == "self" or entry and not entry.name:find ":") then
     table.remove(parameters, 1)
   end
   return ("%s(%s)"):format(name, table.concat(parameters, ", "))
@@ -188,18 +197,21 @@ end
 -- subject: { name =, f = function?, entry =?, field =? (from a class's list of fields) }
 local function write_function(page, subject)
   local f, entry, field = subject.f, subject.entry, subject.field
-  local line = f and entry and debug.getinfo(f, "S").linedefined or entry and entry.line
-  local where = entry and ("%s:%d"):format(short_path(entry.path), line > 0 and line or entry.line)
+  local where = entry and ("%s:%d"):format(short_path(entry.path), entry.line)
     or f and debug.getinfo(f, "S").what == "C" and "built in" or ""
   local has_names = f and docs.parameters(f) or entry
-  local title = not has_names and field and subject.name .. field.type:gsub("^fun", "")
-    or signature(subject.name, f, entry)
+  local title = signature(subject.name, f, entry)
+  if not has_names and field then
+    title = subject.name .. field.type:gsub("^fun", ""):gsub("^%(self[^,)]*,?%s*", "(")
+  end
   page:add(page:style("title", title) .. "  " .. page:style("dim", where))
   local prose = entry and entry.prose ~= "" and entry.prose or field and field.text or ""
   if prose ~= "" then page:prose(prose, 2) end
-  if entry and #entry.params > 0 then
+  local params = entry and table.move(entry.params, 1, #entry.params, 1, {}) or {}
+  if #params > 0 and subject.name:find ":" and not entry.name:find ":" then table.remove(params, 1) end
+  if #params > 0 then
     page:heading "Parameters"
-    page:rows(value_rows(entry.params), 2)
+    page:rows(value_rows(params), 2)
   end
   local rows = f and sorted_options(docs.options(f, subject.name:match "[%w_]+$")) or {}
   if #rows > 0 then
@@ -230,8 +242,26 @@ local function member_rows(value, class_name)
   return rows
 end
 
+-- What a call of an object runs, where that is documented: __call, or what it passes its arguments to.
+local function called_by(value)
+  local metatable = debug.getmetatable(value)
+  local call = type(value) == "table" and type(metatable) == "table" and rawget(metatable, "__call")
+  if type(call) ~= "function" then return nil end
+  for i = 1, 20 do
+    if docs.of_function(call) then return call, docs.of_function(call) end
+    local upvalue_name, f = debug.getupvalue(call, i)
+    if not upvalue_name then return nil end
+    if type(f) == "function" and docs.of_function(f) then return f, docs.of_function(f) end
+  end
+end
+
 -- A module, an object, a tensor: what it is and what it can do.
 local function write_object(page, name, value)
+  local f, entry = called_by(value)
+  if f then
+    write_function(page, { name = name, f = f, entry = entry })
+    page:add ""
+  end
   local class_name, module = class_of(value), module_name_of(value)
   local class = class_name and docs.class(class_name)
   local path = module and package.searchpath(module, package.path) or class and class.path
@@ -250,10 +280,7 @@ end
 
 -- ---- finding by name, without a value
 
-local function public_name(entry_or_class, member)
-  local owner = entry_or_class:gsub("^giemsa%.", "")
-  return member and owner .. "." .. member or owner
-end
+local function public_name(name) return (name:gsub("^giemsa%.", "")) end
 
 -- Every documented name there is: a list of { name =, entry =?, field =? }.
 local all_subjects
@@ -264,11 +291,16 @@ local function subjects()
   for _, path in ipairs(docs.paths()) do
     local parsed = docs.file(path)
     for _, entry in ipairs(parsed.entries) do
-      if entry.class then
-        local is_callable = entry.class:find "^giemsa%.%l[%w_]*$" or entry.class == "tensor"
+      if entry.class and not entry.is_made then
+        local is_module = entry.class:find "^giemsa%.%l[%w_]*$" and entry.class ~= "giemsa.picture"
+        local is_callable = is_module or entry.class == "giemsa.picture" or entry.class == "tensor"
         for _, field in ipairs(is_callable and entry.fields or {}) do
-          add{ name = public_name(entry.class, field.name), field = field }
+          add{ name = public_name(entry.class) .. (is_module and "." or ":") .. field.name,
+            field = field }
         end
+      end
+      if entry.is_made then
+        add{ name = path:match "([%w_]+)%.lua$" .. "." .. entry.name, entry = entry }
       elseif entry.name:find "[.:]" and (entry.prose ~= "" or #entry.params > 0) then
         add{ name = public_name(entry.name), entry = entry }
       end
@@ -276,8 +308,6 @@ local function subjects()
   end
   return all_subjects
 end
-
-local function last_name(name) return name:match "([%w_]+)$" or name end
 
 local function named(topic)
   local wanted, exact, same_last = topic:gsub(":", "."), {}, {}
@@ -312,11 +342,16 @@ local function not_found(topic)
 end
 
 -- What the name is the documented form of, when it leads to a value of giemsa's.
-local function value_of(name) return (lookup.resolve(name, lookup.globals)) end
+local function value_of(name)
+  local method = name:match "^tensor:([%w_]+)$"
+  return method and core.tensor_methods[method] or (lookup.resolve(name, lookup.globals))
+end
 
 local function write_subject(page, subject)
   local value = value_of(subject.name)
-  if type(value) == "function" then subject.f = value end
+  if type(value) == "function" then
+    subject.f, subject.entry = value, subject.entry or docs.of_function(value, last_name(subject.name))
+  end
   write_function(page, subject)
 end
 

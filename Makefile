@@ -40,7 +40,8 @@ PACKAGE_zip = libzip
 PACKAGE_curl = libcurl
 PACKAGE_hash = nettle
 PACKAGE_lineedit = libedit
-OPTIONAL := zip curl hash lineedit
+PACKAGE_md4c = md4c
+OPTIONAL := zip curl hash lineedit md4c
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 

@@ -156,8 +156,15 @@ static int add_text(lua_State *L) {
 }
 
 // ---- md4c's callbacks
-// The open nodes are the top of the stack. Lua works in protected calls, since an error must not leap over md4c, which
-// would never free its memory; the message of an error stays on the stack.
+// The open nodes are the top of the Lua stack, the document at its place 2. Lua works in protected calls, since an error
+// must not leap over md4c, which would never free its memory; the message of an error stays on the stack.
+
+enum { DOCUMENT = 2, SPAN = 1000 }; // a span's type is counted from SPAN
+
+struct parsing {
+    lua_State *L;
+    int open[MAX_DEPTH + 1], depth; // types of the open nodes; open[0] is the document's
+};
 
 static int protected(lua_State *L, lua_CFunction f, struct event *e, int results) {
     lua_pushcfunction(L, f);
@@ -166,25 +173,34 @@ static int protected(lua_State *L, lua_CFunction f, struct event *e, int results
     return lua_pcall(L, 2, results, 0) == LUA_OK ? 0 : -1;
 }
 
-static int enter(lua_State *L, bool is_span, int type, void *detail) {
+static int enter(struct parsing *p, bool is_span, int type, void *detail) {
     struct event e = {.is_span = is_span, .type = type, .detail = detail};
-    if (lua_gettop(L) <= MAX_DEPTH) return protected(L, add_node, &e, 1);
-    lua_pushliteral(L, "it is nested too deeply");
-    return -1;
+    if (p->depth > MAX_DEPTH) {
+        lua_pushliteral(p->L, "it is nested too deeply");
+        return -1;
+    }
+    p->open[p->depth++] = type + (is_span ? SPAN : 0);
+    return protected(p->L, add_node, &e, 1);
 }
 
-static int leave(lua_State *L, bool is_document) {
-    if (!is_document) lua_pop(L, 1);
+// Some texts make md4c leave a span that it never entered: then nothing is closed. The document stays.
+static int leave(struct parsing *p, int type) {
+    int at = p->depth - 1;
+    while (at > 0 && p->open[at] != type && (type < SPAN || p->open[at] >= SPAN)) at--;
+    if (at > 0 && p->open[at] == type) {
+        lua_pop(p->L, p->depth - at);
+        p->depth = at;
+    }
     return 0;
 }
 
-static int enter_block(MD_BLOCKTYPE type, void *detail, void *L) { return enter(L, false, type, detail); }
-static int enter_span(MD_SPANTYPE type, void *detail, void *L) { return enter(L, true, type, detail); }
-static int leave_block(MD_BLOCKTYPE type, void *detail, void *L) { return (void)detail, leave(L, type == MD_BLOCK_DOC); }
-static int leave_span(MD_SPANTYPE type, void *detail, void *L) { return (void)type, (void)detail, leave(L, false); }
-static int add(MD_TEXTTYPE type, const MD_CHAR *text, MD_SIZE size, void *L) {
+static int enter_block(MD_BLOCKTYPE type, void *detail, void *p) { return enter(p, false, type, detail); }
+static int enter_span(MD_SPANTYPE type, void *detail, void *p) { return enter(p, true, type, detail); }
+static int leave_block(MD_BLOCKTYPE type, void *detail, void *p) { return (void)detail, leave(p, type); }
+static int leave_span(MD_SPANTYPE type, void *detail, void *p) { return (void)detail, leave(p, SPAN + type); }
+static int add(MD_TEXTTYPE type, const MD_CHAR *text, MD_SIZE size, void *p) {
     struct event e = {.type = type, .text = text, .size = size};
-    return protected(L, add_text, &e, 0);
+    return protected(((struct parsing *)p)->L, add_text, &e, 0);
 }
 
 // md4c.parse(text): the node of the document; or nil and why.
@@ -196,8 +212,9 @@ static int parse(lua_State *L) {
     luaL_argcheck(L, size < 1u << 30, 1, "the text is too long");
     lua_settop(L, 1);
     luaL_checkstack(L, MAX_DEPTH + 10, NULL);
-    if (md_parse(text, (MD_SIZE)size, &parser, L) == 0) return 1;
-    if (lua_gettop(L) == 1) lua_pushliteral(L, "there is not enough memory");
+    struct parsing p = {.L = L};
+    if (md_parse(text, (MD_SIZE)size, &parser, &p) == 0) return lua_settop(L, DOCUMENT), 1;
+    if (lua_type(L, -1) != LUA_TSTRING || p.depth == 0) lua_pushliteral(L, "there is not enough memory");
     lua_pushnil(L);
     lua_insert(L, -2);
     return 2;

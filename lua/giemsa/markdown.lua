@@ -39,14 +39,24 @@ local function is_money(node, following)
     and (tex:find "^%s" or tex:find "%s$" or type(following) == "string" and following:find "^%d")
 end
 
-local function free_money(node)
+-- A line break between two Chinese characters is no space.
+local function is_between_wide(node, i)
+  local before, after = node[i - 1], node[i + 1]
+  if type(before) ~= "string" or type(after) ~= "string" or before == "" or after == "" then
+    return false
+  end
+  return unicode.columns(utf8.codepoint(before, utf8.offset(before, -1))) == 2
+    and unicode.columns(utf8.codepoint(after)) == 2
+end
+
+local function polish(node)
   for i, child in ipairs(node) do
-    if type(child) == "table" then
-      if child.tag == "math" and is_money(child, node[i + 1]) then
-        node[i] = "$" .. table.concat(child) .. "$"
-      else
-        free_money(child)
-      end
+    if type(child) == "string" then
+      if child == "\n" and node.tag ~= "pre" and is_between_wide(node, i) then node[i] = "" end
+    elseif child.tag == "math" and is_money(child, node[i + 1]) then
+      node[i] = "$" .. table.concat(child) .. "$"
+    else
+      polish(child)
     end
   end
   return node
@@ -58,7 +68,7 @@ end
 function markdown.parse(text)
   text = unicode.clean(text)
   local document = has_md4c and md4c.parse(text)
-  return document and free_money(document) or parse_plainly(text)
+  return document and polish(document) or parse_plainly(text)
 end
 
 --- The letters of a node alone, line breaks as spaces.

@@ -48,40 +48,58 @@ function collect(node, pieces, style)
   return pieces
 end
 
--- Closing signs that must not begin a line.
-local CLOSING = {}
-for _, code in utf8.codes "，。、：；！？）」』》〉】”’…" do CLOSING[code] = true end
+-- Wide signs that must not begin a line, and those that must not end one.
+local CLOSING, OPENING = {}, {}
+for _, code in utf8.codes "，。、：；！？）」』》〉】" do CLOSING[code] = true end
+for _, code in utf8.codes "（「『《〈【" do OPENING[code] = true end
 
--- An atom: parts { text, style } that stand together, its width, and whether a space is before it.
-local function atoms_of(pieces)
-  local atoms, current, space, was_wide = {}, nil, false, false
-  local function extend(text, style, width)
-    if not current then
-      current = { width = 0, space = space }
-      atoms[#atoms + 1], space = current, false
+-- "narrow", or what a wide character is; zero-width signs go with what they stand in.
+local function class_of(code)
+  if unicode.columns(code) < 2 then return "narrow" end
+  return CLOSING[code] and "closing" or OPENING[code] and "opening" or "wide"
+end
+
+-- Whether a line may end between two characters with no space between them.
+local function may_break(before, after)
+  if before == "opening" or after == "closing" then return false end
+  return before ~= "narrow" or after ~= "narrow"
+end
+
+-- Calls f(class, text) for the parts of a word: runs of narrow characters, and wide ones alone.
+local function each_part(word, f)
+  if not word:find "[\xe1-\xf4]" then return f("narrow", word) end
+  local from = 1 -- of the narrow run
+  for at, code in utf8.codes(word) do
+    local class, sign = class_of(code), utf8.char(code)
+    if class ~= "narrow" then
+      if at > from then f("narrow", word:sub(from, at - 1)) end
+      f(class, sign)
+      from = at + #sign
     end
-    current[#current + 1], current.width = { text = text, style = style }, current.width + width
   end
-  local function add_wide(text, style)
-    for _, code in utf8.codes(text) do
-      local columns = unicode.columns(code)
-      if (columns == 2 or was_wide) and columns > 0 and not CLOSING[code] then current = nil end
-      extend(utf8.char(code), style, columns)
-      was_wide = columns == 2
+  if from <= #word then f("narrow", word:sub(from)) end
+end
+
+-- An atom: parts { text, style } that stand together, their width, and whether a space is before it.
+local function atoms_of(pieces)
+  local atoms, atom, last, space = {}, nil, nil, false
+  local style
+  local function put(class, text)
+    if not atom or may_break(last, class) then
+      atom = { width = 0, space = space }
+      atoms[#atoms + 1], space = atom, false
     end
+    atom[#atom + 1] = { text = text, style = style }
+    atom.width, last = atom.width + unicode.width(text), class
   end
   for _, piece in ipairs(pieces) do
+    style = piece.style
     if piece.text == "\n" then
-      atoms[#atoms + 1], current, space = { is_break = true }, nil, false
+      atoms[#atoms + 1], atom, space = { is_break = true }, nil, false
     else
       for blank, word in piece.text:gmatch "( *)([^ ]*)" do
-        if blank ~= "" then current, space = nil, true end
-        if word:find "[\xe1-\xf4]" then add_wide(word, piece.style)
-        elseif word ~= "" then
-          if was_wide then current = nil end
-          extend(word, piece.style, unicode.width(word))
-          was_wide = false
-        end
+        if blank ~= "" then atom, space = nil, true end
+        if word ~= "" then each_part(word, put) end
       end
     end
   end

@@ -15,7 +15,7 @@ static const luaL_Reg *const lists[] = {
     dtype_functions,
     smear_functions,
     loader_functions, ops_functions, train_functions,
-    image_functions,
+    image_functions, lesson_functions,
 };
 
 __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {

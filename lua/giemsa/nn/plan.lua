@@ -152,6 +152,9 @@ local function gather(row, values)
   return list
 end
 
+-- After a run, also one that raised, ops are no layer's.
+local leave = setmetatable({}, { __close = function() grad.layer = nil end })
+
 --- The loop. While gradients are recorded the tape decides what stays alive; else values go
 --- as soon as they were read.
 ---@param model giemsa.Model
@@ -161,6 +164,7 @@ end
 ---@param poll boolean? raise plan.INTERRUPTED between layers after Ctrl-C
 function plan.run(model, steps, values, training, poll)
   local recording = grad.enabled()
+  local _ <close> = leave
   for _, step in ipairs(steps) do
     if poll and core.interrupted() then error(plan.INTERRUPTED, 0) end
     local row = step.row
@@ -179,7 +183,6 @@ function plan.run(model, steps, values, training, poll)
     for _, from in ipairs(step.forget) do values[from] = nil end
     values[step.to] = y
   end
-  grad.layer = nil
 end
 
 return plan

@@ -36,6 +36,14 @@ uint32_t rng_u32(struct rng *r) {
     return r->words[r->used++];
 }
 
+uint64_t rng_position(const struct rng *r) { return 4 * (uint64_t)r->block + (uint64_t)r->used - 4; }
+
+void rng_seek(struct rng *r, uint64_t position) {
+    r->block = (uint32_t)(position / 4);
+    r->used = 4;
+    for (uint64_t rest = position % 4; rest > 0; rest--) rng_u32(r);
+}
+
 // One round on neighbouring counters side by side. A function of its own: only so do compilers make vectors of it.
 __attribute__((noinline)) static void philox_round(uint32_t *restrict c0, uint32_t *restrict c1, uint32_t *restrict c2,
                                                    uint32_t *restrict c3, uint32_t k0, uint32_t k1) {

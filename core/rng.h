@@ -14,6 +14,8 @@ struct rng {
     uint32_t words[4];
 };
 void rng_start(struct rng *r, uint64_t seed, uint32_t a, uint32_t b, uint32_t c);
+uint64_t rng_position(const struct rng *r);        // words drawn since rng_start
+void rng_seek(struct rng *r, uint64_t position);   // as if so many had been drawn
 uint32_t rng_u32(struct rng *r);
 // The next RNG_BLOCKS blocks at once, many times faster: words[i] is what the i-th call of rng_u32 on a fresh block gives.
 enum { RNG_BLOCKS = 32 };

@@ -68,6 +68,21 @@ function Generator:reader(seed, epoch)
   return setmetatable({ source = self, f = f, augment = generator.core, closing = loader }, Reader)
 end
 
+--- See Source:identity. The recipe of variations is part of it.
+function Generator:identity()
+  self.hashed = self.hashed
+    or self.data_sha256 and self:data_sha256()
+    or Source.hash_tensors{ self.pictures, self.labels or false }
+  local identity = { samples = self.n, batch_size = self.batch_size, shuffle = self.shuffle,
+    data = self.hashed, class_names = self.class_names, class_mode = self.class_mode }
+  for name, value in pairs(self.preprocessing) do identity[name] = value end
+  for name, value in pairs(self.image_data_generator.options) do
+    identity[name] = type(value) == "function" or value -- a function cannot be compared
+  end
+  identity.seed = nil
+  return identity
+end
+
 -- What somebody who has only a picture must do to it before the model sees it.
 local function preprocessing_of(generator, size, color_mode, interpolation)
   local o = generator.options
@@ -193,7 +208,7 @@ end
 ---@field classes integer[] each file's class, from 1 (in files and in Keras they count from 0)
 ---@field filenames string[] relative to directory
 local Directory = Source.extend()
-Directory.reader = Generator.reader
+Directory.reader, Directory.identity = Generator.reader, Generator.identity
 
 function Directory:__tostring()
   local names, shape = table.concat(self.class_names, ", "), table.concat(self.image_shape, ", ")

@@ -39,13 +39,16 @@ end
 -- ---- evaluate -----------------------------------------------------------------------------------
 
 --- Sums of loss and metrics over batches, in inference mode; the L2 term as it is now.
-function score.measure(model, source, steps, pass, bar)
+---@param how {steps: integer?, pass: integer, bar: giemsa.ProgressBar?, seed: integer?} seed: in
+---  place of the source's own
+function score.measure(model, source, how)
   local own, totals, started = model.objective, new_totals(), core.now()
-  local how = { training = false, logits = own.on_logits, poll = true }
-  local done = 0
-  for x, y in source:batches{ epoch = pass, steps = steps, shuffle_batches = false } do
+  local inference = { training = false, logits = own.on_logits, poll = true }
+  local done, bar = 0, how.bar
+  for x, y in source:batches{ epoch = how.pass, steps = how.steps, shuffle_batches = false,
+    seed = how.seed } do
     if not y then error("the data source gives no labels (class_mode?)", 0) end
-    local output = model:forward(x, how)
+    local output = model:forward(x, inference)
     add_batch(totals, #x, own.value(y, output):item(), step.metric_values(model, own, y, output))
     done = done + 1
     if bar then
@@ -102,8 +105,8 @@ function Model:evaluate(data, opts, more)
   local steps, remark = feed.steps("evaluate", "steps", source, opts.steps, 2)
   if remark then note("evaluate: %s", remark) end
   local bar = progress.bar{ total = steps, label = "evaluate", quiet = (opts.verbose or 0) == 0 }
-  local ok, totals = pcall(score.with_interrupts, grad.no_grad, score.measure, self, source, steps,
-    1, bar)
+  local ok, totals = pcall(score.with_interrupts, grad.no_grad, score.measure, self, source,
+    { steps = steps, pass = 1, bar = bar })
   if not ok then
     bar:abandon()
     pass_on("evaluate", totals)

@@ -106,16 +106,30 @@ end
 
 -- ---- what is tested -----------------------------------------------------------------------------
 
--- name -> the three passes of a shape, as tensors.
-local passes = {}
-
-function passes.conv2d(s, x, w, dy)
-  return {
-    y = core.conv2d(x, w, geometry(s)),
-    dx = core.conv2d_dx(dy, w, s.size[1], s.size[2], geometry(s)),
-    dw = core.conv2d_dw(dy, x, s.kernel[1], s.kernel[2], geometry(s)),
-  }
-end
+-- Each kind of convolution: what it makes of a shape's channels, and its three passes.
+local kinds = {
+  { name = "conv2d", channels = function(s) return s.inputs, s.outputs, 1 end,
+    passes = function(s, x, w, dy)
+      return {
+        y = core.conv2d(x, w, geometry(s)),
+        dx = core.conv2d_dx(dy, w, s.size[1], s.size[2], geometry(s)),
+        dw = core.conv2d_dw(dy, x, s.kernel[1], s.kernel[2], geometry(s)),
+      }
+    end },
+  { name = "depthwise_conv2d",
+    channels = function(s) -- mostly one kernel a channel, sometimes two or three
+      local multiplier = ({ 1, 2, 1, 3, 1 })[s.outputs % 5 + 1]
+      return s.inputs, s.inputs * multiplier, s.inputs
+    end,
+    passes = function(s, x, w, dy)
+      w = w:reshape(s.kernel[1], s.kernel[2], s.inputs, s.outputs // s.inputs)
+      return {
+        y = core.depthwise_conv2d(x, w, geometry(s)),
+        dx = core.depthwise_conv2d_dx(dy, w, s.size[1], s.size[2], geometry(s)),
+        dw = core.depthwise_conv2d_dw(dy, x, s.kernel[1], s.kernel[2], geometry(s)):reshape(s.w),
+      }
+    end },
+}
 
 local function whole(shape, seed) return core.round(core.uniform(shape, -3.5, 3.5, seed, 0, 0, 0)) end
 local function normal(shape, seed) return core.normal(shape, 0, 1, seed, 0, 0, 0) end
@@ -138,93 +152,96 @@ local function difference(got, want, tolerance)
 end
 
 -- Every shape must come out exact; tells all that do not.
-local function check(op, shapes)
+local function check_exact(kind, shapes)
   local wrong = {}
   for _, s in ipairs(shapes) do
     local x, w, dy = inputs_of(s, whole)
-    local problem = difference(passes[op](s, x, w, dy), define(s, flat(x), flat(w), flat(dy)))
+    local problem = difference(kind.passes(s, x, w, dy), define(s, flat(x), flat(w), flat(dy)))
     if problem then wrong[#wrong + 1] = describe(s) .. ": " .. problem end
   end
   if #wrong == 0 then return end
   error(("%d of %d shapes are wrong\n  %s"):format(#wrong, #shapes, table.concat(wrong, "\n  ")), 2)
 end
 
-local function shapes_of(count, make)
-  local shapes = {}
-  for i = 1, count do shapes[i] = complete(make(i)) end
-  return shapes
+-- A shape for a kind.
+local function made_for(kind, s)
+  s.inputs, s.outputs, s.groups = kind.channels(s)
+  return complete(s)
+end
+
+-- A test for each kind; draw(add) calls add(shape) for each shape.
+local function for_each_kind(name, draw)
+  for _, kind in ipairs(kinds) do
+    t.test(kind.name .. ": " .. name, function()
+      local shapes = {}
+      draw(function(s) shapes[#shapes + 1] = made_for(kind, s) end)
+      check_exact(kind, shapes)
+    end)
+  end
 end
 
 -- ---- one thing at a time ------------------------------------------------------------------------
 
 local CHANNELS = { 1, 2, 3, 5, 7, 8, 15, 16, 17, 24, 31, 33, 48, 64, 65, 100 }
 
-t.test("conv2d: kernels from 1x1 to 11x11", function()
+for_each_kind("kernels from 1x1 to 11x11", function(add)
   for _, pad in ipairs { "same", "valid" } do
-    check("conv2d", shapes_of(11, function(k)
-      return { kernel = { k, k }, size = { 13, 12 }, inputs = 3, outputs = 5, pad = pad }
-    end))
-    check("conv2d", shapes_of(11, function(k)
-      return { kernel = { k, 12 - k }, size = { 11, 13 }, inputs = 2, outputs = 17, pad = pad }
-    end))
-  end
-end)
-
-t.test("conv2d: any number of channels, in and out", function()
-  for _, k in ipairs { 1, 3 } do
-    check("conv2d", shapes_of(#CHANNELS * 3, function(i)
-      local n, other = CHANNELS[(i - 1) // 3 + 1], ({ 3, 16, 33 })[i % 3 + 1]
-      return { kernel = { k, k }, size = { 5, 4 }, inputs = n, outputs = other, pad = "same" }
-    end))
-    check("conv2d", shapes_of(#CHANNELS * 3, function(i)
-      local n, other = CHANNELS[(i - 1) // 3 + 1], ({ 3, 16, 33 })[i % 3 + 1]
-      return { kernel = { k, k }, size = { 4, 5 }, inputs = other, outputs = n, pad = "same",
-        strides = { 2, 1 } }
-    end))
-  end
-end)
-
-t.test("conv2d: strides 1 to 4 with dilation 1 to 3, each direction its own", function()
-  for _, pad in ipairs { "same", "valid", { 2, 0, 1, 3 } } do
-    for k = 1, 3 do
-      check("conv2d", shapes_of(144, function(i)
-        local n = i - 1
-        return { kernel = { k, 4 - k }, size = { 9, 10 }, inputs = 2, outputs = 3, pad = pad,
-          strides = { n % 4 + 1, n // 4 % 4 + 1 }, dilation = { n // 16 % 3 + 1, n // 48 + 1 } }
-      end))
+    for k = 1, 11 do
+      add { kernel = { k, k }, size = { 13, 12 }, inputs = 3, outputs = 5, pad = pad }
+      add { kernel = { k, 12 - k }, size = { 11, 13 }, inputs = 2, outputs = 17, pad = pad }
     end
   end
 end)
 
-t.test("conv2d: every small picture, down to one pixel", function()
-  for _, strides in ipairs { { 1, 1 }, { 2, 2 }, { 3, 1 } } do
-    check("conv2d", shapes_of(81, function(i)
-      return { kernel = { 3, 5 }, size = { (i - 1) % 9 + 1, (i - 1) // 9 + 1 }, inputs = 3,
-        outputs = 4, pad = "same", strides = strides, batch = i % 2 == 0 and 3 or 1 }
-    end))
+for_each_kind("any number of channels, in and out", function(add)
+  for i, n in ipairs(CHANNELS) do
+    for k = 1, 3, 2 do
+      for _, other in ipairs { 3, 16, 33 } do
+        add { kernel = { k, k }, size = { 5, 4 }, inputs = n, outputs = other, pad = "same" }
+        add { kernel = { k, k }, size = { 4, 5 }, inputs = other, outputs = n, pad = "same",
+          strides = { 2, i % 2 + 1 } }
+      end
+    end
   end
 end)
 
-t.test("conv2d: padding wider than the kernel, strides wider than the picture", function()
-  check("conv2d", shapes_of(9, function(i)
-    return { kernel = { 2, 3 }, size = { 3, (i + 1) // 2 }, inputs = 5, outputs = 3,
-      strides = { (i - 1) % 3 + 1, 4 }, pad = { 4, 1, 3, 7 }, batch = 3 }
-  end))
+for_each_kind("strides 1 to 4 with dilation 1 to 3, each direction its own", function(add)
+  for _, pad in ipairs { "same", "valid", { 2, 0, 1, 3 } } do
+    for i = 0, 431 do
+      add { kernel = { i % 3 + 1, 3 - i % 3 }, size = { 9, 10 }, inputs = 2, outputs = 3, pad = pad,
+        strides = { i // 3 % 4 + 1, i // 12 % 4 + 1 },
+        dilation = { i // 48 % 3 + 1, i // 144 + 1 } }
+    end
+  end
 end)
 
-t.test("conv2d: pictures and channels larger than a cache's share", function()
-  check("conv2d", {
-    complete { kernel = { 3, 3 }, size = { 40, 71 }, inputs = 5, outputs = 7, pad = "same" },
-    complete { kernel = { 3, 3 }, size = { 9, 33 }, inputs = 100, outputs = 3, pad = "same" },
-    complete { kernel = { 3, 3 }, size = { 6, 5 }, inputs = 17, outputs = 200, pad = "same" },
-    complete { kernel = { 5, 5 }, size = { 70, 19 }, inputs = 3, outputs = 17, pad = "same",
-      strides = { 2, 2 } },
-    complete { kernel = { 1, 1 }, size = { 64, 33 }, inputs = 24, outputs = 9, batch = 3 },
-    complete { kernel = { 1, 1 }, size = { 1, 1 }, inputs = 300, outputs = 100, batch = 3 },
-    complete { kernel = { 7, 7 }, size = { 1, 200 }, inputs = 33, outputs = 2, pad = "same" },
-    complete { kernel = { 11, 1 }, size = { 300, 1 }, inputs = 8, outputs = 16, pad = "same" },
-    complete { kernel = { 64, 64 }, size = { 65, 64 }, inputs = 2, outputs = 3 },
-  })
+for_each_kind("every small picture, down to one pixel", function(add)
+  for _, strides in ipairs { { 1, 1 }, { 2, 2 }, { 3, 1 } } do
+    for i = 0, 80 do
+      add { kernel = { 3, 5 }, size = { i % 9 + 1, i // 9 + 1 }, inputs = 3, outputs = 4,
+        pad = "same", strides = strides, batch = i % 2 == 0 and 3 or 1 }
+    end
+  end
+end)
+
+for_each_kind("padding wider than the kernel, strides wider than the picture", function(add)
+  for i = 0, 8 do
+    add { kernel = { 2, 3 }, size = { 3, i // 2 + 1 }, inputs = 5, outputs = 3, batch = 3,
+      strides = { i % 3 + 1, 4 }, pad = { 4, 1, 3, 7 } }
+  end
+end)
+
+for_each_kind("pictures and channels larger than a cache's share", function(add)
+  add { kernel = { 3, 3 }, size = { 40, 71 }, inputs = 5, outputs = 7, pad = "same" }
+  add { kernel = { 3, 3 }, size = { 9, 33 }, inputs = 100, outputs = 3, pad = "same" }
+  add { kernel = { 3, 3 }, size = { 6, 5 }, inputs = 17, outputs = 200, pad = "same" }
+  add { kernel = { 5, 5 }, size = { 70, 19 }, inputs = 3, outputs = 17, pad = "same",
+    strides = { 2, 2 } }
+  add { kernel = { 1, 1 }, size = { 64, 33 }, inputs = 24, outputs = 9, batch = 3 }
+  add { kernel = { 1, 1 }, size = { 1, 1 }, inputs = 300, outputs = 100, batch = 3 }
+  add { kernel = { 7, 7 }, size = { 1, 200 }, inputs = 33, outputs = 2, pad = "same" }
+  add { kernel = { 11, 1 }, size = { 300, 1 }, inputs = 8, outputs = 16, pad = "same" }
+  add { kernel = { 64, 64 }, size = { 65, 64 }, inputs = 2, outputs = 3 }
 end)
 
 -- ---- shapes drawn by chance ---------------------------------------------------------------------
@@ -251,17 +268,15 @@ local function draw_shape()
 end
 
 -- So many that have an output and are not too much work.
-local function drawn(seed, count, draw)
+local function drawn(kind, seed, count)
   math.randomseed(seed)
-  return shapes_of(count, function()
-    while true do
-      local s = complete(draw())
-      if s.out[1] > 0 and s.out[2] > 0 and multiply_adds(s) <= MOST then return s end
-    end
-  end)
+  local shapes = {}
+  while #shapes < count do
+    local s = made_for(kind, draw_shape())
+    if s.out[1] > 0 and s.out[2] > 0 and multiply_adds(s) <= MOST then shapes[#shapes + 1] = s end
+  end
+  return shapes
 end
-
-t.test("conv2d: shapes drawn by chance", function() check("conv2d", drawn(1, 300, draw_shape)) end)
 
 -- ---- rounding and threads -----------------------------------------------------------------------
 
@@ -275,23 +290,23 @@ local function tolerance_of(s, x, w, dy)
   return sizes
 end
 
-local function check_rounding(op, shapes)
+local function check_rounding(kind, shapes)
   for _, s in ipairs(shapes) do
     local x, w, dy = inputs_of(s, normal)
-    local problem = difference(passes[op](s, x, w, dy), define(s, flat(x), flat(w), flat(dy)),
+    local problem = difference(kind.passes(s, x, w, dy), define(s, flat(x), flat(w), flat(dy)),
       tolerance_of(s, x, w, dy))
     if problem then error(describe(s) .. ": " .. problem, 2) end
   end
 end
 
-local function check_threads(op, shapes)
+local function check_threads(kind, shapes)
   local before <close> = setmetatable({ core.threads() }, { __close = function(n) core.threads(n[1]) end })
   for _, s in ipairs(shapes) do
     local x, w, dy = inputs_of(s, normal)
     local results = {}
     for threads = 1, 3 do
       core.threads(threads)
-      results[threads] = passes[op](s, x, w, dy)
+      results[threads] = kind.passes(s, x, w, dy)
     end
     for pass, want in pairs(results[1]) do
       t.ok(results[2][pass] == want and results[3][pass] == want,
@@ -300,12 +315,16 @@ local function check_threads(op, shapes)
   end
 end
 
-t.test("conv2d: rounding stays at a few ulps of the sum's size", function()
-  check_rounding("conv2d", drawn(2, 40, draw_shape))
-end)
-
-t.test("conv2d: the same bits with 1, 2 and 3 threads", function()
-  check_threads("conv2d", drawn(3, 60, draw_shape))
-end)
+for _, kind in ipairs(kinds) do
+  t.test(kind.name .. ": shapes drawn by chance", function()
+    check_exact(kind, drawn(kind, 1, 300))
+  end)
+  t.test(kind.name .. ": rounding stays at a few ulps of the sum's size", function()
+    check_rounding(kind, drawn(kind, 2, 40))
+  end)
+  t.test(kind.name .. ": the same bits with 1, 2 and 3 threads", function()
+    check_threads(kind, drawn(kind, 3, 60))
+  end)
+end
 
 t.done()

@@ -213,6 +213,22 @@ t.test("a diverging palette is white at 0", function()
   t.ok(script:find("set cbrange [-3:3]", 1, true), script)
 end)
 
+t.test("a heat map's numbers are as long as they need to be, and alike", function()
+  local function written(values)
+    local found = {}
+    for text in plot.heatmap{ values = values }:script():gmatch("set label '([^']*)'") do
+      found[#found + 1] = text
+    end
+    return found
+  end
+  t.equal(written{ { 12345, 7 } }, { "12345", "7" })
+  t.equal(written{ { 1 / 3, 2 / 3 }, { 0, 1 } }, { "0.33", "0.67", "0.00", "1.00" })
+  t.equal(written{ { -31.4159, 2.5 } }, { "-31.4", "2.5" })
+  t.equal(written{ { 271.828, 0 / 0 } }[1], "272")
+  t.equal(written{ { 0.00123456, 0 } }, { "0.0012", "0" })
+  t.equal(written{ { 12345678.9, 1 } }, { "1.2e+07", "1" })
+end)
+
 t.test("pictures are drawn pixel by pixel", function()
   need_gnuplot()
   local p = image.new(4, 2, { color = { 10, 20, 30 } })

@@ -2,9 +2,11 @@
 -- else its path.
 --
 -- Ways, the best first: kitty's protocol (kitty, Ghostty, WezTerm, Konsole), iTerm2's (iTerm2,
--- mintty, Rio), half blocks (a cell is two pixels of 24-bit colour; figures are drawn in characters
--- instead). GIEMSA_IMAGES=kitty|iterm|blocks|none overrides. The terminal is asked once: one write,
--- one read, 0.2 seconds at most, and only when stdin and stdout are both a terminal.
+-- mintty, Rio), sixels (xterm, foot, mlterm, ...), half blocks (a cell is two pixels of 24-bit
+-- colour; figures are drawn in characters instead). GIEMSA_IMAGES=kitty|iterm|sixel|blocks|none
+-- overrides. The terminal is asked once: one write, one read, 0.2 seconds at most, and only when stdin
+-- and stdout are both a terminal. tmux and screen get blocks; when told otherwise, tmux is asked to
+-- pass the picture through (its option allow-passthrough).
 local base64 = require "giemsa.base64"
 local core = require "giemsa.core"
 local display = require "giemsa.display"
@@ -18,16 +20,20 @@ local show = {}
 -- what every terminal answers.
 local QUERY = "\27_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\27\\\27[16t\27[>0q\27[c"
 local ITERM = { ["iTerm.app"] = true, WezTerm = true, mintty = true, rio = true }
-local CHOICES = { "kitty", "iterm", "blocks", "none" }
+local CHOICES = { "kitty", "iterm", "sixel", "blocks", "none" }
 
 local asked
 
--- The terminal's answer, once per process: { kitty = boolean, cell = {width, height}? }
+-- Whether the list of a terminal's attributes ("62;4;22") has sixels.
+local function has_sixel(attributes) return (";" .. (attributes or "") .. ";"):find ";4;" ~= nil end
+
+-- The terminal's answer, once per process: { kitty =, sixel = booleans, cell = {width, height}? }
 local function ask()
   if asked then return asked end
   local reply = core.terminal_query(QUERY, 0.2) or ""
   local height, width = reply:match("\27%[6;(%d+);(%d+)t")
-  asked = { kitty = reply:find("\27_Gi=31;OK", 1, true) ~= nil }
+  asked = { kitty = reply:find("\27_Gi=31;OK", 1, true) ~= nil,
+    sixel = has_sixel(reply:match "\27%[%?([%d;]*)c") }
   if width and tonumber(width) > 0 and tonumber(height) > 0 then
     asked.cell = { tonumber(width), tonumber(height) }
   end
@@ -52,8 +58,9 @@ local function speaks_utf8()
   return true
 end
 
---- How a picture would be shown now: "kitty", "iterm", "blocks", or "none" (its path is printed).
----@return "kitty"|"iterm"|"blocks"|"none"
+--- How a picture would be shown now: "kitty", "iterm", "sixel", "blocks", or "none" (its path is
+--- printed).
+---@return "kitty"|"iterm"|"sixel"|"blocks"|"none"
 function show.protocol()
   local wanted = os.getenv "GIEMSA_IMAGES"
   if wanted and wanted ~= "" then
@@ -65,6 +72,7 @@ function show.protocol()
     if ITERM[os.getenv "TERM_PROGRAM" or ""] or os.getenv "LC_TERMINAL" == "iTerm2" then
       return "iterm"
     end
+    if ask().sixel then return "sixel" end
   end
   return speaks_utf8() and "blocks" or "none"
 end
@@ -83,20 +91,26 @@ end
 
 local CHUNK = 4096
 
+-- tmux passes on what is wrapped.
+local function wrapped(sequence)
+  if not os.getenv "TMUX" then return sequence end
+  return "\27Ptmux;" .. sequence:gsub("\27", "\27\27") .. "\27\\"
+end
+
 local function kitty(png, columns)
   local data, out = base64.encode(png), {}
   for first = 1, #data, CHUNK do
     local last = first + CHUNK > #data
     local keys = (first == 1 and ("a=T,f=100,q=2,%s")
       :format(columns and ("c=%d,"):format(columns) or "") or "") .. "m=" .. (last and 0 or 1)
-    out[#out + 1] = ("\27_G%s;%s\27\\"):format(keys, data:sub(first, first + CHUNK - 1))
+    out[#out + 1] = wrapped(("\27_G%s;%s\27\\"):format(keys, data:sub(first, first + CHUNK - 1)))
   end
   return table.concat(out) .. "\n"
 end
 
 local function iterm(png, columns)
-  return ("\27]1337;File=inline=1;size=%d;width=%d;preserveAspectRatio=1:%s\7\n")
-    :format(#png, columns, base64.encode(png))
+  return wrapped(("\27]1337;File=inline=1;size=%d;width=%d;preserveAspectRatio=1:%s\7")
+    :format(#png, columns, base64.encode(png))) .. "\n"
 end
 
 -- The largest size within the limits that keeps the shape; never larger than the picture.
@@ -128,6 +142,12 @@ local function blocks(rgb, width, height)
     out[#out + 1] = "\27[0m\n"
   end
   return table.concat(out)
+end
+
+local function sixels(picture, most_width, most_height)
+  local width, height = fitted(picture.width, picture.height, most_width, most_height)
+  local rgb = picture:convert(3):resize(width, height, "area"):bytes()
+  return wrapped(require("giemsa.sixel").encode(rgb, width, height)) .. "\n"
 end
 
 -- ---- things that can be shown
@@ -173,11 +193,15 @@ local function by_path(thing, path)
   return ("[image %dx%d -> %s]\n"):format(thing.width, thing.height, path)
 end
 
+local function as_picture(thing)
+  return is_figure(thing) and require("giemsa.image").decode(thing:png()) or thing
+end
+
 local function in_blocks(thing, columns, rows)
   if is_figure(thing) and not thing.pictures then
     return thing:text(math.min(columns, 110), math.min(rows, 30))
   end
-  local picture = is_figure(thing) and require("giemsa.image").decode(thing:png()) or thing
+  local picture = as_picture(thing)
   local width, height = fitted(picture.width, picture.height, columns, 2 * rows)
   return blocks(picture:convert(3):resize(width, height, "area"):bytes(), width, height)
 end
@@ -192,6 +216,9 @@ function show.text(thing, path)
   if protocol == "none" then return by_path(thing, path) end
   local columns, rows, cell = room()
   if protocol == "blocks" then return in_blocks(thing, columns, rows) end
+  if protocol == "sixel" then
+    return sixels(as_picture(thing), columns * cell[1] // 1, rows * cell[2] // 1)
+  end
   -- where pixels are small a figure is drawn with twice as many
   local scale = is_figure(thing) and cell[2] >= 30 and 2 or 1
   local needed = math.ceil(scale * thing.width / cell[1])

@@ -130,25 +130,39 @@ local function add_entry(parsed, block, path, first, at)
   parsed.entries[#parsed.entries + 1] = entry
 end
 
---- A file's blocks, or nil when it cannot be read.
----@param path string
----@return giemsa.docs.file?
-function docs.file(path)
-  if files[path] ~= nil then return files[path] or nil end
-  local lines = read_lines(path)
-  files[path] = lines and { lines = lines, head = "", by_line = {}, entries = {} } or false
-  if not lines then return nil end
+local function parse(lines, path)
+  local parsed = { lines = lines, head = "", by_line = {}, entries = {} }
   local block, first
   for at = 1, #lines + 1 do
     local line = lines[at] or ""
     if block and line:find "^%s*%-%-" then block[#block + 1] = line
     elseif line:find "^%s*%-%-%-" and not line:find "^%s*%-%-%-%-" then block, first = { line }, at
     elseif block then
-      add_entry(files[path], block, path, first, at)
+      add_entry(parsed, block, path, first, at)
       block = nil
     end
   end
-  return files[path]
+  return parsed
+end
+
+--- A file's blocks, or nil when it cannot be read.
+---@param path string
+---@return giemsa.docs.file?
+function docs.file(path)
+  if files[path] == nil then
+    local lines = read_lines(path)
+    files[path] = lines and parse(lines, path) or false
+  end
+  return files[path] or nil
+end
+
+--- Keeps a text that is in no file, such as what was typed at a prompt.
+---@param source string the chunk's name with its "=", as debug.getinfo gives it
+---@param text string
+function docs.keep(source, text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+  files[source] = parse(lines, source)
 end
 
 local function list_files(folder, into)
@@ -199,7 +213,10 @@ function docs.field(class_name, name)
   return docs.field(class.parent, name)
 end
 
-local function path_of(source) return source:sub(1, 1) == "@" and source:sub(2) or nil end
+-- The name under which docs.file knows a function's source.
+local function path_of(source)
+  return source:sub(1, 1) == "@" and source:sub(2) or files[source] and source or nil
+end
 
 -- "optim.SGD" is made by a maker of such functions; its words stand above `local SGD = maker(...)`.
 local function entry_named(parsed, name)

@@ -111,7 +111,7 @@ function Page:text() return (table.concat(self.lines, "\n"):gsub("\n\n\n+", "\n\
 
 local function short_path(path)
   if lookup.is_ours("@" .. path) then return "giemsa/" .. path:sub(#lookup.home + 1) end
-  return path
+  return (path:gsub("^=", ""))
 end
 
 local function last_name(name) return name:match "([%w_]+)$" or name end

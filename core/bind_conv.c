@@ -89,12 +89,10 @@ static int conv2d_dw(lua_State *L) {
 
 // ---- depthwise
 
-// The kernel (kernel_h, kernel_w, channels, multiplier) at an argument, for so many channels.
-static void set_depthwise_kernel(lua_State *L, int arg, struct conv *c, int channels) {
-    struct tensor *w = check_tensor_dims(L, arg, 4);
+// (kernel_h, kernel_w, channels, multiplier)
+static void set_depthwise_kernel(lua_State *L, int arg, struct conv *c, const struct tensor *w) {
     c->kernel_h = w->shape[0], c->kernel_w = w->shape[1];
     c->in = w->shape[2];
-    if (channels != c->in) luaL_error(L, "the input has %d channels, the kernel is for %d", channels, c->in);
     luaL_argcheck(L, c->in == 0 || w->shape[3] <= (1 << 30) / c->in, arg, "too many channels");
     c->out = c->in * w->shape[3];
 }
@@ -108,7 +106,8 @@ static int depthwise_conv2d(lua_State *L) {
     lua_settop(L, 11);
     struct tensor *x = check_tensor_dims(L, 1, 4), *w = check_tensor_dims(L, 2, 4), *bias = opt_tensor(L, 11);
     struct conv c = {.batch = x->shape[0], .height = x->shape[1], .width = x->shape[2]};
-    set_depthwise_kernel(L, 2, &c, x->shape[3]);
+    set_depthwise_kernel(L, 2, &c, w);
+    if (x->shape[3] != c.in) shape_mismatch(L, 2, "depthwise_conv2d: the input's channels and the kernel's third dimension", x, w);
     check_geometry(L, 3, &c);
     if (bias) require_shape(L, 11, bias, 1, &c.out);
     struct tensor *y = push_tensor(L, 4, (int[]){c.batch, c.out_h, c.out_w, c.out});
@@ -122,7 +121,7 @@ static int depthwise_conv2d(lua_State *L) {
 static int depthwise_conv2d_dx(lua_State *L) {
     struct tensor *dy = check_tensor_dims(L, 1, 4), *w = check_tensor_dims(L, 2, 4);
     struct conv c = {.batch = dy->shape[0], .height = check_int(L, 3, 0, 1 << 30), .width = check_int(L, 4, 0, 1 << 30)};
-    set_depthwise_kernel(L, 2, &c, w->shape[2]);
+    set_depthwise_kernel(L, 2, &c, w);
     check_geometry(L, 5, &c);
     int want[4] = {c.batch, c.out_h, c.out_w, c.out}, shape[4] = {c.batch, c.height, c.width, c.in};
     require_shape(L, 1, dy, 4, want);

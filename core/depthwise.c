@@ -46,7 +46,10 @@ static int grid(const struct axis *a, int residue) { return ceil_div(a->outputs 
 
 // The source positions of grid position 0 lie between these, for any residue.
 static int lowest(const struct axis *a) { return floor_div(a->shift + min(0, (a->kernel - 1) * a->step), a->write); }
-static int highest(const struct axis *a) { return floor_div(a->write - 1 + a->shift + max(0, (a->kernel - 1) * a->step), a->write); }
+static int highest(const struct axis *a) {
+    return floor_div(a->write - 1 + a->shift + max(0, (a->kernel - 1) * a->step), a->write);
+}
+// From the lowest of the first of so many grid positions to the highest of the last.
 static int reach(const struct axis *a, int positions) { return (positions - 1) * a->read + highest(a) - lowest(a) + 1; }
 
 // Whether the outputs of a residue have this tap; where it is, counted from the lowest.
@@ -109,7 +112,8 @@ static float *clear(float *to, int pixels, int lanes) {
 
 static void copy_row(const struct walk *k, const struct piece *p, float *to, const float *row) {
     const int left = lowest(&k->columns), first = max(0, left), channels = k->channels / k->repeat;
-    const int before = min(k->width, max(0, -left)), have = max(0, min(k->width - before, k->columns.source - first));
+    const int before = min(k->width, max(0, -left));
+    const int have = max(0, min(k->width - before, k->columns.source - first));
     const float *from = row + (ptrdiff_t)first * channels + p->channel / k->repeat;
     to = clear(to, before, k->lanes);
     for (int i = 0; i < have; i++, to += k->lanes, from += channels) copy_pixel(to, from, p->channels, k->repeat);
@@ -209,7 +213,9 @@ static void fold_line(float *out, ptrdiff_t out_pixel, const struct line *sums, 
 struct scratch { float *panel, *weights, *line; };
 
 static size_t panel_size(const struct walk *k) { return (size_t)reach(&k->rows, k->band) * (size_t)(k->width * k->lanes); }
-static size_t weights_size(const struct walk *k) { return (size_t)(k->rows.kernel * k->columns.kernel + SOME_TAPS) * (size_t)k->lanes; }
+static size_t weights_size(const struct walk *k) {
+    return (size_t)(k->rows.kernel * k->columns.kernel + SOME_TAPS) * (size_t)k->lanes;
+}
 static size_t line_size(const struct walk *k) { return (size_t)grid(&k->columns, 0) * (size_t)k->lanes; }
 
 static struct scratch scratch_of(const struct walk *k, int thread) {
@@ -223,14 +229,15 @@ static void walk_residue(const struct walk *k, const struct piece *p, int row, i
     struct taps t;
     find_taps(&t, k, row, column);
     pack(s.weights, &t, k, p);
-    struct line l = {.w = s.weights, .bias = k->bias ? k->bias + p->channel : NULL, .x_pixel = k->columns.read * k->lanes,
-                     .pixels = grid(&k->columns, column), .channels = p->channels, .lanes = k->lanes};
-    const ptrdiff_t out_pixel = (ptrdiff_t)k->columns.write * channels, panel_row = (ptrdiff_t)k->rows.read * k->width * k->lanes;
+    struct line l = {.w = s.weights, .bias = k->bias ? k->bias + p->channel : NULL, .channels = p->channels, .lanes = k->lanes,
+                     .x_pixel = k->columns.read * k->lanes, .pixels = grid(&k->columns, column)};
+    const ptrdiff_t out_pixel = (ptrdiff_t)k->columns.write * channels;
     for (int i = 0; i < p->rows; i++) {
         const int at = (p->first + i) * k->rows.write + row;
         if (at >= k->rows.outputs) break;
-        float *out = k->out + (((ptrdiff_t)p->image * k->rows.outputs + at) * k->columns.outputs + column) * channels + p->channel / k->fold;
-        l.x = s.panel + i * panel_row;
+        const ptrdiff_t pixel = ((ptrdiff_t)p->image * k->rows.outputs + at) * k->columns.outputs + column;
+        float *out = k->out + pixel * channels + p->channel / k->fold;
+        l.x = s.panel + (ptrdiff_t)i * k->rows.read * k->width * k->lanes;
         l.y = k->fold == 1 ? out : s.line;
         l.y_pixel = k->fold == 1 ? out_pixel : k->lanes;
         sum_line(&l, &t);
@@ -289,7 +296,8 @@ struct weight_sum {
 };
 
 // sum[t] += what `taps` taps have of one vector of channels, over all pixels of a piece.
-INLINE void add_tile(float *sum, const struct walk *k, int rows, const float *x, const float *dy, const int *offset, const int taps) {
+INLINE void add_tile(float *sum, const struct walk *k, int rows, const float *x, const float *dy, const int *offset,
+                     const int taps) {
     const ptrdiff_t lanes = k->lanes, x_pixel = k->columns.read * lanes, x_row = k->rows.read * k->width * lanes;
     const ptrdiff_t channels = k->channels, dy_row = k->columns.outputs * channels;
     vec s[TAPS];
@@ -304,12 +312,15 @@ INLINE void add_tile(float *sum, const struct walk *k, int rows, const float *x,
     UNROLL for (int t = 0; t < taps; t++) store(sum + t * lanes, s[t]);
 }
 
-static void add_piece(float *sum, const struct walk *k, const struct piece *p, const float *panel, const float *dy, const struct taps *t) {
-    dy += ((ptrdiff_t)p->image * k->rows.outputs + p->first) * k->columns.outputs * k->channels + p->channel;
+static void add_piece(float *sum, const struct walk *k, const struct piece *p, const float *panel, const float *dy,
+                      const struct taps *t) {
+    const float *d = dy + ((ptrdiff_t)p->image * k->rows.outputs + p->first) * k->columns.outputs * k->channels + p->channel;
     for (int c = 0; c < p->channels; c += VL) {
+        const float *x = panel + c;
+        float *s = sum + c;
         int i = 0;
-        for (; i + TAPS <= t->count; i += TAPS) add_tile(sum + i * k->lanes + c, k, p->rows, panel + c, dy + c, t->offset + i, TAPS);
-        for (; i < t->count; i += SOME_TAPS) add_tile(sum + i * k->lanes + c, k, p->rows, panel + c, dy + c, t->offset + i, SOME_TAPS);
+        for (; i + TAPS <= t->count; i += TAPS) add_tile(s + i * k->lanes, k, p->rows, x, d + c, t->offset + i, TAPS);
+        for (; i < t->count; i += SOME_TAPS) add_tile(s + i * k->lanes, k, p->rows, x, d + c, t->offset + i, SOME_TAPS);
     }
 }
 
@@ -329,7 +340,8 @@ static void sum_group(void *arg, int index, int thread) {
         add_piece(memory.weights, k, &p, memory.panel, s->dy, &t);
     }
     float *out = s->partial + (size_t)group * s->weights + p.channel;
-    for (int i = 0; i < t.count; i++) memcpy(out + (ptrdiff_t)i * k->channels, memory.weights + i * k->lanes, (size_t)p.channels * sizeof(float));
+    for (int i = 0; i < t.count; i++, out += k->channels)
+        memcpy(out, memory.weights + i * k->lanes, (size_t)p.channels * sizeof(float));
 }
 
 enum { ADD_PIECE = 4096 };
@@ -337,7 +349,7 @@ enum { ADD_PIECE = 4096 };
 static void add_groups(void *arg, int piece, int thread) {
     const struct weight_sum *s = arg;
     (void)thread;
-    const size_t first = (size_t)piece * ADD_PIECE, end = first + ADD_PIECE < s->weights ? first + ADD_PIECE : s->weights;
+    const size_t first = (size_t)piece * ADD_PIECE, next = first + ADD_PIECE, end = next < s->weights ? next : s->weights;
     memcpy(s->dw + first, s->partial + first, (end - first) * sizeof(float));
     for (int group = 1; group < s->groups; group++) {
         const float *from = s->partial + (size_t)group * s->weights;
@@ -351,7 +363,8 @@ static int group_count(const struct walk *k) { return min(ceil_div(PIECES, k->bl
 void depthwise_weight_gradient(float *dw, const float *x, const float *dy, const struct conv *c, float *work) {
     struct walk k = forward_walk(c);
     k.source = x;
-    struct weight_sum s = {.walk = &k, .dy = dy, .dw = dw, .partial = work, .weights = weight_count(c), .groups = group_count(&k)};
+    struct weight_sum s = {.walk = &k, .dy = dy, .dw = dw, .partial = work,
+                           .weights = weight_count(c), .groups = group_count(&k)};
     threads_run(sum_group, &s, s.groups * k.blocks);
     threads_run(add_groups, &s, (int)((s.weights + ADD_PIECE - 1) / ADD_PIECE));
 }

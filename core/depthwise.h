@@ -1,6 +1,7 @@
 // Depthwise convolution, NHWC: no sum over channels; channel c of x has m = out / in kernels of its own:
-//   y[b][i][j][c*m + q] = bias[c*m + q] + sum_uv x[b][i*stride_h + u*dilation_h - pad_top][j*stride_w + v*dilation_w - pad_left][c] * w[u][v][c][q]
-// with zeros outside the picture. The geometry is conv.h's, with w (kernel_h, kernel_w, in, m) and `out` a multiple of `in`.
+//   y[b][i][j][c * m + q] = bias[c * m + q]
+//     + sum_uv x[b][i * stride_h + u * dilation_h - pad_top][j * stride_w + v * dilation_w - pad_left][c] * w[u][v][c][q]
+// with zeros outside the picture. The geometry is conv.h's, with w (kernel_h, kernel_w, in, m) and out a multiple of in.
 #pragma once
 #include "conv.h"
 

@@ -4,6 +4,7 @@
 --- last tests look at rounding and threads.
 local t = require "tests.harness"
 local core = require "giemsa.core"
+local ops = require "giemsa.ops"
 
 -- ---- shapes -------------------------------------------------------------------------------------
 
@@ -129,9 +130,24 @@ local kinds = {
         dw = core.depthwise_conv2d_dw(dy, x, s.kernel[1], s.kernel[2], geometry(s)):reshape(s.w),
       }
     end },
+  { name = "grouped conv2d",
+    channels = function(s) -- 2 to 4 groups; with few channels each is one by itself
+      local groups = s.outputs % 3 + 2
+      return (s.inputs + groups - 1) // groups * groups,
+        (s.outputs + groups - 1) // groups * groups, groups
+    end,
+    passes = function(s, x, w, dy)
+      x.requires_grad, w.requires_grad = true, true
+      local y = ops.conv2d(x, w, nil, { groups = s.groups, strides = s.strides,
+        padding = s.padding, dilation = s.dilation })
+      y:backward { grad = dy }
+      return { y = y, dx = x.grad, dw = w.grad }
+    end },
 }
 
-local function whole(shape, seed) return core.round(core.uniform(shape, -3.5, 3.5, seed, 0, 0, 0)) end
+local function whole(shape, seed)
+  return core.round(core.uniform(shape, -3.5, 3.5, seed, 0, 0, 0))
+end
 local function normal(shape, seed) return core.normal(shape, 0, 1, seed, 0, 0, 0) end
 local function flat(tensor) return tensor:reshape(-1):totable() end
 
@@ -244,6 +260,26 @@ for_each_kind("pictures and channels larger than a cache's share", function(add)
   add { kernel = { 64, 64 }, size = { 65, 64 }, inputs = 2, outputs = 3 }
 end)
 
+t.test("the ops: \"same\", strides and dilation for two directions, bias", function()
+  for _, groups in ipairs { 2, 6 } do
+    local s = complete { kernel = { 3, 2 }, size = { 7, 9 }, inputs = 6, outputs = 12, batch = 2,
+      groups = groups, strides = { 2, 1 }, dilation = { 1, 2 }, pad = "same" }
+    local x, w, dy = inputs_of(s, whole)
+    local b = whole({ s.outputs }, 4)
+    b.requires_grad = true
+    local opts = { strides = s.strides, dilation = s.dilation, padding = "same" }
+    local want = core.add(core.from_table(define(s, flat(x), flat(w), flat(dy)).y):reshape(s.y), b)
+    if groups == 6 then
+      t.ok(ops.depthwise_conv2d(x, w:reshape(3, 2, 6, 2), b, opts) == want, "depthwise_conv2d")
+    end
+    opts.groups = groups
+    local y = ops.conv2d(x, w, b, opts)
+    t.ok(y == want, groups .. " groups")
+    y:backward { grad = dy }
+    t.ok(b.grad == core.sum_to(dy, { s.outputs }))
+  end
+end)
+
 -- ---- shapes drawn by chance ---------------------------------------------------------------------
 
 local SIZES = { 1, 2, 3, 5, 7, 8, 9, 13, 16, 17, 23, 32, 33 }
@@ -300,12 +336,13 @@ local function check_rounding(kind, shapes)
 end
 
 local function check_threads(kind, shapes)
-  local before <close> = setmetatable({ core.threads() }, { __close = function(n) core.threads(n[1]) end })
+  local before = core.threads()
   for _, s in ipairs(shapes) do
     local x, w, dy = inputs_of(s, normal)
     local results = {}
     for threads = 1, 3 do
       core.threads(threads)
+      x.grad, w.grad = nil, nil
       results[threads] = kind.passes(s, x, w, dy)
     end
     for pass, want in pairs(results[1]) do
@@ -313,6 +350,7 @@ local function check_threads(kind, shapes)
         describe(s) .. ": " .. pass .. " depends on the number of threads")
     end
   end
+  core.threads(before)
 end
 
 for _, kind in ipairs(kinds) do

@@ -18,6 +18,8 @@ local is_layer, is_ref = graph.is_layer, graph.is_ref
 ---@class giemsa.nn
 ---@field Conv2D fun(opts: table): giemsa.Layer (h, w, c) -> (h', w', filters)
 ---@field Conv2DTranspose fun(opts: table): giemsa.Layer
+---@field DepthwiseConv2D fun(opts: table): giemsa.Layer (h, w, c) -> (h', w', c * depth_multiplier)
+---@field SeparableConv2D fun(opts: table): giemsa.Layer (h, w, c) -> (h', w', filters)
 ---@field Dense fun(opts: table): giemsa.Layer (..., n) -> (..., units)
 ---@field BatchNormalization fun(opts: table?): giemsa.Layer
 ---@field Activation fun(opts: table|string): giemsa.Layer

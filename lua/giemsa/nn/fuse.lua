@@ -44,6 +44,7 @@ end
 -- BatchNormalization of the net's input, then Conv2D: no gradient of what stands between.
 function rules.norm_conv(row, reader)
   if row.class ~= "BatchNormalization" or reader.class ~= "Conv2D" then return end
+  if reader.config.groups > 1 then return end
   local w, kernel, options = row.weights, reader.weights, {}
   if not (w.gamma and w.beta) then return end
   local norm = { w.gamma, w.beta, w.moving_mean, w.moving_variance }

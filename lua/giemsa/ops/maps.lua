@@ -1,47 +1,19 @@
 --- Differentiable ops on pictures, (batch, height, width, channels): convolution, pooling,
 --- upsampling, padding.
--- "same" padding is TensorFlow's: output = ceil(size / stride), and what is missing is padded with
--- zeros, the smaller half before; so a 3x3 window with stride 2 over an even size pads nothing
--- before and 1 after.
 local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local options = require "giemsa.options"
 local arithmetic = require "giemsa.ops.arithmetic"
 local base = require "giemsa.ops.base"
+local grouped = require "giemsa.ops.grouped"
 local layers = require "giemsa.ops.layers"
+local window = require "giemsa.ops.window"
 
 local ops = {}
 
 local accumulate, record, target = grad.accumulate, grad.op, grad.target
 local result, check, pair = base.result, base.check, base.pair
-
--- Padding before and after, along one direction.
-local function same(size, window, stride)
-  local outputs = (size + stride - 1) // stride
-  local missing = math.max((outputs - 1) * stride + window - size, 0)
-  return missing // 2, missing - missing // 2
-end
-
--- top, bottom, left, right for a picture of height x width; h and w are the extents of the window
--- (of a dilated kernel as a whole).
-local function padding_of(who, padding, height, width, h, w, sh, sw, below)
-  if padding == "valid" or padding == nil then return 0, 0, 0, 0 end
-  if padding == "same" then
-    local top, bottom = same(height, h, sh)
-    return top, bottom, same(width, w, sw)
-  end
-  if type(padding) == "table" and #padding == 4 then return table.unpack(padding) end
-  options.one_of(who, "padding", padding, { "same", "valid", "{top, bottom, left, right}" },
-    4 + (below or 0))
-end
-
--- The four dimensions of a picture (or kernel).
-local function dims_of(who, x, name, below)
-  if core.is_tensor(x) and x.ndim == 4 then return core.dims(x) end
-  local got = core.is_tensor(x) and "shape (" .. table.concat(x.shape, ", ") .. ")" or type(x)
-  error(who .. ": " .. (name or "x") .. " must be (batch, height, width, channels), got " .. got,
-    3 + (below or 0))
-end
+local dims_of, padding_of, geometry = window.dims_of, window.padding_of, window.geometry
 
 -- ---- convolution --------------------------------------------------------------------------------
 
@@ -49,29 +21,21 @@ end
 ---@field strides (integer|integer[])? default 1
 ---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
 ---@field dilation (integer|integer[])? default 1
+---@field groups integer? default 1; see giemsa.ops.grouped
 local conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
+  groups = "integer",
 }
-
--- Kernel sides, then what the core wants: strides, padding, dilation.
-local function geometry(who, x, w, opts)
-  local sh, sw = pair(who, "strides", opts.strides, 1, 1, 1)
-  local dh, dw = pair(who, "dilation", opts.dilation, 1, 1, 1)
-  local _, height, width = dims_of(who, x, "x", 1)
-  local kh, kw = dims_of(who, w, "w", 1)
-  local top, bottom, left, right =
-    padding_of(who, opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw, 1)
-  return kh, kw, sh, sw, top, bottom, left, right, dh, dw
-end
 
 --- Convolution (cross-correlation, as everywhere in deep learning).
 ---@param x tensor (n, h, w, in)
----@param w tensor (kernel_h, kernel_w, in, out)
+---@param w tensor (kernel_h, kernel_w, in / groups, out)
 ---@param b tensor? (out)
 ---@param opts giemsa.ops.ConvOptions?
 ---@return tensor y (n, out_h, out_w, out)
 function ops.conv2d(x, w, b, opts)
   opts = check("conv2d", opts, conv_options)
+  if (opts.groups or 1) ~= 1 then return grouped.conv2d(x, w, b, opts) end
   local _, height, width = dims_of("conv2d", x)
   local kh, kw, sh, sw, top, bottom, left, right, dh, dw = geometry("conv2d", x, w, opts)
   local y = result("conv2d", pcall(core.conv2d, x, w, sh, sw, top, bottom, left, right, dh, dw, b))
@@ -89,6 +53,8 @@ function ops.conv2d(x, w, b, opts)
     end
   end, "conv2d")
 end
+
+ops.depthwise_conv2d = grouped.depthwise_conv2d
 
 local norm_conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",

@@ -647,6 +647,155 @@ t.test("two passes over one source at once", function()
   end
 end)
 
+-- ---- decoded pictures kept in a file
+
+-- Prints a sum of every number of two passes, from another process: what it says as well is returned.
+local passes = t.write(t.tmpdir() .. "/passes.lua", [[
+  local core, data = require "giemsa.core", require "giemsa.data"
+  local root, folder, threads = arg[1], arg[2], tonumber(arg[3])
+  core.threads(threads)
+  local maker = data.ImageDataGenerator { rotation_range = 20, horizontal_flip = true, rescale = 1 / 255 }
+  local gen = maker:flow_from_directory(root, { target_size = { 12, 10 }, batch_size = 7, seed = 1,
+    verbose = false, cache = folder ~= "" and folder or nil })
+  local text = {}
+  for epoch = 1, 2 do
+    for x in gen:batches { epoch = epoch } do text[#text + 1] = core.to_bytes(x) end
+  end
+  print(core.checksum(table.concat(text)))
+]])
+
+local function run_passes(root, folder, threads, before)
+  local output, code = t.shell(("%s %s %s %s %s %d"):format(before or "", t.quote(t.interpreter), passes,
+    t.quote(root), t.quote(folder), threads or 2))
+  t.equal(code, 0, output)
+  return output:match("(%x+)\n$"), (output:gsub("%x+\n$", ""))
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read("a")
+end
+
+local function only_file(folder) return folder .. "/" .. core.list_folder(folder)[1][1] end
+
+t.test("a cache on disk: the same numbers, whoever made it, on any number of threads", function()
+  local root, folder = cells { a = 20, b = 20 }, t.tmpdir() .. "/cache/below"
+  local want = run_passes(root, "")
+  for round = 1, 2 do -- made, then found
+    for threads = 1, 3 do
+      local here = threads == 1 and folder or folder .. threads
+      local got, said = run_passes(root, here, threads)
+      t.equal(got, want, ("round %d, %d threads"):format(round, threads))
+      t.equal(said, "")
+      t.equal(#read(only_file(here)), 64 + 40 * (16 + 12 * 10 * 3))
+    end
+  end
+  t.equal(read(only_file(folder)), read(only_file(folder .. 3)), "the file is the same, too")
+end)
+
+t.test("a cache on disk without room in memory", function()
+  local gen, path = flow(cells { a = 9, b = 9 }, { batch_size = 5, seed = 1 }, AUGMENTATION), t.tmpdir() .. "/alone"
+  local want = all_of(gen, { epoch = 1 })
+  for _ = 1, 2 do
+    gen.pictures = core.pictures(gen.filepaths, 12, 10, 3, "nearest", 0, path)
+    for _ = 1, 2 do t.equal(all_of(gen, { epoch = 1 }), want) end
+    t.equal(gen.pictures:trouble(), nil)
+  end
+end)
+
+t.test("a picture that changed is decoded again", function()
+  local root, folder = cells { a = 3, b = 3 }, t.tmpdir() .. "/cache_changed"
+  local before = run_passes(root, folder)
+  t.write(root .. "/a/" .. core.list_folder(root .. "/a")[2][1], bmp(12, 10, pattern(99)))
+  local got, said = run_passes(root, folder)
+  t.ok(got ~= before)
+  t.equal({ got, said }, { run_passes(root, ""), "" })
+end)
+
+t.test("a cache that was cut or altered is found out, said in one line, and mended", function()
+  local root, folder = cells { a = 5, b = 6 }, t.tmpdir() .. "/cache_damaged"
+  local want = run_passes(root, folder)
+  local path = only_file(folder)
+  local whole = read(path)
+  local function flipped(at) return whole:sub(1, at - 1) .. string.char(whole:byte(at) ~ 1) .. whole:sub(at + 1) end
+  local damaged = {
+    ["cut short"] = whole:sub(1, #whole // 2), ["cut to a few bytes"] = whole:sub(1, 10), ["too long"] = whole .. "x",
+    ["not a cache at all"] = ("lorem ipsum "):rep(1000), ["its header altered"] = flipped(20),
+    ["a pixel altered"] = flipped(64 + 16 + 100), ["its last pixel altered"] = flipped(#whole),
+    ["a sum altered"] = flipped(64 + 9), ["zeros at the end"] = whole:sub(1, -200) .. ("\0"):rep(199),
+  }
+  for what, bytes in pairs(damaged) do
+    t.write(path, bytes)
+    local got, said = run_passes(root, folder, 3)
+    t.equal(got, want, what)
+    t.ok(said:find("^giemsa: .*11%-pictures%S+: this cache of decoded pictures was damaged[^\n]*\n$"), what .. ": " .. said)
+    t.ok(read(path) == whole, what .. ": it is whole again")
+  end
+  t.write(path, flipped(64 + 1)) -- made of another file, for all it says
+  t.equal({ run_passes(root, folder) }, { want, "" })
+  t.write(path, "") -- or never begun
+  t.equal({ run_passes(root, folder) }, { want, "" })
+  t.ok(read(path) == whole)
+end)
+
+t.test("a pass that was left early keeps what it decoded", function()
+  local gen, path = flow(cells { a = 6, b = 6 }, { batch_size = 2, shuffle = false }), t.tmpdir() .. "/early"
+  gen.pictures = core.pictures(gen.filepaths, 12, 10, 3, "nearest", 0, path)
+  local want = gen:batch(3)
+  gen.pictures = nil
+  collectgarbage()
+  local size = 16 + 12 * 10 * 3
+  local function place(i) return read(path):sub(64 + size * (i - 1) + 1, 64 + size * i) end
+  t.ok(place(5):find("[^\0]") and place(6):find("[^\0]"))
+  t.ok(not place(1):find("[^\0]") and not place(12):find("[^\0]"))
+  t.equal({ place(6):byte(17, -1) }, want[2]:reshape(-1):totable())
+end)
+
+t.test("two processes make one cache at once", function()
+  local root, folder = cells { a = 40, b = 40 }, t.tmpdir() .. "/cache_shared"
+  local want = run_passes(root, "")
+  local one = ("%s %s %s %s 2"):format(t.quote(t.interpreter), passes, t.quote(root), t.quote(folder))
+  local output = t.shell(("%s & %s & %s & wait"):format(one, one, one))
+  t.equal(output, (want .. "\n"):rep(3))
+  t.equal({ run_passes(root, folder) }, { want, "" })
+end)
+
+t.test("a full disk is said once and no more", function()
+  local root, folder = cells { a = 20, b = 20 }, t.tmpdir() .. "/cache_full"
+  assert(core.make_folder(folder))
+  local mounted = ("unshare -rm sh -c 'mount -t tmpfs -o size=8k none %s && exec \"$@\"' sh"):format(folder)
+  if select(2, t.shell(mounted .. " true")) ~= 0 then t.skip "no small disk can be had here" end
+  local got, said = run_passes(root, folder, 2, mounted)
+  t.equal(got, run_passes(root, ""))
+  t.ok(said:find("^giemsa: [^\n]*: cannot write to the cache of decoded pictures %(No space left on device%); going on without\n$"), said)
+end)
+
+t.test("no place for a cache is said once and no more", function()
+  local root, folder = cells { a = 20, b = 20 }, t.tmpdir() .. "/cache_limited"
+  local want = run_passes(root, "")
+  local got, said = run_passes(root, folder, 2, "trap '' XFSZ; ulimit -f 4;")
+  t.equal(got, want)
+  t.ok(said:find("^giemsa: no cache of decoded pictures: cannot write [^\n]*: File too large\n$"), said)
+  got, said = run_passes(root, t.write(t.tmpdir() .. "/in_the_way", "x"))
+  t.equal(got, want)
+  t.ok(said:find("^giemsa: no cache of decoded pictures: cannot make the folder %S+/in_the_way: [^\n]*\n$"), said)
+  t.raises(function() flow(root, { cache = 3 }) end, "'cache' must be boolean or string")
+end)
+
+t.test("where the cache is", function()
+  local root, home = cells { a = 2, b = 2 }, t.tmpdir() .. "/home"
+  local script = t.write(t.tmpdir() .. "/where.lua", [[
+    local gen = require("giemsa.data").ImageDataGenerator():flow_from_directory(arg[1],
+      { target_size = { 4, 4 }, cache = true })
+  ]])
+  local function said(setting)
+    return (t.shell(("env -u XDG_CACHE_HOME %s %s %s %s"):format(setting, t.quote(t.interpreter), script, t.quote(root))))
+  end
+  local line = "Decoded pictures are kept in %s/4%%-pictures%%-4x4x3%%-nearest%%-%%x+ %%(0 KB when all were read%%)%%."
+  t.ok(said("HOME=" .. home):find(line:format(home .. "/.cache/giemsa")))
+  t.ok(said("HOME=" .. home .. " XDG_CACHE_HOME=" .. home .. "/x"):find(line:format(home .. "/x/giemsa")))
+end)
+
 -- ---- leaving early, breaking, failing: nothing is lost
 
 local function settle()

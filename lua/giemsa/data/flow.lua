@@ -4,11 +4,12 @@
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 local Source = require "giemsa.data.source"
+local cache = require "giemsa.data.cache"
 local folder = require "giemsa.data.folder"
 
 local flow = {}
 
-local CACHE_BYTES = 256 << 20 -- a set of pictures smaller than this is decoded once
+local MEMORY = 256 << 20 -- a set of pictures smaller than this is decoded once
 
 -- ---- making batches
 
@@ -45,6 +46,7 @@ end
 function Reader:wait()
   local x, rows = table.unpack(table.remove(self, 1))
   local ok, problem = self.closing:wait()
+  if self.source.cache then cache.report(self.source.pictures) end
   if not ok then return nil, problem end
   if self.f then
     flow.preprocess(self.f, x)
@@ -126,6 +128,7 @@ local KNOWN = {
   target_size = "table", color_mode = "string", classes = "table", class_mode = "string|boolean",
   batch_size = "integer", shuffle = "boolean", seed = "integer", subset = "string",
   interpolation = "string", follow_links = "boolean", verbose = "boolean",
+  cache = "boolean|string",
 }
 local CLASS_MODES = { "categorical", "binary", "sparse", "input", "none" }
 local INTERPOLATIONS = { "nearest", "bilinear", "area" }
@@ -163,7 +166,7 @@ local function directory_options(generator, given, level)
     interpolation = one_of("interpolation", o.interpolation or "nearest", INTERPOLATIONS),
     target_size = check_size(o.target_size or { 256, 256 }, level + 1),
     batch_size = check_batch_size(WHO, o.batch_size, level + 1),
-    classes = o.classes, subset = o.subset, follow_links = o.follow_links,
+    classes = o.classes, subset = o.subset, follow_links = o.follow_links, cache = o.cache,
     seed = o.seed or generator.options.seed,
     shuffle = o.shuffle ~= false, verbose = o.verbose ~= false,
   }
@@ -248,7 +251,7 @@ local function numbered(names)
 end
 
 local function new_directory(generator, root, names, files, classes, o)
-  local height, width, channels = o.target_size[1], o.target_size[2], CHANNELS[o.color_mode]
+  local shape = { o.target_size[1], o.target_size[2], CHANNELS[o.color_mode] }
   local paths, make_labels = {}, LABELS[o.class_mode]
   for i, name in ipairs(files) do paths[i] = root .. "/" .. name end
   return setmetatable(Source.init {
@@ -256,11 +259,11 @@ local function new_directory(generator, root, names, files, classes, o)
     directory = root, filenames = files, filepaths = paths, classes = classes,
     class_names = names, num_classes = #names, class_indices = numbered(names),
     class_mode = o.class_mode, color_mode = o.color_mode, target_size = o.target_size,
-    image_shape = { height, width, channels },
+    image_shape = shape, cache = o.cache,
     labels = make_labels and make_labels(classes, #names),
     preprocessing = preprocessing_of(generator, o.target_size, o.color_mode, o.interpolation),
     image_data_generator = generator,
-    pictures = core.pictures(paths, height, width, channels, o.interpolation, CACHE_BYTES),
+    pictures = cache.pictures(o.cache, paths, files, shape, o.interpolation, MEMORY, o.verbose),
   }, Directory)
 end
 

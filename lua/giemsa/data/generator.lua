@@ -246,7 +246,9 @@ end
 --- 0 or 1), "sparse" (y the class number, from 1), "input" (y = x), "none" or false (no y);
 --- batch_size 32; shuffle true; seed; subset "training" or "validation"; interpolation "nearest"
 --- (the default, as in Keras), "bilinear" (OpenCV's) or "area"; follow_links; verbose = false
---- prints nothing.
+--- prints nothing; cache = true keeps the pictures decoded for later runs, in
+--- ~/.cache/giemsa ($XDG_CACHE_HOME/giemsa), cache = "folder" there: for sets too large for memory
+--- (data/cache.lua). The numbers are the same with and without; the folder may be deleted any time.
 ---@param root string
 ---@param given table?
 ---@return giemsa.DirectoryIterator

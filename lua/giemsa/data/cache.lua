@@ -2,7 +2,7 @@
 --- the reader's cache folder (core/cache.h). It is off unless asked for: the course's pictures are
 --- decoded in a tenth of a second and then stay in memory, so a file would win nothing and leave
 --- something behind. The official 27,558 cells are 339 MB at 64 x 64, which giemsa does not keep in
---- memory: there `cache = true` saves some nine seconds of decoding in every epoch but the first.
+--- memory: there `cache = true` saves nine seconds of one core in every epoch but the first ever.
 local core = require "giemsa.core"
 
 local cache = {}

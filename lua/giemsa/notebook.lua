@@ -344,7 +344,7 @@ end
 function Cell:set_source(source)
   if source == self:source() then return end
   local is_windows = self.body:find "\r\n" ~= nil
-  local gap = self.body:match "\n%s*$" or self.body:match "^%s*$" or ""
+  local gap = self.body:match "\r?\n%s*$" or self.body:match "^%s*$" or ""
   local text = (self.kind ~= "code" and source ~= "") and commented(source) or source
   if is_windows then text = text:gsub("\n", "\r\n") end
   self.body = text .. (has_trailing_break(gap) and gap or gap .. "\n")

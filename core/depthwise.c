@@ -1,9 +1,9 @@
-// Depthwise convolution. As in conv.c the forward pass and the data gradient are one walk: every position of a grid sums
-// over taps of a source picture; the data gradient of a strided convolution has a set of taps for each residue of the
-// stride. A piece of work is a band of grid rows of one image and a block of channels: the source rows under it are copied
-// with their zero border into the thread's scratch (the panel), a pixel being whole vectors there. Sums are over the
-// output's channels throughout: with several kernels a channel, the panel has each channel so many times, and the data
-// gradient adds the sums of a channel up again.
+// Depthwise convolution. As in conv.c the forward pass and the data gradient are one walk: every position of a grid
+// sums over taps of a source picture; the data gradient of a strided convolution has a set of taps for each residue of
+// the stride. A piece of work is a band of grid rows of one image and a block of channels: the source rows under it are
+// copied with their zero border into the thread's scratch (the panel), a pixel being whole vectors there. Sums are over
+// the output's channels throughout: with several kernels a channel, the panel has each channel so many times, and the
+// data gradient adds the sums of a channel up again.
 #include "depthwise.h"
 #include "threads.h"
 #include "vec.h"
@@ -72,6 +72,8 @@ struct walk {
     float *out;
 };
 
+static size_t panel_row(const struct walk *k) { return (size_t)k->width * (size_t)k->lanes; }
+
 // Depends on shapes alone.
 static void plan(struct walk *k) {
     const int together = max(k->repeat, k->fold);
@@ -79,7 +81,7 @@ static void plan(struct walk *k) {
     k->lanes = ceil_div(k->block, VL) * VL;
     k->blocks = ceil_div(k->channels, k->block);
     k->width = reach(&k->columns, grid(&k->columns, 0));
-    int fits = PANEL_FLOATS / (k->width * k->lanes) - reach(&k->rows, 1);
+    int fits = (int)(PANEL_FLOATS / panel_row(k)) - reach(&k->rows, 1);
     k->band = min(grid(&k->rows, 0), max(0, fits) / k->rows.read + 1);
     k->bands = ceil_div(grid(&k->rows, 0), k->band);
 }
@@ -124,7 +126,7 @@ static void fill_panel(const struct walk *k, const struct piece *p, float *panel
     const int top = p->first * k->rows.read + lowest(&k->rows), rows = reach(&k->rows, p->rows);
     const ptrdiff_t row = (ptrdiff_t)k->columns.source * (k->channels / k->repeat);
     const float *image = k->source + (ptrdiff_t)p->image * k->rows.source * row;
-    for (int i = top; i < top + rows; i++, panel += k->width * k->lanes) {
+    for (int i = top; i < top + rows; i++, panel += panel_row(k)) {
         if (i < 0 || i >= k->rows.source) clear(panel, k->width, k->lanes);
         else copy_row(k, p, panel, image + i * row);
     }
@@ -132,20 +134,31 @@ static void fill_panel(const struct walk *k, const struct piece *p, float *panel
 
 // ---- sums over taps: forward and data gradient
 
-// The taps of a residue of both directions: where they are in the panel, and which of the kernel's places they have.
+// The taps of a residue of both directions: where they are in the panel, and which of the kernel's places they have. So
+// many (at most 3) from each on lie side by side, and tiles can share what they load for them.
 struct taps {
-    int count, offset[TAPS_MAX + SOME_TAPS], place[TAPS_MAX];
+    int count, offset[TAPS_MAX + SOME_TAPS], place[TAPS_MAX], together[TAPS_MAX];
 };
 
+// Those of kernel row u, from left to right; it is row y of the panel.
+static void add_row(struct taps *t, const struct walk *k, int u, int y, int column) {
+    const struct axis *a = &k->columns;
+    for (int i = 0, x; i < a->kernel; i++) {
+        int v = a->step > 0 ? i : a->kernel - 1 - i;
+        if (!has_tap(a, column, v, &x)) continue;
+        t->offset[t->count] = (y * k->width + x) * k->lanes;
+        t->place[t->count++] = u * a->kernel + v;
+    }
+}
+
 static void find_taps(struct taps *t, const struct walk *k, int row, int column) {
-    int y, x;
     t->count = 0;
-    for (int u = 0; u < k->rows.kernel; u++)
-        for (int v = 0; has_tap(&k->rows, row, u, &y) && v < k->columns.kernel; v++) {
-            if (!has_tap(&k->columns, column, v, &x)) continue;
-            t->offset[t->count] = (y * k->width + x) * k->lanes;
-            t->place[t->count++] = u * k->columns.kernel + v;
-        }
+    for (int u = 0, y; u < k->rows.kernel; u++)
+        if (has_tap(&k->rows, row, u, &y)) add_row(t, k, u, y, column);
+    for (int i = t->count - 1, next = 0; i >= 0; i--) {
+        bool beside = k->columns.read == 1 && i + 1 < t->count && t->offset[i + 1] == t->offset[i] + k->lanes;
+        next = t->together[i] = beside ? min(3, next + 1) : 1;
+    }
 }
 
 static void pack(float *packed, const struct taps *t, const struct walk *k, const struct piece *p) {
@@ -168,15 +181,29 @@ struct line {
     int pixels, channels, lanes;
 };
 
+// sum[p] += what n taps side by side have of pixel p.
+INLINE void sum_together(vec sum[], const struct line *l, const float *x, const float *w, const int pixels,
+                         const int n) {
+    vec weight[3];
+    UNROLL for (int i = 0; i < n; i++) weight[i] = load(w + i * l->lanes);
+    UNROLL for (int q = 0; q < pixels + n - 1; q++) {
+        vec v = load(x + q * l->x_pixel);
+        UNROLL for (int i = 0; i < n; i++)
+            if (q >= i && q - i < pixels) sum[q - i] += v * weight[i];
+    }
+}
+
 // One vector of channels of `pixels` pixels from j on.
 INLINE void sum_tile(const struct line *l, const struct taps *t, int j, int c, vec start, const int pixels) {
     const float *x = l->x + j * l->x_pixel + c, *w = l->w + c;
     vec sum[PIXELS];
     UNROLL for (int p = 0; p < pixels; p++) sum[p] = start;
-    for (int i = 0; i < t->count; i++, w += l->lanes) {
+    for (int i = 0, n; i < t->count; i += n, w += n * l->lanes) {
         const float *tap = x + t->offset[i];
-        vec weight = load(w);
-        UNROLL for (int p = 0; p < pixels; p++) sum[p] += load(tap + p * l->x_pixel) * weight;
+        n = t->together[i];
+        if (n == 3) sum_together(sum, l, tap, w, pixels, 3);
+        else if (n == 2) sum_together(sum, l, tap, w, pixels, 2);
+        else sum_together(sum, l, tap, w, pixels, 1);
     }
     float *y = l->y + j * l->y_pixel + c;
     UNROLL for (int p = 0; p < pixels; p++) store_part(y + p * l->y_pixel, sum[p], l->channels - c);
@@ -212,7 +239,7 @@ static void fold_line(float *out, ptrdiff_t out_pixel, const struct line *sums, 
 // What a thread's scratch holds.
 struct scratch { float *panel, *weights, *line; };
 
-static size_t panel_size(const struct walk *k) { return (size_t)reach(&k->rows, k->band) * (size_t)(k->width * k->lanes); }
+static size_t panel_size(const struct walk *k) { return (size_t)reach(&k->rows, k->band) * panel_row(k); }
 static size_t weights_size(const struct walk *k) {
     return (size_t)(k->rows.kernel * k->columns.kernel + SOME_TAPS) * (size_t)k->lanes;
 }
@@ -229,15 +256,15 @@ static void walk_residue(const struct walk *k, const struct piece *p, int row, i
     struct taps t;
     find_taps(&t, k, row, column);
     pack(s.weights, &t, k, p);
-    struct line l = {.w = s.weights, .bias = k->bias ? k->bias + p->channel : NULL, .channels = p->channels, .lanes = k->lanes,
-                     .x_pixel = k->columns.read * k->lanes, .pixels = grid(&k->columns, column)};
+    struct line l = {.w = s.weights, .bias = k->bias ? k->bias + p->channel : NULL, .channels = p->channels,
+                     .lanes = k->lanes, .x_pixel = k->columns.read * k->lanes, .pixels = grid(&k->columns, column)};
     const ptrdiff_t out_pixel = (ptrdiff_t)k->columns.write * channels;
     for (int i = 0; i < p->rows; i++) {
         const int at = (p->first + i) * k->rows.write + row;
         if (at >= k->rows.outputs) break;
         const ptrdiff_t pixel = ((ptrdiff_t)p->image * k->rows.outputs + at) * k->columns.outputs + column;
         float *out = k->out + pixel * channels + p->channel / k->fold;
-        l.x = s.panel + (ptrdiff_t)i * k->rows.read * k->width * k->lanes;
+        l.x = s.panel + (size_t)(i * k->rows.read) * panel_row(k);
         l.y = k->fold == 1 ? out : s.line;
         l.y_pixel = k->fold == 1 ? out_pixel : k->lanes;
         sum_line(&l, &t);
@@ -250,8 +277,9 @@ static void walk_piece(void *arg, int index, int thread) {
     const struct piece p = piece_of(k, index / k->blocks, index % k->blocks);
     const struct scratch s = scratch_of(k, thread);
     fill_panel(k, &p, s.panel);
-    for (int row = 0; row < min(k->rows.write, k->rows.outputs); row++)
-        for (int column = 0; column < min(k->columns.write, k->columns.outputs); column++) walk_residue(k, &p, row, column, s);
+    const int residues = min(k->rows.write, k->rows.outputs), of_columns = min(k->columns.write, k->columns.outputs);
+    for (int row = 0; row < residues; row++)
+        for (int column = 0; column < of_columns; column++) walk_residue(k, &p, row, column, s);
 }
 
 static struct walk forward_walk(const struct conv *c) {
@@ -314,7 +342,8 @@ INLINE void add_tile(float *sum, const struct walk *k, int rows, const float *x,
 
 static void add_piece(float *sum, const struct walk *k, const struct piece *p, const float *panel, const float *dy,
                       const struct taps *t) {
-    const float *d = dy + ((ptrdiff_t)p->image * k->rows.outputs + p->first) * k->columns.outputs * k->channels + p->channel;
+    const ptrdiff_t row = (ptrdiff_t)p->image * k->rows.outputs + p->first;
+    const float *d = dy + row * k->columns.outputs * k->channels + p->channel;
     for (int c = 0; c < p->channels; c += VL) {
         const float *x = panel + c;
         float *s = sum + c;
@@ -349,7 +378,8 @@ enum { ADD_PIECE = 4096 };
 static void add_groups(void *arg, int piece, int thread) {
     const struct weight_sum *s = arg;
     (void)thread;
-    const size_t first = (size_t)piece * ADD_PIECE, next = first + ADD_PIECE, end = next < s->weights ? next : s->weights;
+    const size_t first = (size_t)piece * ADD_PIECE;
+    const size_t end = first + ADD_PIECE < s->weights ? first + ADD_PIECE : s->weights;
     memcpy(s->dw + first, s->partial + first, (end - first) * sizeof(float));
     for (int group = 1; group < s->groups; group++) {
         const float *from = s->partial + (size_t)group * s->weights;

@@ -31,7 +31,8 @@ static int file_info(lua_State *L) {
         return fail_pair(L);
     }
     lua_createtable(L, 0, 3);
-    lua_pushstring(L, S_ISREG(info.st_mode) ? "file" : S_ISDIR(info.st_mode) ? "folder" : "other"), lua_setfield(L, -2, "kind");
+    const char *kind = S_ISREG(info.st_mode) ? "file" : S_ISDIR(info.st_mode) ? "folder" : "other";
+    lua_pushstring(L, kind), lua_setfield(L, -2, "kind");
     lua_pushinteger(L, (lua_Integer)info.st_size), lua_setfield(L, -2, "size");
     lua_pushinteger(L, (lua_Integer)info.st_mtime), lua_setfield(L, -2, "modified");
     return 1;
@@ -87,5 +88,8 @@ static int make_link(lua_State *L) {
     return fail_pair(L);
 }
 
-const luaL_Reg file_functions[] = {{"make_folder", make_folder}, {"file_info", file_info}, {"copy_file", copy}, {"symlink", make_link},
+const luaL_Reg file_functions[] = {{"make_folder", make_folder},
+                                   {"file_info", file_info},
+                                   {"copy_file", copy},
+                                   {"symlink", make_link},
                                    {NULL, NULL}};

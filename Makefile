@@ -41,7 +41,8 @@ PACKAGE_curl = libcurl
 PACKAGE_hash = nettle
 PACKAGE_lineedit = libedit
 PACKAGE_md4c = md4c
-OPTIONAL := zip curl hash lineedit md4c
+PACKAGE_jansson = jansson
+OPTIONAL := zip curl hash lineedit md4c jansson
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 

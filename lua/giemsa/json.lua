@@ -64,12 +64,18 @@ end
 ---@return string
 function json.encode(value) return encode(value, 0) end
 
+local has_jansson, jansson = pcall(require, "giemsa.jansson")
+
 --- The value of a JSON text; null becomes nil (or what is given for it). Plain tables, without
 --- metatables.
 ---@param text string
 ---@param null any?
 ---@return any value, string? message nil and why when the text is not JSON
 function json.decode(text, null)
+  if has_jansson then
+    local read, value = jansson.decode(text, null)
+    if read then return value end
+  end -- what it does not take dkjson may, or says why not
   local ok, value, stop, problem = pcall(dkjson.decode, text, 1, null, nil, nil)
   if not ok then return nil, "it is not JSON: nested too deeply" end
   if problem then return nil, "it is not JSON: " .. tostring(problem) end

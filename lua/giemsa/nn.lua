@@ -192,14 +192,16 @@ nn.Model = setmetatable({}, {
   __index = Model, __newindex = Model,
 })
 
---- A model from what model:get_config() gave. Weights are fresh.
+--- A model from what model:get_config() gave.
 ---@param config table
+---@param weights? table<string, userdata> become the model's own, by their names; others, and those
+--- of another shape than the layer's, are drawn afresh
 ---@return giemsa.Model
-function nn.Model.from_config(config)
+function nn.Model.from_config(config, weights)
   if type(config) ~= "table" or type(config.layers) ~= "table" then
     error("from_config: expected a table with layers, as model:get_config() gives", 2)
   end
-  local model = Model.empty(config.name)
+  local model = Model.empty(config.name, weights)
   for i, layer in ipairs(config.layers) do
     local class = classes[layer.class]
     if not class then

@@ -67,7 +67,7 @@ static struct {
     uint64_t left_out;
     char tail[TAIL];
     int32_t cell;
-    bool is_live, is_broken;
+    bool is_live, is_broken, is_mid_line;
     struct stream streams[2];
 } helper;
 
@@ -135,6 +135,7 @@ static void pass_on(struct stream *s, const char *text, size_t size) {
     }
     size_t room = helper.shown_max - helper.shown, now = size < room ? size : room;
     write_all(&s->to, text, now);
+    if (size) helper.is_mid_line = text[size - 1] != '\n';
     helper.shown += now;
     helper.left_out += size - now;
     remember_tail(text + now, size - now);
@@ -195,7 +196,7 @@ static bool take_event(int events, int answers) {
     if (!line || !read_all(events, line, message.size)) return false;
     write_all(&helper.log, line, message.size);
     free(line);
-    char answer = helper.is_broken;
+    char answer = (char)(helper.is_broken | helper.is_mid_line << 1);
     helper.cell = message.cell;
     helper.is_live = message.is_live;
     helper.is_broken = false;
@@ -284,18 +285,18 @@ void capture_off(void) {
 
 bool capture_is_on(void) { return capture.on; }
 
-static bool send_event(const char *line, size_t size, int cell, bool is_live, bool is_last) {
+static int send_event(const char *line, size_t size, int cell, bool is_live, bool is_last) {
     struct message message = {cell, is_live, is_last, size};
     char answer = 0;
-    if (!capture.started) return false;
+    if (!capture.started) return 0;
     if (capture.on) fflush(stdout), fflush(stderr);
     write_all(&capture.events[WRITE], (const char *)&message, sizeof message);
     write_all(&capture.events[WRITE], line, size);
     read_all(capture.answers[READ], &answer, 1);
-    return answer != 0;
+    return answer;
 }
 
-bool capture_event(const char *line, size_t size, int cell, bool is_live) {
+int capture_event(const char *line, size_t size, int cell, bool is_live) {
     return send_event(line, size, cell, is_live, false);
 }
 

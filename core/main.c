@@ -4,11 +4,13 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static const char *program = "giemsa"; // stands before messages; NULL at the prompt
@@ -31,20 +33,26 @@ static const char usage[] =
 // ---- Ctrl-C
 // A hook set on the main state never fires while a coroutine runs, so coroutine.resume and coroutine.wrap are replaced
 // by ones that note which state is running; the signal handler sets its hook there (lua_sethook is safe in a handler).
+// The hook stays, and goes along from coroutine to coroutine: who catches the error gets it again at the next instruction,
+// until the call that Ctrl-C was to end has ended.
 
 static lua_State *volatile running;
 static lua_CFunction plain_resume;
+static volatile sig_atomic_t is_stopping, is_over_time;
 
 static void stop(lua_State *L, lua_Debug *unused) {
     (void)unused;
-    lua_sethook(L, NULL, 0, 0);
-    luaL_error(L, "interrupted!");
+    if (!is_stopping) lua_sethook(L, NULL, 0, 0); // of a coroutine that slept since an earlier Ctrl-C
+    else luaL_error(L, is_over_time ? "timed out" : "interrupted!");
 }
+
+static void set_stop(lua_State *L) { lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1); }
 
 static void on_interrupt(int number) {
     int error = errno;
     signal(number, SIG_DFL); // a second Ctrl-C ends the process
-    lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    is_stopping = 1;
+    set_stop(running);
     errno = error;
 }
 
@@ -57,8 +65,10 @@ static void set_interrupt(void (*handler)(int)) {
 static int resume(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, 1), *outer = running;
     if (coroutine) running = coroutine;
+    if (coroutine && is_stopping) set_stop(coroutine);
     int results = plain_resume(L); // raises only when argument 1 is no coroutine
     running = outer;
+    if (is_stopping) set_stop(L);
     return results;
 }
 
@@ -126,27 +136,71 @@ static int add_traceback(lua_State *L) {
     return 1;
 }
 
+// What Ctrl-C was to end has ended.
+static void end_stop(lua_State *L, lua_State *outer) {
+    is_stopping = is_over_time = 0;
+    lua_sethook(L, NULL, 0, 0);
+    running = outer;
+    set_interrupt(outer ? on_interrupt : SIG_DFL);
+}
+
 // lua_pcall with a traceback in the message and with Ctrl-C raising "interrupted!".
 static int call(lua_State *L, int arguments, int results) {
     int base = lua_gettop(L) - arguments;
+    lua_State *outer = running;
     lua_pushcfunction(L, add_traceback);
     lua_insert(L, base);
     running = L;
     set_interrupt(on_interrupt);
     int status = lua_pcall(L, arguments, results, base);
-    set_interrupt(SIG_DFL);
+    end_stop(L, outer);
     lua_remove(L, base);
     return status;
 }
 
 // For the prompt: call(f, ...) returns true and the results, or false and the message with its traceback.
 static int protected_call(lua_State *L) {
-    lua_State *outer = running;
     int status = call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    running = outer;
     lua_pushboolean(L, status == LUA_OK);
     lua_insert(L, 1);
     return lua_gettop(L);
+}
+
+// interrupt.resume(coroutine, ...): coroutine.resume that Ctrl-C ends, and nothing beyond it.
+static int resume_until_interrupt(lua_State *L) {
+    lua_State *outer = running, *coroutine = lua_tothread(L, 1);
+    luaL_argexpected(L, coroutine, 1, "coroutine");
+    running = coroutine;
+    set_interrupt(on_interrupt);
+    int results = plain_resume(L);
+    end_stop(coroutine, outer);
+    return results;
+}
+
+// Over time is like Ctrl-C, and again every few seconds for code that caught it (a training that returns what it has).
+static void on_alarm(int number) {
+    (void)number;
+    is_over_time = 1;
+    raise(SIGINT);
+}
+
+// interrupt.alarm(seconds): "timed out" is raised then in what runs; 0 calls it off.
+static int set_alarm(lua_State *L) {
+    double seconds = luaL_checknumber(L, 1);
+    struct itimerval timer = {{seconds > 0 ? 3 : 0, 0}, {(time_t)seconds, (suseconds_t)(fmod(seconds, 1) * 1e6)}};
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    is_over_time = 0;
+    return 0;
+}
+
+static void offer_interrupts(lua_State *L) {
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"alarm", set_alarm}, {NULL, NULL}}));
+    lua_setfield(L, -2, "giemsa.interrupt");
+    lua_pop(L, 1);
 }
 
 static int run(lua_State *L, int load_status) {
@@ -321,6 +375,7 @@ static int protected_main(lua_State *L) {
     set_arg(L, argc, argv, o.script);
     find_modules(L);
     watch_coroutines(L);
+    offer_interrupts(L);
     lua_gc(L, LUA_GCGEN, 0, 0); // as lua5.4
     if (o.versions) return lua_pushboolean(L, show_versions(L) == LUA_OK), 1;
     if (!o.ignore_environment && run_init(L) != LUA_OK) return 0;

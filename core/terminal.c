@@ -72,3 +72,22 @@ int terminal_query(char reply[TERMINAL_REPLY_MAX], const char *text, size_t size
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
     return length;
 }
+
+int terminal_key(char key[TERMINAL_KEY_MAX]) {
+    struct termios before;
+    if (tcgetattr(STDIN_FILENO, &before) != 0) return sys_fail("stdin is not a terminal");
+    struct termios raw = before;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+    ssize_t n;
+    do n = read(STDIN_FILENO, key, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1 && *key == '\33') { // the rest of a special key comes at once
+        struct pollfd fd = {STDIN_FILENO, POLLIN, 0};
+        if (poll(&fd, 1, 30) > 0) n += read(STDIN_FILENO, key + 1, TERMINAL_KEY_MAX - 1);
+    }
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+    return n > 0 ? (int)n : 0;
+}

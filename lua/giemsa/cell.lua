@@ -117,18 +117,26 @@ end
 ---@field message string? "file:line: ..."
 ---@field traceback string[]?
 ---@field problem any? what was raised
+---@field stopped "interrupted"|"timeout"|nil by Ctrl-C, by the clock
 
 -- A yield that is not ours is one outside of every coroutine, to the script.
 local STRAY = "attempt to yield from outside a coroutine"
 
 local function failure(thread, problem)
-  return { ok = false, message = message_of(problem), problem = problem,
+  local message = message_of(problem)
+  local stopped = message:find "interrupted!$" and "interrupted"
+    or message:find "timed out$" and "timeout" or nil
+  return { ok = false, message = message, problem = problem, stopped = stopped,
     traceback = frames_of(thread) }
 end
 
+-- Ctrl-C ends what is resumed and nothing else, where the program offers that.
+local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
+local resume_coroutine = has_interrupt and interrupt.resume or coroutine.resume
+
 -- Resumes until the next stop or the end: the outcome, and of a stop its cell and keeper.
 local function resume(thread, ...)
-  local results = table.pack(coroutine.resume(thread, ...))
+  local results = table.pack(resume_coroutine(thread, ...))
   if not results[1] then return failure(thread, results[2]) end
   if coroutine.status(thread) == "dead" then
     return { ok = true, values = table.pack(table.unpack(results, 2, results.n)) }

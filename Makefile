@@ -108,9 +108,13 @@ run:
 test:
 	$(MAKE_IT)
 	@$(PROGRAM) tests/run.lua $(if $(FULL),--full) $(T)
-##: make bench [T=names]     time the parts
-bench: all
-	@$(PROGRAM) tests/bench.lua $(T)
+##: make bench [T=names]     time the parts, against PyTorch and others where they are; T=--scaling: over batch, side, ...
+##:            [PEERS=yes]   gets ONNX Runtime, keras-preprocessing and scikit-learn (from PyPI, into a folder under build/)
+bench: all $(if $(filter yes,$(PEERS)),$(BUILD)/bench-env)
+	@$(PROGRAM) tests/bench.lua --peers --out $(BUILD) $(T)
+$(BUILD)/bench-env:
+	/usr/bin/python3 -m venv $@ && $@/bin/pip -q install onnxruntime pillow keras-preprocessing scipy scikit-learn || \
+	  { rm -rf $@; exit 1; }
 
 ##: make asan, make tsan     the tests under the sanitizers; T=names as above
 asan tsan: all

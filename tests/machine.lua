@@ -63,4 +63,19 @@ t.test("the machine's rates are numbers that can be", function()
   t.raises(core.machine_flops, "seconds must be from 0 to 60", -1)
 end)
 
+t.test("the bench says a line of JSON a case, and which names it knows", function()
+  if t.is_slow then t.skip("too slow under a sanitizer or an emulator") end
+  local function bench(words)
+    return t.shell(("%s tests/bench.lua %s"):format(t.quote(t.interpreter), words))
+  end
+  local output, code = bench "infer_b1 --json --seconds 0.05"
+  t.equal(code, 0, output)
+  local row = require("giemsa.json").decode(output)
+  t.equal({ row.name, row.batch, row.threads, row.peers }, { "infer_b1", 1, 2, nil })
+  t.ok(row.n >= 5 and row.min_ms > 0 and row.min_ms <= row.median_ms, output)
+  t.ok(row.percent_of_peak > 0 and row.peak_mb > 1, output)
+  output, code = bench "infer_b64"
+  t.equal({ output, code }, { "there is no bench named infer_b64\n", 1 })
+end)
+
 t.done()

@@ -3,6 +3,7 @@
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local data = require "giemsa.data"
+local image = require "giemsa.image"
 local random = require "giemsa.random"
 
 -- ---- pictures for the tests: uncompressed BMPs, so that nothing but reading is tested here
@@ -318,6 +319,18 @@ t.test("grayscale", function()
   local x = gen:next()
   local r, g, b = pattern(3 + 1 + ("a"):byte())(2, 3)
   t.equal(x[1][2][3][1], (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) -- Pillow's L
+end)
+
+t.test("rgba: colours as in rgb, alpha of the file or opaque", function()
+  local root = tree { ["a/1.bmp"] = bmp(4, 3, pattern(3)), ["b/notes"] = "" }
+  local given = image.new(3, 4, { channels = 4, color = { 10, 20, 30, 40 } })
+  given:save(root .. "/b/2.png")
+  local x = flow(root, { color_mode = "rgba", target_size = { 4, 3 }, shuffle = false }):next()
+  local rgb = flow(root, { target_size = { 4, 3 }, shuffle = false }):next()
+  t.equal(x.shape, { 2, 4, 3, 4 })
+  for c = 1, 3 do t.equal(x[1][2][3][c], rgb[1][2][3][c]) end
+  t.equal(x[1][2][3][4], 255)
+  t.equal(x[2][4][1]:totable(), { 10, 20, 30, 40 })
 end)
 
 t.test("sizes: nearest as Pillow", function()

@@ -24,7 +24,8 @@ function data.prepare(picture, how)
     error("prepare: the training used a preprocessing_function, which is not saved; prepare pictures by hand", 2)
   end
   local height, width = table.unpack(how.target_size)
-  local x = picture:convert(how.color_mode == "grayscale" and 1 or 3):resize(width, height, how.interpolation):to_tensor()
+  local channels = require("giemsa.image").channels[how.color_mode or "rgb"]
+  local x = picture:convert(channels):resize(width, height, how.interpolation):to_tensor()
   core.standardise(core.augment{ rescale = how.rescale, mean = how.mean, std = how.std, samplewise_center = how.samplewise_center,
     samplewise_std_normalization = how.samplewise_std_normalization }, x)
   return x

@@ -2,6 +2,7 @@
 --- the core's threads. `level` is, as in error(), where the caller who made a mistake is seen from
 --- the function that takes it.
 local core = require "giemsa.core"
+local image = require "giemsa.image"
 local options = require "giemsa.options"
 local Source = require "giemsa.data.source"
 local cache = require "giemsa.data.cache"
@@ -132,7 +133,6 @@ local KNOWN = {
 }
 local CLASS_MODES = { "categorical", "binary", "sparse", "input", "none" }
 local INTERPOLATIONS = { "nearest", "bilinear", "area" }
-local CHANNELS = { rgb = 3, grayscale = 1 }
 local LABELS = {
   categorical = core.one_hot,
   binary = function(classes)
@@ -162,7 +162,7 @@ local function directory_options(generator, given, level)
   check_subset(WHO, generator, o.subset, level + 1)
   return {
     class_mode = one_of("class_mode", mode, CLASS_MODES),
-    color_mode = one_of("color_mode", o.color_mode or "rgb", { "rgb", "grayscale" }),
+    color_mode = one_of("color_mode", o.color_mode or "rgb", image.color_modes),
     interpolation = one_of("interpolation", o.interpolation or "nearest", INTERPOLATIONS),
     target_size = check_size(o.target_size or { 256, 256 }, level + 1),
     batch_size = check_batch_size(WHO, o.batch_size, level + 1),
@@ -251,7 +251,7 @@ local function numbered(names)
 end
 
 local function new_directory(generator, root, names, files, classes, o)
-  local shape = { o.target_size[1], o.target_size[2], CHANNELS[o.color_mode] }
+  local shape = { o.target_size[1], o.target_size[2], image.channels[o.color_mode] }
   local paths, make_labels = {}, LABELS[o.class_mode]
   for i, name in ipairs(files) do paths[i] = root .. "/" .. name end
   return setmetatable(Source.init {

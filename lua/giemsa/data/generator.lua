@@ -241,8 +241,8 @@ end
 --- A source of the pictures in class folders: root/CLASS/*.png. Prints "Found N images belonging to
 --- C classes."
 ---
---- target_size {height, width} (256, 256); color_mode "rgb" or "grayscale"; classes: names in the
---- order of their numbers (sorted folder names); class_mode "categorical" (y one-hot), "binary" (y
+--- target_size {height, width} (256, 256); color_mode "rgb", "grayscale" or "rgba"; classes: names
+--- in the order of their numbers (sorted folder names); class_mode "categorical" (y one-hot), "binary" (y
 --- 0 or 1), "sparse" (y the class number, from 1), "input" (y = x), "none" or false (no y);
 --- batch_size 32; shuffle true; seed; subset "training" or "validation"; interpolation "nearest"
 --- (the default, as in Keras), "bilinear" (OpenCV's) or "area"; follow_links; verbose = false

@@ -17,6 +17,7 @@ static const char *program = "giemsa"; // stands before messages; NULL at the pr
 
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
+    "       %s run|convert|lint ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
     "  -i        enter interactive mode after executing 'script'\n"
@@ -263,7 +264,7 @@ static void complain(const char *option) {
     fprintf(stderr, "%s: ", program);
     if (option[1] == 'e' || option[1] == 'l') fprintf(stderr, "'%s' needs argument\n", option);
     else fprintf(stderr, "unrecognized option '%s'\n", option);
-    fprintf(stderr, usage, program);
+    fprintf(stderr, usage, program, program);
 }
 
 // The global `arg`: the script at 0, its arguments from 1, what stands before it below 0.
@@ -339,6 +340,26 @@ static void find_modules(lua_State *L) {
 
 // ---- the program
 
+// `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
+static bool is_command(int argc, char **argv) {
+    static const char *const commands[] = {"run", "convert", "lint"};
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i]) == 0) return true;
+    return false;
+}
+
+// The exit code; -1 when the command could not start.
+static int run_command(lua_State *L) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "giemsa.cli");
+    int status = call(L, 1, 1);
+    if (status == LUA_OK) {
+        lua_getfield(L, -1, "main");
+        status = call(L, 0, 1);
+    }
+    return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : -1;
+}
+
 static int prompt(lua_State *L) {
     program = NULL;
     lua_getglobal(L, "require");
@@ -363,8 +384,8 @@ static int protected_main(lua_State *L) {
     char **argv = lua_touserdata(L, 2);
     struct options o = {0};
     lua_settop(L, 0);
-    if (!parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
-    if (o.help) return printf(usage, program), lua_pushboolean(L, 1), 1;
+    if (!is_command(argc, argv) && !parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
+    if (o.help) return printf(usage, program, program), lua_pushboolean(L, 1), 1;
     if (o.version) puts(LUA_COPYRIGHT), fflush(stdout);
     luaL_checkversion(L);
     if (o.ignore_environment) {
@@ -372,12 +393,14 @@ static int protected_main(lua_State *L) {
         lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
     }
     luaL_openlibs(L);
-    set_arg(L, argc, argv, o.script);
+    bool is_cli = is_command(argc, argv);
+    set_arg(L, argc, argv, is_cli ? 1 : o.script);
     find_modules(L);
     watch_coroutines(L);
     offer_interrupts(L);
     lua_gc(L, LUA_GCGEN, 0, 0); // as lua5.4
     if (o.versions) return lua_pushboolean(L, show_versions(L) == LUA_OK), 1;
+    if (is_cli) return lua_pushboolean(L, run_command(L) == 0), 1;
     if (!o.ignore_environment && run_init(L) != LUA_OK) return 0;
     if (run_options(L, argv, o.script) != LUA_OK) return 0;
     if (o.script < argc && run_script(L, argv + o.script) != LUA_OK) return 0;

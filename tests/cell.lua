@@ -206,9 +206,9 @@ t.test("errors: true file and line, the script's frames only", function()
     t.ok(session:run(1).ok)
     local outcome = session:run(2)
     t.equal(outcome.message, "lesson.lua:3: oops")
-    t.equal(#outcome.traceback, 4)
-    t.ok(outcome.traceback[2]:find("^lesson.lua:3: in .*'f'"), outcome.traceback[2])
-    t.equal(outcome.traceback[4], "lesson.lua:7: in main chunk")
+    t.equal(#outcome.traceback, 3)
+    t.ok(outcome.traceback[1]:find("^lesson.lua:3: in .*'f'"), outcome.traceback[1])
+    t.equal(outcome.traceback[3], "lesson.lua:7: in main chunk")
     t.equal(session:eval("kept").values[1], 5) -- the state stays
     t.equal(printed(function() t.ok(session:run(3).ok) end), "5")
   end

@@ -12,6 +12,7 @@
 --   local __keep = ...; local model, data; return function(...)  <the cell>  __keep(keeper) end
 --
 -- A constant known when compiled (<const> with a literal) is no variable; it is declared again.
+local lookup = require "giemsa.lookup"
 local scopes = require "giemsa.cell.scope"
 local syntax = require "giemsa.syntax"
 
@@ -102,12 +103,41 @@ local function message_of(problem)
   return ("(error object is a %s value)"):format(type(problem))
 end
 
--- The frames of a dead coroutine. The function that holds the script is its main chunk.
-local function frames_of(thread)
+-- The level of the outermost function, found in few steps: looking at a level takes time in proportion.
+local function last_level(thread)
+  local low, high = 0, 1
+  while debug.getinfo(thread, high, "S") do low, high = high, high * 2 end
+  while low + 1 < high do
+    local middle = (low + high) // 2
+    if debug.getinfo(thread, middle, "S") then low = middle else high = middle end
+  end
+  return low
+end
+
+-- "lesson.lua:12: in function 'step'", for a frame of the lesson or its own modules.
+local function frame_text(info, is_last)
+  local place = ("%s:%d: in "):format(info.short_src, info.currentline)
+  if is_last then return place .. "main chunk" end -- the function that holds the script
+  if info.name then return ("%s%s '%s'"):format(place, info.namewhat ~= "" and info.namewhat
+    or "function", info.name) end
+  return ("%sfunction <line %d>"):format(place, info.linedefined)
+end
+
+local MOST_FRAMES = 20
+
+-- The frames of a dead coroutine from where it failed outwards, without C's and giemsa's own.
+local function frames_of(thread, last)
   local frames = {}
-  for line in debug.traceback(thread):gmatch "\n\t([^\n]+)" do frames[#frames + 1] = line end
-  local last = #frames
-  if last > 0 then frames[last] = frames[last]:gsub("in function <.*>$", "in main chunk") end
+  for level = 0, last do
+    local info = debug.getinfo(thread, level, "Slnt")
+    if info.what ~= "C" and not lookup.is_ours(info.source) then
+      frames[#frames + 1] = frame_text(info, level == last)
+    end
+    if #frames == MOST_FRAMES and level < last then
+      frames[#frames + 1] = ("... %d more"):format(last - level)
+      break
+    end
+  end
   return frames
 end
 
@@ -127,7 +157,7 @@ local function failure(thread, problem)
   local stopped = message:find "interrupted!$" and "interrupted"
     or message:find "timed out$" and "timeout" or nil
   return { ok = false, message = message, problem = problem, stopped = stopped,
-    traceback = frames_of(thread) }
+    traceback = frames_of(thread, last_level(thread)) }
 end
 
 -- Ctrl-C ends what is resumed and nothing else, where the program offers that.
@@ -229,17 +259,6 @@ local function syntax_message(text, name, first_line, message)
   return plain or message
 end
 
--- The level of the outermost function, found in few steps: looking at a level takes time in proportion.
-local function last_level(thread)
-  local low, high = 0, 1
-  while debug.getinfo(thread, high, "S") do low, high = high, high * 2 end
-  while low + 1 < high do
-    local middle = (low + high) // 2
-    if debug.getinfo(thread, middle, "S") then low = middle else high = middle end
-  end
-  return low
-end
-
 -- What a failed cell had declared before it failed, as copies: its variables died with it.
 local function harvest(thread, scope, locals)
   local values, level = {}, last_level(thread)
@@ -333,6 +352,17 @@ function Session:go_to(number)
   self.next, self.scope = number, self.scopes[number] or self.scope
 end
 
+-- What belongs to the cells of the old notebook, at the cells of the same name (or number) of the new.
+local function moved(scopes, old, new)
+  local after = {}
+  for number, scope in pairs(scopes) do
+    local one = old.cells[number]
+    local there = one and one.name and new:find(one.name) or one
+    if there then after[there.number] = scope end
+  end
+  return after
+end
+
 --- Takes an edited text of the notebook: cells are run from it from now on.
 ---@param notebook giemsa.Notebook
 ---@return boolean? ok nil and why when it does not compile; the old one stays
@@ -344,7 +374,12 @@ function Session:replace(notebook)
   message = not ok and message or obstacle(notebook, text)
   if message then return nil, message end
   self:leave_forward()
+  local old = self.notebook
   self.notebook = notebook
+  self.scopes = moved(self.scopes, old, notebook)
+  local place = self.next and old.cells[self.next]
+  self.next = place and code_cell(notebook, (place.name and notebook:find(place.name)
+    or place).number)
   return true
 end
 

@@ -78,8 +78,21 @@ end
 function Log:write(event)
   if event.event == "cell" then self.cell = event.cell end
   if event.event == "done" then self.cell = 0 end
-  self.is_broken = core.capture_event(json.encode(event) .. "\n", self.cell, self.is_live)
-    or self.is_broken
+  self:send(json.encode(event) .. "\n")
+end
+
+-- A line for the log, perhaps none; then all output so far is in the log and shown.
+function Log:send(line)
+  local is_broken, is_mid_line = core.capture_event(line, self.cell, self.is_live)
+  self.is_broken = is_broken or self.is_broken
+  self.is_mid_line = is_mid_line
+end
+
+--- Waits until all output so far is in the log and shown. Returns whether it ended its last line.
+---@return boolean
+function Log:sync()
+  self:send("")
+  return not self.is_mid_line
 end
 
 --- Whether outputs go to the log (print, io.write, C libraries, other programs), or to the terminal.
@@ -159,7 +172,8 @@ function Log:terminal()
     write = core.capture_show,
     begin = function(is_live)
       log.is_live = is_live
-      local is_broken = core.capture_event("", log.cell, is_live) or log.is_broken
+      log:send("")
+      local is_broken = log.is_broken
       log.is_broken = nil
       return is_broken
     end,

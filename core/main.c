@@ -34,20 +34,32 @@ static const char usage[] =
 // ---- Ctrl-C
 // A hook set on the main state never fires while a coroutine runs, so coroutine.resume and coroutine.wrap are replaced
 // by ones that note which state is running; the signal handler sets its hook there (lua_sethook is safe in a handler).
-// The hook stays, and goes along from coroutine to coroutine: who catches the error gets it again at the next instruction,
-// until the call that Ctrl-C was to end has ended.
+// Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
+// has ended: the second time after enough steps for cleaning up, then at every step.
+
+enum { CLEANING_STEPS = 100000 };
 
 static lua_State *volatile running;
 static lua_CFunction plain_resume;
 static volatile sig_atomic_t is_stopping, is_over_time;
+static int stops; // how often the error was raised
+static const char *last_stop; // why the last resume from here was stopped
+
+static void stop(lua_State *L, lua_Debug *unused);
+
+static void set_stop(lua_State *L) {
+    if (stops == 1) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
+    else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
 
 static void stop(lua_State *L, lua_Debug *unused) {
     (void)unused;
-    if (!is_stopping) lua_sethook(L, NULL, 0, 0); // of a coroutine that slept since an earlier Ctrl-C
-    else luaL_error(L, is_over_time ? "timed out" : "interrupted!");
+    lua_sethook(L, NULL, 0, 0);
+    if (!is_stopping) return; // of a coroutine that slept since an earlier Ctrl-C
+    stops++;
+    set_stop(L);
+    luaL_error(L, is_over_time ? "timed out" : "interrupted!");
 }
-
-static void set_stop(lua_State *L) { lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1); }
 
 static void on_interrupt(int number) {
     int error = errno;
@@ -139,7 +151,8 @@ static int add_traceback(lua_State *L) {
 
 // What Ctrl-C was to end has ended.
 static void end_stop(lua_State *L, lua_State *outer) {
-    is_stopping = is_over_time = 0;
+    last_stop = !is_stopping ? NULL : is_over_time ? "timeout" : "interrupted";
+    is_stopping = is_over_time = stops = 0;
     lua_sethook(L, NULL, 0, 0);
     running = outer;
     set_interrupt(outer ? on_interrupt : SIG_DFL);
@@ -178,6 +191,12 @@ static int resume_until_interrupt(lua_State *L) {
     return results;
 }
 
+// interrupt.last(): "interrupted", "timeout" or nil, of the last resume. What was stopped may have caught the error.
+static int get_last_stop(lua_State *L) {
+    lua_pushstring(L, last_stop); // NULL: nil
+    return 1;
+}
+
 // Over time is like Ctrl-C, and again every few seconds for code that caught it (a training that returns what it has).
 static void on_alarm(int number) {
     (void)number;
@@ -199,7 +218,7 @@ static int set_alarm(lua_State *L) {
 
 static void offer_interrupts(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"alarm", set_alarm}, {NULL, NULL}}));
+    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"alarm", set_alarm}, {NULL, NULL}}));
     lua_setfield(L, -2, "giemsa.interrupt");
     lua_pop(L, 1);
 }

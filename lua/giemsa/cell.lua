@@ -153,20 +153,12 @@ end
 local STRAY = "attempt to yield from outside a coroutine"
 
 local function failure(thread, problem)
-  local message = message_of(problem)
-  local stopped = message:find "interrupted!$" and "interrupted"
-    or message:find "timed out$" and "timeout" or nil
-  return { ok = false, message = message, problem = problem, stopped = stopped,
+  return { ok = false, message = message_of(problem), problem = problem,
     traceback = frames_of(thread, last_level(thread)) }
 end
 
--- Ctrl-C ends what is resumed and nothing else, where the program offers that.
-local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
-local resume_coroutine = has_interrupt and interrupt.resume or coroutine.resume
-
--- Resumes until the next stop or the end: the outcome, and of a stop its cell and keeper.
-local function resume(thread, ...)
-  local results = table.pack(resume_coroutine(thread, ...))
+-- The outcome of what coroutine.resume gave; of a stop also its cell and keeper.
+local function outcome_of(thread, results)
   if not results[1] then return failure(thread, results[2]) end
   if coroutine.status(thread) == "dead" then
     return { ok = true, values = table.pack(table.unpack(results, 2, results.n)) }
@@ -177,12 +169,25 @@ local function resume(thread, ...)
   return failure(thread, where .. STRAY)
 end
 
+-- Ctrl-C ends what is resumed and nothing else, where the program offers that.
+local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
+
+local function resume(thread, ...)
+  if not has_interrupt then return outcome_of(thread, table.pack(coroutine.resume(thread, ...))) end
+  local results = table.pack(interrupt.resume(thread, ...))
+  local stopped = interrupt.last()
+  local outcome, number, keeper = outcome_of(thread, results)
+  outcome.stopped = stopped
+  return outcome, number, keeper
+end
+
 -- ---- the session
 
 ---@class giemsa.Session
 ---@field notebook giemsa.Notebook
 ---@field path string
 ---@field next integer? the code cell that comes; nil at the end
+---@field environment table? the globals of what is typed at a prompt
 local Session = {}
 Session.__index = Session
 
@@ -241,7 +246,7 @@ local function without_close(text, locals)
 end
 
 -- The keeper is handed out at the text's end, or before its `return`.
-local function compile_alone(text, scope, name, first_line)
+local function compile_alone(text, scope, name, first_line, environment)
   local scan = syntax.scan(text)
   local names = unique_names(scan.locals)
   local keep = (" do __keep(function() return %s end) end "):format(table.concat(names, ","))
@@ -249,7 +254,8 @@ local function compile_alone(text, scope, name, first_line)
   local head = ("local __keep = ...;%s;return function(...) "):format(scope:declarations())
   local chunk, message = load(head .. ("\n"):rep(first_line - 1)
     .. without_close(text:sub(1, at - 1), scan.locals)
-    .. (scan.returns and "" or "\n") .. keep .. text:sub(at) .. "\nend", name, "t")
+    .. (scan.returns and "" or "\n") .. keep .. text:sub(at) .. "\nend", name, "t",
+    environment or _ENV)
   return chunk, message, scan.locals, names
 end
 
@@ -271,8 +277,8 @@ local function harvest(thread, scope, locals)
 end
 
 -- Runs text as the script would at this scope: the outcome, and the scope after it.
-function Session:run_alone(text, scope, name, first_line)
-  local chunk, message, locals, names = compile_alone(text, scope, name, first_line)
+function Session:run_alone(text, scope, name, first_line, environment)
+  local chunk, message, locals, names = compile_alone(text, scope, name, first_line, environment)
   if not chunk then
     return { ok = false, message = syntax_message(text, name, first_line, message),
       traceback = {} }, scope
@@ -399,7 +405,7 @@ end
 function Session:eval(text, name)
   local outcome
   outcome, self.prompt_scope = self:run_alone(syntax.with_value(text), prompt_scope(self),
-    name or "=stdin", 1)
+    name or "=stdin", 1, self.environment)
   return outcome
 end
 

@@ -13,7 +13,8 @@ giemsa tests/bench.lua [NAME ...] [--peers] [--json] [--seconds S] [--out DIR]
 giemsa tests/bench.lua --scaling [--peers]
   NAME          only these, of: train_step infer_b32 infer_b1 one_thread epoch augment report start
                 predict course resnet50_forward resnet50_step unet_forward unet_step;
-                and when named: conv (layer by layer), accuracy (ten seeds)
+                and when named: conv (layer by layer), heap (PyTorch's, kept or given back),
+                accuracy (ten seeds)
   --peers       against PyTorch (apt: python3-torch), ONNX Runtime, keras-preprocessing and
                 scikit-learn (make bench PEERS=yes), as far as they are here
   --json        one JSON object a line, and no table

@@ -71,7 +71,7 @@ t.test("the bench says a line of JSON a case, and which names it knows", functio
   local output, code = bench "infer_b1 --json --seconds 0.05"
   t.equal(code, 0, output)
   local row = require("giemsa.json").decode(output)
-  t.equal({ row.name, row.batch, row.threads, row.peers }, { "infer_b1", 1, 2, nil })
+  t.equal({ row.name, row.batch, row.threads, row.peers }, { "infer_b1", 1, core.threads(), nil })
   t.ok(row.n >= 5 and row.min_ms > 0 and row.min_ms <= row.median_ms, output)
   t.ok(row.percent_of_peak > 0 and row.peak_mb > 1, output)
   output, code = bench "infer_b64"

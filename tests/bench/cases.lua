@@ -62,6 +62,11 @@ local makers = {
     case.peers[1] = { name = "giemsa", label = "giemsa, 1 thread", threads = 1 }
     return case
   end,
+  heap = function()
+    local case = against({ "pytorch" }, course("step", 32))
+    case.peers[2] = { name = "plain_pytorch", label = "without its heap" }
+    return case
+  end,
   epoch = function()
     local case = against({}, on_files{ what = "epoch", augment = true },
       { note = "of training, from files with augmentation", aim = { resident = 1 / 1.1 } })

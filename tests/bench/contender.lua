@@ -11,7 +11,7 @@ local environment = build .. "/bench-env" -- `make bench PEERS=yes` makes it
 local debian_python = "/usr/bin/python3"
 
 -- PyTorch gives freed memory back to the system, and every step pays for fresh pages again. This
--- lets it keep its heap, in huge pages: a third of its time.
+-- lets it keep its heap, in huge pages (`tests/bench.lua heap --peers` shows what that is worth).
 local KEEP_HEAP = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:"
   .. "glibc.malloc.trim_threshold=8589934592:glibc.malloc.top_pad=268435456"
 
@@ -47,6 +47,11 @@ local commands = {
     return { "env", "GLIBC_TUNABLES=" .. KEEP_HEAP, debian_python, "-W", "ignore",
       "tests/bench/torch_peer.py" }
   end,
+  plain_pytorch = function() -- as it comes
+    local command, why = contender.command "pytorch"
+    if not command then return nil, why end
+    return { table.unpack(command, 3) }
+  end,
   onnx = function()
     local python = in_environment "onnxruntime"
     if not python then return nil, "ONNX Runtime: make bench PEERS=yes" end
@@ -67,20 +72,20 @@ local Contender = {}
 Contender.__index = Contender
 
 --- The command that runs a contender.
----@param name "giemsa"|"pytorch"|"onnx"|"parts"
+---@param name "giemsa"|"pytorch"|"plain_pytorch"|"onnx"|"parts"
 ---@return string[]? command, string? why nil and how to get it
 function contender.command(name) return commands[name]() end
 
 local count = 0
 
 --- Starts one; nil and how to get it when it is not here.
----@param name "giemsa"|"pytorch"|"onnx"|"parts"
----@param opts {threads: integer?}? default 2
+---@param name string as for contender.command
+---@param opts {threads: integer?}? default: as many as here
 ---@return table? contender, string? why
 function contender.start(name, opts)
   local command, why = commands[name]()
   if not command then return nil, why end
-  local threads = opts and opts.threads or 2
+  local threads = opts and opts.threads or core.threads()
   local words = {}
   for i, word in ipairs(command) do words[i] = quote(word) end
   count = count + 1

@@ -34,7 +34,12 @@ static int list_folder(lua_State *L) {
     if (luaL_newmetatable(L, "giemsa.folder"))
         lua_pushcfunction(L, folder_gc), lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    if (folder_list(f, path) != 0) return fail_pair(L);
+    sys_interrupt_begin();
+    int status = folder_list(f, path);
+    bool interrupted = sys_interrupted();
+    sys_interrupt_end();
+    if (interrupted) return luaL_error(L, "interrupted!");
+    if (status != 0) return fail_pair(L);
     lua_createtable(L, f->count, 0);
     for (int i = 0; i < f->count; i++) {
         lua_createtable(L, 2, 0);
@@ -392,9 +397,13 @@ static int submit(lua_State *L) {
     return status == 0 ? 0 : raise_error(L);
 }
 
-// loader:wait(): finishes the oldest batch; true, or nil and why.
+// loader:wait(): finishes the oldest batch; true, or nil and why ("interrupted!" is one reason).
 static int wait_batch(lua_State *L) {
-    if (loader_wait(check_loader(L)) != 0) return fail_pair(L);
+    struct loader *loader = check_loader(L);
+    sys_interrupt_begin();
+    int status = loader_wait(loader);
+    sys_interrupt_end();
+    if (status != 0) return fail_pair(L);
     lua_pushboolean(L, 1);
     return 1;
 }

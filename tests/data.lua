@@ -930,6 +930,62 @@ t.test("an allocation that fails, each in turn, is an error and no more", functi
   until n >= (t.is_slow and 40 or 150) or reached
 end)
 
+-- ---- Ctrl-C in long work
+
+-- Runs code in another process that is sent SIGINT while it works. The work would take much longer than the two seconds
+-- that are allowed here, four times what is promised, so that a busy machine passes.
+local function interrupted(code, root)
+  local script = t.write(t.tmpdir() .. "/interrupted.lua", [[
+    local core, data, hash = require "giemsa.core", require "giemsa.data", require "giemsa.hash"
+    local sent
+    local function interrupt_soon()
+      local pid = io.open("/proc/self/stat"):read("n")
+      assert(core.start_program { "sh", "-c", "sleep 0.3; kill -INT " .. pid })
+      sent = core.now() + 0.3
+    end
+    local function report(ok, problem)
+      print(ok, tostring(problem):match("interrupted!"), core.now() - sent < 2)
+    end
+    local root = arg[1]
+    ]] .. code)
+  return (t.shell(("%s %s %s"):format(t.quote(t.interpreter), script, t.quote(root))))
+end
+
+local function needs_signals()
+  if t.is_slow then t.skip "it takes longer here" end
+end
+
+t.test("Ctrl-C while big pictures are decoded; a new pass is whole again", function()
+  needs_signals()
+  local root, picture = tree { ["a/"] = "", ["b/"] = "" }, require("giemsa.image").new(3000, 2000, { color = { 9, 8, 7 } })
+  assert(picture:save(root .. "/a/0.png"))
+  t.shell(("cd %s; for i in $(seq 500); do ln a/0.png a/$i.png; ln a/0.png b/$i.png; done"):format(root))
+  local output = interrupted([[
+    local gen = data.ImageDataGenerator():flow_from_directory(root, { target_size = { 8, 8 }, batch_size = 1000, verbose = false })
+    interrupt_soon()
+    report(pcall(function() for _ in gen:batches() do end end))
+    interrupt_soon()
+    report(pcall(gen.next, gen))
+    local small = data.ImageDataGenerator():flow_from_directory(root, { target_size = { 8, 8 }, batch_size = 2, verbose = false })
+    print(#small:next(), core.sum((small:batch(2))):item())
+  ]], root)
+  t.equal(output, ("false\tinterrupted!\ttrue\n"):rep(2) .. ("2\t%s\n"):format(2 * 8 * 8 * (9 + 8 + 7.0)))
+end)
+
+t.test("Ctrl-C while files are hashed", function()
+  needs_signals()
+  local root = tree { ["a/"] = "", ["b/1.png"] = "x" }
+  t.shell(("truncate -s 10G %s/big; for i in $(seq 200); do truncate -s 50M %s/a/$i.png; done"):format(root, root))
+  local output = interrupted([[
+    interrupt_soon()
+    report(pcall(hash.sha256_file, root .. "/big"))
+    local gen = data.ImageDataGenerator():flow_from_directory(root, { verbose = false })
+    interrupt_soon()
+    report(pcall(gen.data_sha256, gen))
+  ]], root)
+  t.equal(output, ("false\tinterrupted!\ttrue\n"):rep(2))
+end)
+
 -- ---- tensors
 
 t.test("flow: variations of pictures in memory", function()

@@ -48,7 +48,10 @@ function Reader:wait()
   local x, rows = table.unpack(table.remove(self, 1))
   local ok, problem = self.closing:wait()
   if self.source.cache then cache.report(self.source.pictures) end
-  if not ok then return nil, problem end
+  if not ok then
+    if problem == "interrupted!" then self.closing:close() end -- the batch is not finished
+    return nil, problem
+  end
   if self.f then
     flow.preprocess(self.f, x)
     core.standardise(self.augment, x)
@@ -224,7 +227,10 @@ local function hash_files(root, names)
   local hash = require "giemsa.hash"
   local sorted, total = table.move(names, 1, #names, 1, {}), hash.new()
   table.sort(sorted, core.byte_less)
+  local guard <close> = setmetatable({}, { __close = core.interrupt_end })
+  core.interrupt_begin()
   for _, name in ipairs(sorted) do
+    if core.interrupted() then error("interrupted!", 0) end
     local digest, problem = hash.sha256_file(root .. "/" .. name)
     if not digest then return nil, problem end
     total:update(digest .. "  " .. name .. "\n")

@@ -112,7 +112,10 @@ function Source:next()
     if not step then step, _, _, closing = self:batches() end
     self.running, self.running_closing = step, closing
     local ok, x, y = pcall(step)
-    if not ok then error(x, 2) end
+    if not ok then
+      if tostring(x):find("interrupted!", 1, true) then self:reset() end -- that pass is over
+      error(x, 2)
+    end
     if x then return x, y end
     self:reset()
   end

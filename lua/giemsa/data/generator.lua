@@ -140,6 +140,22 @@ function ImageDataGenerator:require_fit(level)
   end
 end
 
+local RANDOM = { "rotation_range", "width_shift_range", "height_shift_range", "shear_range",
+  "zoom_range", "channel_shift_range", "brightness_range", "horizontal_flip", "vertical_flip" }
+
+--- The names of the options that vary pictures at random.
+---@return string[]
+function ImageDataGenerator:variations()
+  local names = {}
+  for _, name in ipairs(RANDOM) do
+    local value = self.options[name]
+    local is_still = not value or value == 0
+      or type(value) == "table" and value[1] == value[2] and value[1] == 1
+    if not is_still then names[#names + 1] = name end
+  end
+  return names
+end
+
 -- ---- one picture
 
 local TRANSFORM = {

@@ -211,8 +211,8 @@ end
 --- - batch_size (32) for tensors. class_weight: {class = weight}, classes from 1 or by name
 --- - checkpoint: a file that keeps all of the training after every epoch, at Ctrl-C, and every
 ---   checkpoint_every steps; the one before stays as FILE.previous. nn.load_model reads it too.
----   resume: true goes on from it if it is there, to the same bits as a training that never stopped;
----   false begins anew; "previous" goes back by one. epochs may be raised; data, net, optimiser and
+---   resume: true goes on from it if it is there, to the same bits as a training that never
+---   stopped; false begins anew; "previous" goes back by one. epochs may be raised; data, net, optimiser and
 ---   the other options must be those of the beginning
 ---@param data giemsa.Source|table|userdata|function
 ---@param opts table?

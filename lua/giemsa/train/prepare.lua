@@ -2,6 +2,7 @@
 local callbacks = require "giemsa.callbacks"
 local core = require "giemsa.core"
 local feed = require "giemsa.train.feed"
+local guards = require "giemsa.train.guards"
 local objective = require "giemsa.train.objective"
 local options = require "giemsa.options"
 
@@ -49,6 +50,9 @@ local function prepare_validation(run, given, opts, level)
   run.validation_steps, remark = feed.steps("fit", "validation_steps", run.validation,
     opts.validation_steps, level + 1)
   if remark then note("fit: %s", remark) end
+  guards.warn_of_variations("fit: validation_data", run.validation)
+  guards.warn_of_shuffled_part("fit: validation_data", run.validation, run.validation_steps)
+  guards.warn_of_leakage(run.source, run.validation)
 end
 
 local function prepare_training(run, data, y, opts, level)

@@ -360,21 +360,29 @@ local function by_rank(a, b)
   return a < b
 end
 
+local function options_text(options_of_cell)
+  local keys, parts, is_plain = {}, {}, true
+  for key in pairs(options_of_cell) do
+    keys[#keys + 1] = key
+    is_plain = is_plain and key:find "^[%a_][%w_.%-]*$" ~= nil
+  end
+  if not is_plain then return " " .. json.encode(options_of_cell) end
+  table.sort(keys, by_rank)
+  for i, key in ipairs(keys) do
+    local value = options_of_cell[key]
+    parts[i] = " " .. (value == json.null and key or key .. "=" .. json.encode(value))
+  end
+  return table.concat(parts)
+end
+
 --- The marker of a cell in the form in which it is written: "-- %% Title [markdown] name="x"".
 ---@param cell {kind: string, title: string?, depth: integer?, options: table?}
 ---@return string line without line break
 function notebook.marker_text(cell)
-  local parts = { "-- %%" .. ("%"):rep(cell.depth or 0) }
-  if cell.title and cell.title ~= "" then parts[#parts + 1] = cell.title end
-  if cell.kind ~= "code" then parts[#parts + 1] = "[" .. cell.kind .. "]" end
-  local keys = {}
-  for key in pairs(cell.options or {}) do keys[#keys + 1] = key end
-  table.sort(keys, by_rank)
-  for _, key in ipairs(keys) do
-    local value = cell.options[key]
-    parts[#parts + 1] = value == json.null and key or key .. "=" .. json.encode(value)
-  end
-  return table.concat(parts, " ")
+  local title = cell.title and cell.title:gsub("[{=%c]", " ") or "" -- those would end it
+  return "-- %%" .. ("%"):rep(cell.depth or 0) .. (title ~= "" and " " .. title or "")
+    .. (cell.kind ~= "code" and (" [%s]"):format(cell.kind) or "")
+    .. options_text(cell.options or {})
 end
 
 --- The bytes of a cell in the form in which it is written; one blank line goes between cells.

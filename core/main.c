@@ -52,13 +52,29 @@ static void set_stop(lua_State *L) {
     else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
+// "file:line: " of the innermost Lua function. (luaL_where counts from a C function, which a hook is not.)
+static void push_place(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0) {
+            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
 static void stop(lua_State *L, lua_Debug *unused) {
     (void)unused;
     lua_sethook(L, NULL, 0, 0);
     if (!is_stopping) return; // of a coroutine that slept since an earlier Ctrl-C
     stops++;
     set_stop(L);
-    luaL_error(L, is_over_time ? "timed out" : "interrupted!");
+    push_place(L);
+    lua_pushstring(L, is_over_time ? "timed out" : "interrupted!");
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 static void on_interrupt(int number) {

@@ -92,7 +92,13 @@ function Runner:limit(one)
   return limit
 end
 
+local STOPPED = { interrupted = "interrupted!", timeout = "timed out" }
+
 local function status_of(one, outcome)
+  if outcome.ok and outcome.stopped then -- it caught the error
+    outcome.ok, outcome.traceback = false, {}
+    outcome.message = STOPPED[outcome.stopped]
+  end
   if outcome.stopped then return outcome.stopped end
   local should_fail = one:has_tag "raises-exception"
   if outcome.ok and should_fail then
@@ -115,7 +121,11 @@ function Runner:captured(one, f, ...)
   if has_interrupt and limit > 0 then interrupt.alarm(limit) end
   local outcome = f(self.session, ...)
   if has_interrupt then interrupt.alarm(0) end
-  if not self.log:sync() and display.columns() then core.capture_show("\n") end
+  self.is_mid_line = not self.log:sync()
+  if self.is_mid_line and display.columns() then
+    core.capture_show("\n")
+    self.is_mid_line = false
+  end
   self.log:capture(false)
   return outcome
 end
@@ -192,7 +202,9 @@ function Runner:finish()
     fingerprint = words }
   self:write_times()
   local text = fingerprint.text(words)
-  if text ~= "" and self.status == "ok" then print("fingerprint: " .. text) end
+  if text ~= "" and self.status == "ok" then
+    print((self.is_mid_line and "\n" or "") .. "fingerprint: " .. text)
+  end
 end
 
 -- ---- starting

@@ -60,14 +60,15 @@ local function row_of(case)
     row.peers[i - 1] = results[i]
   end
   row.batch, row.note, row.missing, row.aim = case.request.batch, case.note, missing, case.aim
-  row.flops, row.images = row.facts.flops, row.facts.images or row.batch
+  row.flops, row.bytes = row.facts.flops, row.facts.bytes
+  row.images = row.facts.images or row.batch
   return row
 end
 
 -- The most this machine does now, in GFLOP/s; asked once more before each case.
 local peak = 0
 local function measure_peak()
-  peak = math.max(peak, core.machine_flops(0.1) / 1e9)
+  peak = math.max(peak, core.machine_flops(0.25) / 1e9)
   return peak
 end
 
@@ -107,7 +108,8 @@ local function details(row)
   local function add(format, ...) parts[#parts + 1] = format:format(...) end
   if row.images then add("%.0f images/s", row.images / row.median_ms * 1e3) end
   if row.gflops then add("%.0f GFLOP/s, %.0f %% of peak", row.gflops, row.percent_of_peak) end
-  if row.peak_mb then add("%.0f MB", row.peak_mb) end
+  if row.bytes then add("ops touch %.0f MB", row.bytes / 1e6) end
+  if row.peak_mb then add("%.0f MB resident", row.peak_mb) end
   if row.start_s then add("ready after %.2f s", row.start_s) end
   if row.note then add("%s", row.note) end
   return table.concat(parts, ", ")

@@ -6,6 +6,13 @@ local nets = require "tests.bench.nets"
 
 local cases = {}
 
+-- Bytes that the ops of a run read and write.
+local function touched(run)
+  local bytes = 0
+  for _, op in ipairs(giemsa.profile(run, { runs = 1 }).ops) do bytes = bytes + op.bytes end
+  return bytes
+end
+
 local function images(request)
   return giemsa.tensor.uniform({ request.batch, request.side, request.side, 3 }, { seed = 1 })
 end
@@ -13,14 +20,16 @@ end
 function cases.step(request)
   local model, x = nets.compiled(request), images(request)
   local y = nets.labels(request)
-  return function() giemsa.train.step(model, x, y) end,
-    { params = select(2, model:count_params()), flops = nets.flops(model, request.batch, true) }
+  local function run() giemsa.train.step(model, x, y) end
+  return run, { params = select(2, model:count_params()), bytes = touched(run),
+    flops = nets.flops(model, request.batch, true) }
 end
 
 function cases.forward(request)
   local model, x = nets.build(request), images(request)
-  return function() giemsa.grad.no_grad(model, x):release() end,
-    { params = select(2, model:count_params()), flops = nets.flops(model, request.batch, false) }
+  local function run() giemsa.grad.no_grad(model, x):release() end
+  return run, { params = select(2, model:count_params()), bytes = touched(run),
+    flops = nets.flops(model, request.batch, false) }
 end
 
 local function course_augmentation()

@@ -40,7 +40,9 @@ PACKAGE_zip = libzip
 PACKAGE_curl = libcurl
 PACKAGE_hash = nettle
 PACKAGE_lineedit = libedit
-OPTIONAL := zip curl hash lineedit
+PACKAGE_md4c = md4c
+PACKAGE_jansson = jansson
+OPTIONAL := zip curl hash lineedit md4c jansson
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 
@@ -106,9 +108,13 @@ run:
 test:
 	$(MAKE_IT)
 	@$(PROGRAM) tests/run.lua $(if $(FULL),--full) $(T)
-##: make bench [T=names]     time the parts
-bench: all
-	@$(PROGRAM) tests/bench.lua $(T)
+##: make bench [T=names]     time the parts, against PyTorch and others where they are; T=--scaling: over batch, side, ...
+##:            [PEERS=yes]   gets ONNX Runtime, keras-preprocessing and scikit-learn (from PyPI, into a folder under build/)
+bench: all $(if $(filter yes,$(PEERS)),$(BUILD)/bench-env)
+	@$(PROGRAM) tests/bench.lua --peers --out $(BUILD) $(T)
+$(BUILD)/bench-env:
+	/usr/bin/python3 -m venv $@ && $@/bin/pip -q install onnxruntime pillow keras-preprocessing scipy scikit-learn || \
+	  { rm -rf $@; exit 1; }
 
 ##: make asan, make tsan     the tests under the sanitizers; T=names as above
 asan tsan: all
@@ -124,6 +130,26 @@ build-tsan:
 build-clang:
 	$(ANOTHER) CC=clang
 
+##: make fuzz T=image [SECONDS=60]  feed a parser damaged files (image, npy, zip, md4c); needs clang and libclang-rt-dev
+FUZZ_image = image png sys
+FUZZ_npy   = npy dtype sys tensor
+FUZZ_zip   = zip
+FUZZ_md4c  = md4c
+FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c zlib)
+FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ = $(BUILD)/fuzz
+SECONDS ?= 60
+fuzz: $(FUZZ)/seeds $(FUZZ)/$(T)
+	@mkdir -p $(FUZZ)/found/$(T) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
+	$(FUZZ)/$(T) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=4096 \
+	  $(addprefix -dict=,$(wildcard tests/fuzz/$(T).dict)) $(FUZZ)/found/$(T) $(FUZZ)/from/$(T)
+$(FUZZ)/seeds: tests/fuzz/seeds.c
+	@mkdir -p $(@D)
+	$(say)clang $(FUZZ_FLAGS) -fno-sanitize=undefined -o $@ $< $(FUZZ_LIBS) -lm
+$(FUZZ)/%: tests/fuzz/%.c tests/fuzz/memory.c $(wildcard core/*.[ch] tests/fuzz/*.h)
+	@mkdir -p $(@D)
+	$(say)clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(FLAGS_FILE_$*) -o $@ $(filter tests/%.c,$^) $(FUZZ_$*:%=core/%.c) $(FUZZ_LIBS) -lm
+
 ##: make install, uninstall PREFIX=/usr/local DESTDIR=
 SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
 MODULES_TO = $(DESTDIR)$(PREFIX)/lib/lua/5.4/giemsa
@@ -138,5 +164,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run test bench asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
+.PHONY: all help run test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

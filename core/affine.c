@@ -1,9 +1,11 @@
-// The affine map of data augmentation. A row of the output is done in spans: first all coordinates
-// (double, as scipy: row * M0 + column * M1 + M2, not incremental, so the same for every span),
-// mapped into the picture by the fill mode and split into two tap indices and a fraction; then all
-// pixels. Compiled without fused multiply-add (Makefile): a coordinate that should be a whole
-// number is one, and "constant" fills exactly what scipy fills.
+// The affine map of data augmentation. The coordinates of a pixel (double, as scipy: row * M0 +
+// column * M1 + M2, not incremental, so each is the same in any order of work) only grow, or only
+// fall, along a row of the output. So the pixels strictly inside the picture are one run, the same
+// for every fill mode, and done several at a time; those on either side of it are done one by one.
+// Compiled without fused multiply-add (Makefile): a coordinate that should be a whole number is
+// one, and "constant" fills exactly what scipy fills.
 #include "affine.h"
+#include "vec.h"
 
 #include <math.h>
 #include <stddef.h>
@@ -48,47 +50,39 @@ struct taps {
 };
 
 // NaN: 0.
-static double clamp(double c, int n) { return c > 0 ? (c < n - 1 ? c : n - 1) : 0; }
+INLINE double clamp(double c, int n) {
+    c = c > 0 ? c : 0;
+    return c < n - 1 ? c : n - 1;
+}
 
 // NaN and coordinates without a meaning land at 0 or n-1: never outside.
-static struct taps clamped_taps(double c, int n) {
+INLINE struct taps clamped_taps(double c, int n) {
     if (n == 1) return (struct taps){0, 0, 0};
     int first = (int)clamp(c, n - 1); // at most n-2: second exists, and has all the weight at n-1
     return (struct taps){first, first + 1, (float)(clamp(c, n) - first)};
 }
 
 // abc|cba|abc: period 2n, each border pixel twice.
-static int reflected_index(double floor_of_c, int n) {
+INLINE int reflected_index(double floor_of_c, int n) {
     double i = fmod(floor_of_c, 2.0 * n);
     if (i < 0) i += 2.0 * n;
     return (int)clamp(i < n ? i : 2.0 * n - 1 - i, n);
 }
 
-static struct taps reflected_taps(double c, int n) {
+INLINE struct taps reflected_taps(double c, int n) {
     double below = floor(c);
     return (struct taps){reflected_index(below, n), reflected_index(below + 1, n),
                          (float)(c - below)};
 }
 
 // scipy's "wrap" has period n-1, not n.
-static struct taps wrapped_taps(double c, int n) {
+INLINE struct taps wrapped_taps(double c, int n) {
     double period = n - 1;
     if (n > 1 && (c < 0 || c > period)) c -= period * floor(c / period);
     return clamped_taps(c, n);
 }
 
-// ---- spans
-
-enum { SPAN = 64 };
-
-// For SPAN columns of one output row: float offsets of the four taps' rows and columns.
-struct span {
-    ptrdiff_t row_first[SPAN], row_second[SPAN], column_first[SPAN], column_second[SPAN];
-    float row_fraction[SPAN], column_fraction[SPAN];
-    bool outside[SPAN]; // FILL_CONSTANT: this pixel is cval
-};
-
-static struct taps taps_of(double c, int n, enum fill_mode fill) {
+INLINE struct taps taps_of(double c, int n, enum fill_mode fill) {
     switch (fill) {
     case FILL_REFLECT: return reflected_taps(c, n);
     case FILL_WRAP: return wrapped_taps(c, n);
@@ -96,84 +90,152 @@ static struct taps taps_of(double c, int n, enum fill_mode fill) {
     }
 }
 
-// fill is a constant at each call, so each mode has its own loop.
-static inline __attribute__((always_inline)) void
-locate(struct span *s, const double M[2][3], int row, int column, int count, int height, int width,
-       int channels, enum fill_mode fill) {
-    ptrdiff_t line = (ptrdiff_t)width * channels;
+// ---- one row of the output
+
+struct map {
+    double M[2][3];
+    int height, width, channels;
+    enum fill_mode fill;
+    float cval;
+    bool mirror_columns, mirror_rows; // of the output: the flips come after the map
+};
+
+// Where a pixel of the output comes from.
+struct point {
+    double y, x;
+};
+
+INLINE struct point source(const struct map *m, int row, int column) {
+    if (m->mirror_columns) column = m->width - 1 - column;
+    return (struct point){row * m->M[0][0] + column * m->M[0][1] + m->M[0][2],
+                          row * m->M[1][0] + column * m->M[1][1] + m->M[1][2]};
+}
+
+// Between four pixels, so that no fill mode has a say.
+INLINE bool is_inside(const struct map *m, struct point p) {
+    return p.y >= 0 && p.y < m->height - 1 && p.x >= 0 && p.x < m->width - 1;
+}
+
+INLINE bool is_outside(const struct map *m, struct point p) {
+    return !(p.y >= 0 && p.y <= m->height - 1 && p.x >= 0 && p.x <= m->width - 1);
+}
+
+// The floats of four pixels of the input, and how much the right and the lower ones weigh.
+struct corners {
+    const float *top, *bottom;
+    ptrdiff_t left, right;
+    float down, across;
+};
+
+// Four channels at once: those beyond the pixel's last are read and written for nothing.
+typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
+INLINE quad quad_at(const float *p) { return *(const quad *)p; }
+
+// Spoils up to three floats behind the pixel.
+INLINE void blend(float *out, struct corners k, int channels) {
+    const float *top = k.top + k.left, *bottom = k.bottom + k.left;
+    ptrdiff_t right = k.right - k.left;
+    float fy = k.down, fx = k.across, gy = 1 - fy, gx = 1 - fx;
+    for (int c = 0; c < channels; c += 4)
+        *(quad *)(out + c) = (quad_at(top + c) * gx + quad_at(top + right + c) * fx) * gy +
+                             (quad_at(bottom + c) * gx + quad_at(bottom + right + c) * fx) * fy;
+}
+
+static void blend_alone(float *out, struct corners k, int channels) {
+    float fy = k.down, fx = k.across, gy = 1 - fy, gx = 1 - fx;
+    for (int c = 0; c < channels; c++)
+        out[c] = (k.top[k.left + c] * gx + k.top[k.right + c] * fx) * gy +
+                 (k.bottom[k.left + c] * gx + k.bottom[k.right + c] * fx) * fy;
+}
+
+// Pixels from..to of a row, wherever they come from; from `end` on they spoil nothing behind them.
+INLINE void any_pixels(float *out, const float *in, const struct map *m, int row, int from, int to,
+                       int end, enum fill_mode fill) {
+    int channels = m->channels;
+    ptrdiff_t line = (ptrdiff_t)m->width * channels;
+    for (int column = from; column < to; column++) {
+        float *pixel = out + (ptrdiff_t)column * channels;
+        struct point p = source(m, row, column);
+        struct taps y = taps_of(p.y, m->height, fill), x = taps_of(p.x, m->width, fill);
+        struct corners k = {in + y.first * line, in + y.second * line,
+                            (ptrdiff_t)x.first * channels, (ptrdiff_t)x.second * channels,
+                            y.fraction, x.fraction};
+        if (fill == FILL_CONSTANT && is_outside(m, p))
+            for (int c = 0; c < channels; c++) pixel[c] = m->cval;
+        else if (column < end) blend(pixel, k, channels);
+        else blend_alone(pixel, k, channels);
+    }
+}
+
+// Each mode has a loop of its own.
+static void border_pixels(float *out, const float *in, const struct map *m, int row, int from,
+                          int to, int end) {
+    switch (m->fill) {
+    case FILL_NEAREST: any_pixels(out, in, m, row, from, to, end, FILL_NEAREST); break;
+    case FILL_CONSTANT: any_pixels(out, in, m, row, from, to, end, FILL_CONSTANT); break;
+    case FILL_REFLECT: any_pixels(out, in, m, row, from, to, end, FILL_REFLECT); break;
+    case FILL_WRAP: any_pixels(out, in, m, row, from, to, end, FILL_WRAP); break;
+    }
+}
+
+enum { SPAN = 64 };
+
+// The same for `count` pixels that are inside.
+INLINE void inside_pixels(float *out, const float *in, const struct map *m, int row, int from,
+                          int count, int channels) {
+    ptrdiff_t line = (ptrdiff_t)m->width * channels, first[SPAN];
+    float down[SPAN], across[SPAN];
     for (int i = 0; i < count; i++) {
-        double y = row * M[0][0] + (column + i) * M[0][1] + M[0][2];
-        double x = row * M[1][0] + (column + i) * M[1][1] + M[1][2];
-        struct taps down = taps_of(y, height, fill), across = taps_of(x, width, fill);
-        s->row_first[i] = down.first * line;
-        s->row_second[i] = down.second * line;
-        s->row_fraction[i] = down.fraction;
-        s->column_first[i] = (ptrdiff_t)across.first * channels;
-        s->column_second[i] = (ptrdiff_t)across.second * channels;
-        s->column_fraction[i] = across.fraction;
-        s->outside[i] =
-            fill == FILL_CONSTANT && !(y >= 0 && y <= height - 1 && x >= 0 && x <= width - 1);
+        struct point p = source(m, row, from + i);
+        int y = (int)p.y, x = (int)p.x;
+        first[i] = y * line + (ptrdiff_t)x * channels;
+        down[i] = (float)(p.y - y);
+        across[i] = (float)(p.x - x);
+    }
+    out += (ptrdiff_t)from * channels;
+    for (int i = 0; i < count; i++, out += channels) {
+        const float *top = in + first[i];
+        blend(out, (struct corners){top, top + line, 0, channels, down[i], across[i]}, channels);
     }
 }
 
-static void locate_by_mode(struct span *s, const double M[2][3], int row, int column, int count,
-                           int height, int width, int channels, enum fill_mode fill) {
-    switch (fill) {
-    case FILL_NEAREST:
-        locate(s, M, row, column, count, height, width, channels, FILL_NEAREST);
-        break;
-    case FILL_CONSTANT:
-        locate(s, M, row, column, count, height, width, channels, FILL_CONSTANT);
-        break;
-    case FILL_REFLECT:
-        locate(s, M, row, column, count, height, width, channels, FILL_REFLECT);
-        break;
-    case FILL_WRAP: locate(s, M, row, column, count, height, width, channels, FILL_WRAP); break;
+static void inside_run(float *out, const float *in, const struct map *m, int row, int from,
+                       int to) {
+    for (; from < to; from += SPAN) {
+        int count = to - from < SPAN ? to - from : SPAN;
+        if (m->channels == 3) inside_pixels(out, in, m, row, from, count, 3);
+        else if (m->channels == 1) inside_pixels(out, in, m, row, from, count, 1);
+        else inside_pixels(out, in, m, row, from, count, m->channels);
     }
 }
 
-// The pixels of a span, written `step` floats apart (negative: mirrored).
-static inline __attribute__((always_inline)) void
-blend(float *out, ptrdiff_t step, const float *in, const struct span *s, int count, int channels) {
-    for (int i = 0; i < count; i++, out += step) {
-        const float *p = in + s->row_first[i], *q = in + s->row_second[i];
-        ptrdiff_t l = s->column_first[i], r = s->column_second[i];
-        float fy = s->row_fraction[i], fx = s->column_fraction[i], gy = 1 - fy, gx = 1 - fx;
-        for (int c = 0; c < channels; c++)
-            out[c] = (p[l + c] * gx + p[r + c] * fx) * gy + (q[l + c] * gx + q[r + c] * fx) * fy;
-    }
+// A row of the output, from row `row` of the map; columns from `end` on are done alone.
+static void map_row(float *out, const float *in, const struct map *m, int row, int end) {
+    int from = 0, to = end;
+    while (from < to && !is_inside(m, source(m, row, from))) from++;
+    while (to > from && !is_inside(m, source(m, row, to - 1))) to--;
+    border_pixels(out, in, m, row, 0, from, end);
+    inside_run(out, in, m, row, from, to);
+    border_pixels(out, in, m, row, to, m->width, end);
 }
 
-static void fill_outside(float *out, ptrdiff_t step, const struct span *s, int count, int channels,
-                         float cval) {
-    for (int i = 0; i < count; i++, out += step)
-        for (int c = 0; c < channels && s->outside[i]; c++) out[c] = cval;
-}
-
-// As affine_apply, with the output's rows or columns mirrored (the flips come after the map).
-static void apply(float *out, const float *in, const double M[2][3], int height, int width,
-                  int channels, enum fill_mode fill, float cval, bool mirror_columns,
-                  bool mirror_rows) {
-    struct span s;
-    ptrdiff_t step = mirror_columns ? -channels : channels;
-    for (int row = 0; row < height; row++) {
-        int to_row = mirror_rows ? height - 1 - row : row;
-        for (int column = 0; column < width; column += SPAN) {
-            int count = width - column < SPAN ? width - column : SPAN;
-            int to_column = mirror_columns ? width - 1 - column : column;
-            float *to = out + ((ptrdiff_t)to_row * width + to_column) * channels;
-            locate_by_mode(&s, M, row, column, count, height, width, channels, fill);
-            if (channels == 3) blend(to, step, in, &s, count, 3);
-            else if (channels == 1) blend(to, step, in, &s, count, 1);
-            else blend(to, step, in, &s, count, channels);
-            if (fill == FILL_CONSTANT) fill_outside(to, step, &s, count, channels, cval);
-        }
+// Pixels are written in order, so that each mends what the one before spoilt; the last three spoil
+// nothing.
+static void apply(float *out, const float *in, const struct map *m) {
+    ptrdiff_t line = (ptrdiff_t)m->width * m->channels;
+    ptrdiff_t left = (ptrdiff_t)m->height * m->width - 3; // pixels that may spoil
+    for (int y = 0; y < m->height; y++, out += line, left -= m->width) {
+        int row = m->mirror_rows ? m->height - 1 - y : y;
+        map_row(out, in, m, row, left < 0 ? 0 : left < m->width ? (int)left : m->width);
     }
 }
 
 void affine_apply(float *out, const float *in, const double M[2][3], int height, int width,
                   int channels, enum fill_mode fill, float cval) {
-    apply(out, in, M, height, width, channels, fill, cval, false, false);
+    struct map m = {.height = height, .width = width, .channels = channels, .fill = fill,
+                    .cval = cval};
+    memcpy(m.M, M, sizeof m.M);
+    apply(out, in, &m);
 }
 
 // ---- what follows the map
@@ -214,12 +276,12 @@ static void scale_brightness(float *pixels, size_t n, float factor) {
 void transform_apply(float *out, const float *in, const struct transform *t, int height, int width,
                      int channels, enum fill_mode fill, float cval, float *scratch) {
     (void)scratch; // the flips are folded into the map
-    double M[2][3];
+    struct map m = {.height = height, .width = width, .channels = channels, .fill = fill,
+                    .cval = cval, .mirror_columns = t->flip_horizontal,
+                    .mirror_rows = t->flip_vertical};
     size_t n = (size_t)height * (size_t)width * (size_t)channels;
     if (n == 0) return;
-    if (transform_matrix(M, t, height, width))
-        apply(out, in, M, height, width, channels, fill, cval, t->flip_horizontal,
-              t->flip_vertical);
+    if (transform_matrix(m.M, t, height, width)) apply(out, in, &m);
     else copy_mirrored(out, in, height, width, channels, t->flip_horizontal, t->flip_vertical);
     if (t->channel_shift != 0) shift_channels(out, n, (float)t->channel_shift);
     if (t->brightness != 1) scale_brightness(out, n, (float)t->brightness);

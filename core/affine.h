@@ -17,7 +17,8 @@ struct transform {
 // is the identity.
 bool transform_matrix(double M[2][3], const struct transform *t, int height, int width);
 
-// out, in: height x width x channels floats (not the same memory). Coordinates in double.
+// out, in: height x width x channels floats (not the same memory); three floats behind `in` are read
+// too (mem.h has them there). Coordinates in double.
 void affine_apply(float *out, const float *in, const double M[2][3], int height, int width,
                   int channels, enum fill_mode fill, float cval);
 // The whole augmentation of one picture as keras-preprocessing orders it: affine, channel shift,

@@ -51,6 +51,6 @@ int fail_pair(lua_State *L);   // pushes nil and sys_error(): "the world failed"
 int raise_error(lua_State *L); // raises sys_error()
 
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
-extern const luaL_Reg file_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
+extern const luaL_Reg file_functions[], capture_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
 extern const luaL_Reg conv_functions[], norm_functions[], math_functions[], reduce_functions[], move_functions[], npy_functions[];
-extern const luaL_Reg ops_functions[], train_functions[], image_functions[];
+extern const luaL_Reg ops_functions[], train_functions[], image_functions[], lesson_functions[];

@@ -1,7 +1,9 @@
-// Convolution in Lua: core.conv2d, core.conv2d_grad, and the two halves of that, conv2d_dx and conv2d_dw. The geometry is
-// positional integers (giemsa.ops turns options into them); everything else stands in a table.
+// Convolution in Lua: core.conv2d, core.conv2d_grad, and the two halves of that, conv2d_dx and conv2d_dw; and
+// core.depthwise_conv2d, _dx and _dw. The geometry is positional integers (giemsa.ops turns options into them); everything
+// else stands in a table.
 #include "bind.h"
 #include "conv.h"
+#include "depthwise.h"
 #include "sys.h"
 #include "threads.h"
 
@@ -249,5 +251,69 @@ static int conv2d_dw(lua_State *L) {
     return 1;
 }
 
+// ---- depthwise
+
+// (kernel_h, kernel_w, channels, multiplier)
+static void set_depthwise_kernel(lua_State *L, int arg, struct conv *c, const struct tensor *w) {
+    c->kernel_h = w->shape[0], c->kernel_w = w->shape[1];
+    c->in = w->shape[2];
+    luaL_argcheck(L, c->in == 0 || w->shape[3] <= (1 << 30) / c->in, arg, "too many channels");
+    c->out = c->in * w->shape[3];
+}
+
+static void reserve(lua_State *L, const struct conv *c) {
+    if (threads_reserve(depthwise_scratch(c)) != 0) raise_error(L);
+}
+
+// core.depthwise_conv2d(x, w, sh, sw, top, bottom, left, right [, dh, dw [, bias]]) -> y
+static int depthwise_conv2d(lua_State *L) {
+    lua_settop(L, 11);
+    struct tensor *x = check_tensor_dims(L, 1, 4), *w = check_tensor_dims(L, 2, 4), *bias = opt_tensor(L, 11);
+    struct conv c = {.batch = x->shape[0], .height = x->shape[1], .width = x->shape[2]};
+    set_depthwise_kernel(L, 2, &c, w);
+    if (x->shape[3] != c.in) shape_mismatch(L, 2, "depthwise_conv2d: the input's channels and the kernel's third dimension", x, w);
+    check_geometry(L, 3, &c);
+    if (bias) require_shape(L, 11, bias, 1, &c.out);
+    struct tensor *y = push_tensor(L, 4, (int[]){c.batch, c.out_h, c.out_w, c.out});
+    if (y->size == 0) return 1;
+    reserve(L, &c);
+    depthwise_forward(y->data, x->data, w->data, bias ? bias->data : NULL, &c);
+    return 1;
+}
+
+// core.depthwise_conv2d_dx(dy, w, height, width, sh, sw, top, bottom, left, right [, dh, dw]) -> dx
+static int depthwise_conv2d_dx(lua_State *L) {
+    struct tensor *dy = check_tensor_dims(L, 1, 4), *w = check_tensor_dims(L, 2, 4);
+    struct conv c = {.batch = dy->shape[0], .height = check_int(L, 3, 0, 1 << 30), .width = check_int(L, 4, 0, 1 << 30)};
+    set_depthwise_kernel(L, 2, &c, w);
+    check_geometry(L, 5, &c);
+    int want[4] = {c.batch, c.out_h, c.out_w, c.out}, shape[4] = {c.batch, c.height, c.width, c.in};
+    require_shape(L, 1, dy, 4, want);
+    if (dy->size == 0) return push_zeros(L, 4, shape), 1;
+    struct tensor *dx = push_tensor(L, 4, shape);
+    reserve(L, &c);
+    depthwise_data_gradient(dx->data, dy->data, w->data, &c);
+    return 1;
+}
+
+// core.depthwise_conv2d_dw(dy, x, kernel_h, kernel_w, sh, sw, top, bottom, left, right [, dh, dw]) -> dw
+static int depthwise_conv2d_dw(lua_State *L) {
+    struct tensor *dy = check_tensor_dims(L, 1, 4), *x = check_tensor_dims(L, 2, 4);
+    struct conv c = {.batch = x->shape[0], .height = x->shape[1], .width = x->shape[2], .in = x->shape[3], .out = dy->shape[3],
+                     .kernel_h = check_int(L, 3, 1, CONV_KERNEL_MAX), .kernel_w = check_int(L, 4, 1, CONV_KERNEL_MAX)};
+    if (c.in == 0 || c.out % c.in != 0) luaL_error(L, "%d channels of dy are no multiple of the input's %d", c.out, c.in);
+    check_geometry(L, 5, &c);
+    int want[4] = {c.batch, c.out_h, c.out_w, c.out}, shape[4] = {c.kernel_h, c.kernel_w, c.in, c.out / c.in};
+    require_shape(L, 1, dy, 4, want);
+    if (dy->size == 0 || x->size == 0) return push_zeros(L, 4, shape), 1;
+    struct tensor *dw = push_tensor(L, 4, shape);
+    reserve(L, &c);
+    depthwise_weight_gradient(dw->data, x->data, dy->data, &c, push_scratch(L, depthwise_workspace(&c) * sizeof(float)));
+    free_scratch(L, -1);
+    lua_pop(L, 1);
+    return 1;
+}
+
 const luaL_Reg conv_functions[] = {{"conv2d", conv2d}, {"conv2d_grad", conv2d_grad}, {"conv2d_dx", conv2d_dx}, {"conv2d_dw", conv2d_dw},
-                                   {NULL, NULL}};
+                                   {"depthwise_conv2d", depthwise_conv2d}, {"depthwise_conv2d_dx", depthwise_conv2d_dx},
+                                   {"depthwise_conv2d_dw", depthwise_conv2d_dw}, {NULL, NULL}};

@@ -31,7 +31,8 @@ static int file_info(lua_State *L) {
         return fail_pair(L);
     }
     lua_createtable(L, 0, 3);
-    lua_pushstring(L, S_ISREG(info.st_mode) ? "file" : S_ISDIR(info.st_mode) ? "folder" : "other"), lua_setfield(L, -2, "kind");
+    const char *kind = S_ISREG(info.st_mode) ? "file" : S_ISDIR(info.st_mode) ? "folder" : "other";
+    lua_pushstring(L, kind), lua_setfield(L, -2, "kind");
     lua_pushinteger(L, (lua_Integer)info.st_size), lua_setfield(L, -2, "size");
     lua_pushinteger(L, (lua_Integer)info.st_mtime), lua_setfield(L, -2, "modified");
     return 1;
@@ -77,4 +78,18 @@ static int copy(lua_State *L) {
     return copy_file(from, to) == 0 ? done(L) : fail_pair(L);
 }
 
-const luaL_Reg file_functions[] = {{"make_folder", make_folder}, {"file_info", file_info}, {"copy_file", copy}, {NULL, NULL}};
+// core.symlink(target, path): makes or replaces the link. true, or nil and why.
+static int make_link(lua_State *L) {
+    const char *target = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
+    const char *beside = lua_pushfstring(L, "%s.%d", path, (int)getpid());
+    if (symlink(target, beside) == 0 && rename(beside, path) == 0) return done(L);
+    sys_fail("cannot make the link %s: %s", path, strerror(errno));
+    unlink(beside);
+    return fail_pair(L);
+}
+
+const luaL_Reg file_functions[] = {{"make_folder", make_folder},
+                                   {"file_info", file_info},
+                                   {"copy_file", copy},
+                                   {"symlink", make_link},
+                                   {NULL, NULL}};

@@ -82,8 +82,9 @@ static int read_result(lua_State *L, struct image *im, int status) {
 }
 
 static int check_wanted_channels(lua_State *L, int arg) {
-    int channels = check_int(L, arg, 0, 3);
-    luaL_argcheck(L, channels != 2, arg, "3 channels (RGB), 1 (grey) or 0 (as the file has it)");
+    int channels = check_int(L, arg, 0, 4);
+    luaL_argcheck(L, channels != 2, arg,
+                  "4 channels (RGBA), 3 (RGB), 1 (grey) or 0 (as the file has it)");
     return channels;
 }
 
@@ -185,11 +186,11 @@ static int picture_crop(lua_State *L) {
     return 1;
 }
 
-// picture:convert(channels): a copy with 3 or 1.
+// picture:convert(channels): a copy with 4, 3 or 1.
 static int picture_convert(lua_State *L) {
     struct image *im = check_picture(L, 1);
     int channels = check_wanted_channels(L, 2);
-    luaL_argcheck(L, channels != 0, 2, "3 channels (RGB) or 1 (grey)");
+    luaL_argcheck(L, channels != 0, 2, "4 channels (RGBA), 3 (RGB) or 1 (grey)");
     struct image *out = push_picture(L);
     account_memory(L, byte_count(im));
     return image_convert(out, im, channels) == 0 ? 1 : raise_error(L);

@@ -2,12 +2,14 @@
 // count from 1 here and from 0 in the core.
 #include "augment.h"
 #include "bind.h"
+#include "cache.h"
 #include "folder.h"
 #include "loader.h"
 #include "pictures.h"
 #include "rng.h"
 #include "sys.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PICTURES_TYPE "giemsa.pictures"
@@ -32,7 +34,12 @@ static int list_folder(lua_State *L) {
     if (luaL_newmetatable(L, "giemsa.folder"))
         lua_pushcfunction(L, folder_gc), lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    if (folder_list(f, path) != 0) return fail_pair(L);
+    sys_interrupt_begin();
+    int status = folder_list(f, path);
+    bool interrupted = sys_interrupted();
+    sys_interrupt_end();
+    if (interrupted) return luaL_error(L, "interrupted!");
+    if (status != 0) return fail_pair(L);
     lua_createtable(L, f->count, 0);
     for (int i = 0; i < f->count; i++) {
         lua_createtable(L, 2, 0);
@@ -274,7 +281,9 @@ static int pictures_gc(lua_State *L) {
     return 0;
 }
 
-// core.pictures(paths, height, width, channels, interpolation, cache_bytes)
+// core.pictures(paths, height, width, channels, interpolation, memory, cache): memory: bytes that may
+// be used to keep them decoded; cache: the path of a file that keeps them for later runs. When that
+// cannot be had, the second result says why.
 static int new_pictures(lua_State *L) {
     static const char *const rules[] = {"nearest", "bilinear", "area", NULL}; // enum resize_rule
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -282,7 +291,8 @@ static int new_pictures(lua_State *L) {
     int height = check_int(L, 2, 1, IMAGE_MAX_SIDE), width = check_int(L, 3, 1, IMAGE_MAX_SIDE);
     int channels = check_int(L, 4, 1, 4);
     enum resize_rule rule = (enum resize_rule)luaL_checkoption(L, 5, "nearest", rules);
-    size_t cache = (size_t)luaL_optnumber(L, 6, 0);
+    size_t memory = (size_t)luaL_optnumber(L, 6, 0);
+    const char *cache = luaL_optstring(L, 7, NULL);
     struct pictures_handle *h = lua_newuserdatauv(L, sizeof *h, 0);
     h->pictures = NULL;
     luaL_setmetatable(L, PICTURES_TYPE);
@@ -293,10 +303,31 @@ static int new_pictures(lua_State *L) {
         paths[i] = lua_tostring(L, -1); // stays valid: the table holds it
         lua_pop(L, 1);
     }
-    h->pictures = pictures_open(paths, count, height, width, channels, rule, cache);
+    h->pictures = pictures_open(paths, count, height, width, channels, rule, memory);
     if (!h->pictures) return raise_error(L);
     free_scratch(L, -1);
     lua_pop(L, 1);
+    if (!cache || pictures_use_cache(h->pictures, cache) == 0) return 1;
+    lua_pushstring(L, sys_error());
+    return 2;
+}
+
+// pictures:trouble(): what went wrong with the cache and was not told yet, or nil.
+static int trouble(lua_State *L) {
+    struct pictures_handle *h = luaL_checkudata(L, 1, PICTURES_TYPE);
+    if (!h->pictures || pictures_trouble(h->pictures) == 0) return 0;
+    lua_pushstring(L, sys_error());
+    return 1;
+}
+
+// core.checksum(bytes): 16 hex digits, by which bytes are told from others; quick, and no proof
+// against somebody who wants them to be alike (that is giemsa.hash).
+static int checksum(lua_State *L) {
+    size_t size;
+    const char *bytes = luaL_checklstring(L, 1, &size);
+    char hex[17];
+    snprintf(hex, sizeof hex, "%016llx", (unsigned long long)cache_sum(bytes, size));
+    lua_pushstring(L, hex);
     return 1;
 }
 
@@ -366,9 +397,13 @@ static int submit(lua_State *L) {
     return status == 0 ? 0 : raise_error(L);
 }
 
-// loader:wait(): finishes the oldest batch; true, or nil and why.
+// loader:wait(): finishes the oldest batch; true, or nil and why ("interrupted!" is one reason).
 static int wait_batch(lua_State *L) {
-    if (loader_wait(check_loader(L)) != 0) return fail_pair(L);
+    struct loader *loader = check_loader(L);
+    sys_interrupt_begin();
+    int status = loader_wait(loader);
+    sys_interrupt_end();
+    if (status != 0) return fail_pair(L);
     lua_pushboolean(L, 1);
     return 1;
 }
@@ -386,6 +421,7 @@ static const luaL_Reg loader_methods[] = {
     {"submit", submit}, {"wait", wait_batch}, {"close", close_loader}, {NULL, NULL}};
 static const luaL_Reg loader_meta[] = {
     {"__gc", close_loader}, {"__close", close_loader}, {NULL, NULL}};
+static const luaL_Reg pictures_methods[] = {{"trouble", trouble}, {NULL, NULL}};
 static const luaL_Reg pictures_meta[] = {{"__gc", pictures_gc}, {NULL, NULL}};
 static const luaL_Reg no_meta[] = {{NULL, NULL}};
 
@@ -401,7 +437,7 @@ static void new_class(lua_State *L, const char *name, const luaL_Reg *methods,
 
 void open_loader(lua_State *L) {
     new_class(L, AUGMENT_TYPE, no_meta, no_meta);
-    new_class(L, PICTURES_TYPE, no_meta, pictures_meta);
+    new_class(L, PICTURES_TYPE, pictures_methods, pictures_meta);
     new_class(L, LOADER_TYPE, loader_methods, loader_meta);
 }
 
@@ -409,4 +445,4 @@ const luaL_Reg loader_functions[] = {
     {"list_folder", list_folder}, {"byte_less", byte_less}, {"augment", new_augment},
     {"draw_transform", draw_transform}, {"apply_transform", apply_transform},
     {"standardise", standardise_tensor}, {"channel_moments", moments}, {"pictures", new_pictures},
-    {"loader", new_loader}, {NULL, NULL}};
+    {"checksum", checksum}, {"loader", new_loader}, {NULL, NULL}};

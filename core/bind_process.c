@@ -4,6 +4,8 @@
 #include "sys.h"
 #include "terminal.h"
 
+#include <stdlib.h>
+
 #define RESULT_TYPE "giemsa.process"
 
 static int result_gc(lua_State *L) {
@@ -93,7 +95,25 @@ static int query_terminal(lua_State *L) {
     return 1;
 }
 
+// core.terminal_key(): what one key sends, "" when the terminal is gone; nil and why without one.
+static int key_of_terminal(lua_State *L) {
+    char key[TERMINAL_KEY_MAX];
+    int length = terminal_key(key);
+    if (length < 0) return fail_pair(L);
+    lua_pushlstring(L, key, (size_t)length);
+    return 1;
+}
+
+// core.set_environment(name, value): for this process and those it starts; nil takes it away.
+static int set_environment(lua_State *L) {
+    const char *name = luaL_checkstring(L, 1), *value = luaL_optstring(L, 2, NULL);
+    int status = value ? setenv(name, value, 1) : unsetenv(name);
+    if (status != 0) return luaL_argerror(L, 1, "not the name of a variable");
+    return 0;
+}
+
 const luaL_Reg process_functions[] = {
     {"run_program", run_program},       {"start_program", start_program},
     {"is_terminal", is_terminal},       {"terminal_size", size_of_terminal},
-    {"terminal_query", query_terminal}, {NULL, NULL}};
+    {"terminal_query", query_terminal}, {"terminal_key", key_of_terminal},
+    {"set_environment", set_environment}, {NULL, NULL}};

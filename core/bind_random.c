@@ -111,6 +111,18 @@ static int stream_below(lua_State *L) {
     return 1;
 }
 
+// core.stream_position(s [, position]): how many words were drawn; with a position it goes there.
+static int stream_position(lua_State *L) {
+    struct rng *stream = check_stream(L);
+    if (!lua_isnoneornil(L, 2)) {
+        lua_Integer position = luaL_checkinteger(L, 2);
+        luaL_argcheck(L, position >= 0 && position / 4 <= (lua_Integer)UINT32_MAX, 2, "no stream is that long");
+        rng_seek(stream, (uint64_t)position);
+    }
+    lua_pushinteger(L, (lua_Integer)rng_position(stream));
+    return 1;
+}
+
 static int stream_permutation(lua_State *L) {
     struct rng *stream = check_stream(L);
     int n = check_int(L, 2, 0, 1 << 30);
@@ -179,7 +191,7 @@ static int twister_numpy_order(lua_State *L) { return twister_order(L, mt_numpy_
 const luaL_Reg random_functions[] = {
     {"uniform", random_uniform}, {"normal", random_normal}, {"permutation", random_permutation},
     {"stream", stream_new}, {"stream_uniform", stream_uniform}, {"stream_normal", stream_normal},
-    {"stream_below", stream_below}, {"stream_permutation", stream_permutation},
+    {"stream_below", stream_below}, {"stream_position", stream_position}, {"stream_permutation", stream_permutation},
     {"twister_python", twister_python}, {"twister_numpy", twister_numpy},
     {"twister_u32", twister_u32}, {"twister_uniform", twister_uniform},
     {"twister_python_below", twister_python_below}, {"twister_numpy_below", twister_numpy_below},

@@ -91,7 +91,8 @@ static int smear_close(lua_State *L) {
 static int blob(lua_State *L) {
     struct smear *s = check_smear(L);
     int plane = check_plane(L, s, 2);
-    double amount = luaL_checknumber(L, 3), soft = luaL_checknumber(L, 4), x = luaL_checknumber(L, 5), y = luaL_checknumber(L, 6);
+    double amount = luaL_checknumber(L, 3), soft = luaL_checknumber(L, 4),
+           x = luaL_checknumber(L, 5), y = luaL_checknumber(L, 6);
     double rx = luaL_checknumber(L, 7), ry = luaL_optnumber(L, 8, rx);
     luaL_argcheck(L, rx > 0 && ry > 0, 7, "a blob needs half axes above 0");
     smear_blob(s, plane, amount, x, y, rx, ry, luaL_optnumber(L, 9, 0), soft);
@@ -115,11 +116,13 @@ static int curve(lua_State *L) {
 
 enum { OUTLINE_MAX_RADII = 256 };
 
-// s:outline(plane, amount, soft, x, y, margin, {radius1, ...}): radii at equal angles, the first to the right, then down.
+// s:outline(plane, amount, soft, x, y, margin, {radius1, ...}): radii at equal angles, the first to
+// the right, then down.
 static int outline(lua_State *L) {
     struct smear *s = check_smear(L);
     int plane = check_plane(L, s, 2);
-    double amount = luaL_checknumber(L, 3), soft = luaL_checknumber(L, 4), x = luaL_checknumber(L, 5), y = luaL_checknumber(L, 6);
+    double amount = luaL_checknumber(L, 3), soft = luaL_checknumber(L, 4),
+           x = luaL_checknumber(L, 5), y = luaL_checknumber(L, 6);
     double margin = luaL_checknumber(L, 7), radii[OUTLINE_MAX_RADII];
     luaL_checktype(L, 8, LUA_TTABLE);
     int n = (int)lua_rawlen(L, 8);
@@ -150,7 +153,9 @@ static double option(lua_State *L, int table, const char *name) {
 
 static void read_film(lua_State *L, int arg, int planes, struct film *film) {
     luaL_checktype(L, arg, LUA_TTABLE);
-    *film = (struct film){.blur = option(L, arg, "blur"), .noise = option(L, arg, "noise"), .step = (int)option(L, arg, "step"),
+    *film = (struct film){.blur = option(L, arg, "blur"),
+                          .noise = option(L, arg, "noise"),
+                          .step = (int)option(L, arg, "step"),
                           .slope = {option(L, arg, "slope_x"), option(L, arg, "slope_y")}};
     luaL_argcheck(L, film->step >= 1, arg, "film.step must be at least 1");
     lua_getfield(L, arg, "light");
@@ -178,11 +183,15 @@ static int develop(lua_State *L) {
 
 const luaL_Reg smear_functions[] = {{"draws", draws}, {"smear", smear}, {NULL, NULL}};
 
-static const luaL_Reg draws_methods[] = {{"uniform", draws_uniform}, {"normal", draws_normal}, {"integer", draws_integer},
-                                         {"chance", draws_chance}, {NULL, NULL}};
-static const luaL_Reg smear_methods[] = {{"blob", blob}, {"curve", curve}, {"outline", outline}, {"grain", grain},
-                                         {"develop", develop}, {"close", smear_close}, {"__gc", smear_close}, {"__close", smear_close},
+static const luaL_Reg draws_methods[] = {{"uniform", draws_uniform},
+                                         {"normal", draws_normal},
+                                         {"integer", draws_integer},
+                                         {"chance", draws_chance},
                                          {NULL, NULL}};
+static const luaL_Reg smear_methods[] = {
+    {"blob", blob},        {"curve", curve},         {"outline", outline},
+    {"grain", grain},      {"develop", develop},     {"close", smear_close},
+    {"__gc", smear_close}, {"__close", smear_close}, {NULL, NULL}};
 
 static void open_type(lua_State *L, const char *type, const luaL_Reg methods[]) {
     luaL_newmetatable(L, type);

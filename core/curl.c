@@ -1,6 +1,7 @@
-// require "giemsa.curl": downloading a file over HTTP(S), by libcurl. A module of its own: only downloads need it.
-// What has arrived stays in `path`, so a transfer that broke off goes on where it stopped; the caller names a file beside
-// the real one and renames it when it is whole. Ctrl-C ends the transfer, not the program.
+// require "giemsa.curl": downloading a file over HTTP(S), by libcurl. A module of its own: only
+// downloads need it. What has arrived stays in `path`, so a transfer that broke off goes on where
+// it stopped; the caller names a file beside the real one and renames it when it is whole. Ctrl-C
+// ends the transfer, not the program.
 #include <curl/curl.h>
 #include <errno.h>
 #include <lauxlib.h>
@@ -113,14 +114,16 @@ static int explain(lua_State *L, const struct transfer *t, CURLcode code, const 
     if (code == CURLE_WRITE_ERROR) return fail(L, "disk", url, strerror(errno));
     if (interrupted) return fail(L, "interrupted", url, "interrupted; what has arrived is kept, call again to go on");
     if (code == CURLE_HTTP_RETURNED_ERROR) return fail(L, t->status == 416 ? "range" : "server", url, text);
-    bool network = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_PROXY ||
-                   code == CURLE_OPERATION_TIMEDOUT || code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
+    bool network = code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT ||
+                   code == CURLE_COULDNT_RESOLVE_PROXY || code == CURLE_OPERATION_TIMEDOUT ||
+                   code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION;
     return fail(L, network ? "network" : "broken", url, text);
 }
 
-// curl.download(url, path, [{resume = bytes already there, limit = most bytes, progress = function(bytes, total or nil)}]):
-// the size of the file, or nil, why, and the kind of trouble: "network" (no way to the server), "server" (it says no),
-// "range" (nothing left to send), "broken" (broke off), "size", "disk", "interrupted".
+// curl.download(url, path, [{resume = bytes already there, limit = most bytes, progress =
+// function(bytes, total or nil)}]): the size of the file, or nil, why, and the kind of trouble:
+// "network" (no way to the server), "server" (it says no), "range" (nothing left to send), "broken"
+// (broke off), "size", "disk", "interrupted".
 static int download(lua_State *L) {
     const char *url = luaL_checkstring(L, 1), *path = luaL_checkstring(L, 2);
     lua_settop(L, 3);

@@ -17,7 +17,8 @@ static bool processor_can(const char *isa) {
     if (strcmp(isa, "v3") == 0) return v3;
     if (strcmp(isa, "v4") == 0)
         return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512cd");
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("avx512cd");
 #endif
     return strcmp(isa, "base") == 0;
 }

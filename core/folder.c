@@ -45,7 +45,7 @@ int folder_list(struct folder *f, const char *path) {
     if (!directory) return sys_fail("cannot open the folder %s: %s", path, strerror(errno));
     bool ok = true;
     errno = 0;
-    for (struct dirent *item; ok && (item = readdir(directory)); errno = 0) {
+    for (struct dirent *item; ok && !sys_interrupted() && (item = readdir(directory)); errno = 0) {
         if (strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0) continue;
         ok = add(f, item->d_name, kind_of(directory, item)) == 0;
     }

@@ -13,5 +13,6 @@ struct folder {
     struct entry *entries;
 };
 
-int folder_list(struct folder *f, const char *path); // without "." and ".."; -1: why, with the path
+// Without "." and ".."; Ctrl-C (sys.h) ends it early. -1: why, with the path.
+int folder_list(struct folder *f, const char *path);
 void folder_free(struct folder *f);

@@ -4,6 +4,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <nettle/sha2.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,14 +56,28 @@ static int hash_sha256(lua_State *L) {
     return push_hex(L, &hash);
 }
 
-static int read_into(struct sha256_ctx *hash, int fd) {
+// At most so many bytes: 0 at the file's end, -1 on failure.
+static ssize_t read_some(struct sha256_ctx *hash, int fd, size_t most) {
     unsigned char bytes[1 << 16];
-    for (;;) {
-        ssize_t n = read(fd, bytes, sizeof bytes);
-        if (n == 0) return 0;
+    ssize_t n = 1;
+    for (size_t done = 0; done < most && n > 0; done += (size_t)n) {
+        do n = read(fd, bytes, sizeof bytes);
+        while (n < 0 && errno == EINTR);
         if (n > 0) sha256_update(hash, (size_t)n, bytes);
-        else if (errno != EINTR) return -1;
     }
+    return n;
+}
+
+static int nothing(lua_State *L) {
+    (void)L;
+    return 0;
+}
+
+// Whether Ctrl-C is to be obeyed: it sets a hook, which raises in the next call. Leaves the error on
+// the stack.
+static bool is_interrupted(lua_State *L) {
+    lua_pushcfunction(L, nothing);
+    return lua_pcall(L, 0, 0, 0) != LUA_OK;
 }
 
 // hash.sha256_file(path): 64 hex digits, or nil and why.
@@ -71,8 +86,12 @@ static int hash_sha256_file(lua_State *L) {
     struct sha256_ctx hash;
     sha256_init(&hash);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int status = fd < 0 ? -1 : read_into(&hash, fd), error = errno;
+    ssize_t status = fd < 0 ? -1 : 1;
+    bool interrupted = false;
+    while (status > 0 && !(interrupted = is_interrupted(L))) status = read_some(&hash, fd, 16 << 20);
+    int error = errno;
     if (fd >= 0) close(fd);
+    if (interrupted) return lua_error(L);
     if (status == 0) return push_hex(L, &hash);
     lua_pushnil(L);
     lua_pushfstring(L, "cannot read %s: %s", path, strerror(error));

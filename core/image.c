@@ -232,9 +232,12 @@ int image_convert(struct image *out, const struct image *in, int channels) {
         to_grey(out->pixels, in->pixels, count, from);
         return 0;
     }
-    for (size_t i = 0; i < count; i++)
-        for (size_t c = 0; c < (size_t)channels; c++)
-            out->pixels[i * (size_t)channels + c] = in->pixels[i * from + (from >= 3 ? c : 0)];
+    const unsigned char *p = in->pixels;
+    unsigned char *to = out->pixels;
+    for (size_t i = 0; i < count; i++, p += from, to += channels) {
+        for (int c = 0; c < channels && c < 3; c++) to[c] = p[from >= 3 ? c : 0];
+        if (channels == 4) to[3] = from % 2 == 0 ? p[from - 1] : 255; // opaque, if it does not say
+    }
     return 0;
 }
 

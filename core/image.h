@@ -18,13 +18,13 @@ enum { IMAGE_MAX_SIDE = 1 << 15, IMAGE_MAX_PIXELS = 64 << 20 };
 
 // Decodes PNG, JPEG or BMP bytes (`name` is for the message). channels 3: RGB as Pillow's
 // convert("RGB"): grey and palette expanded, alpha dropped (not blended); 1: grey as Pillow's
-// convert("L"); 0: as the file has it. 16-bit PNG is reduced to 8 bits. -1: not an image,
+// convert("L"); 4: RGB and alpha (255 where the file has none); 0: as the file has it. 16-bit PNG is reduced to 8 bits. -1: not an image,
 // truncated, too large, CMYK JPEG that cannot be decoded, no memory.
 int image_decode(struct image *im, const unsigned char *bytes, size_t size, int channels,
                  const char *name);
 int image_read(struct image *im, const char *path, int channels);
 
-// The same picture with 3 or 1 channels, by the rules above; out is created.
+// The same picture with 4, 3 or 1 channels, by the rules above; out is created.
 int image_convert(struct image *out, const struct image *in, int channels);
 
 // PNG bytes of a picture (mem_alloc'ed, *size set) or NULL; and straight to a file (beside, synced,

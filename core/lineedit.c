@@ -1,6 +1,7 @@
 // giemsa.lineedit: one edited line from the terminal, by libedit. Ctrl-C gives the line up, text pasted by a terminal
 // that brackets it keeps its line breaks, and signals that stop or end the process find the terminal as it was.
-// Bytes are read by ours, not by libedit's own loop, so that a prompt can wait for other things too.
+// Bytes are read by ours, not by libedit's own loop, so that a prompt can wait for other things too; while it waits,
+// the line is written over in colour. What Tab does and which colours there are, is for Lua functions to say.
 #include <errno.h>
 #include <histedit.h>
 #include <langinfo.h>
@@ -13,14 +14,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include <wchar.h>
 
-enum { HISTORY_ENTRIES = 2000, ESCAPE = 27 };
+enum { HISTORY_ENTRIES = 2000, ESCAPE = 27, UNSEEN = 1 }; // UNSEEN stands around the colours of a prompt
 
 static EditLine *editor;
 static History *history_list;
 static char prompt_text[256];
+static lua_State *host;                                         // while a line is read
+static int complete_ref = LUA_NOREF, colour_ref = LUA_NOREF; // Lua functions, or none
 static locale_t characters; // UTF-8 while a line is edited; the program itself stays in the C locale
 
 // ---- signals: blocked while a line is edited, except inside the wait for a byte
@@ -81,9 +85,134 @@ static bool act_on_signal(void) {
     return !interrupted;
 }
 
+// ---- the line on the screen
+
+struct place {
+    int row, column;
+};
+
+static struct winsize screen_size(void) {
+    struct winsize size = {.ws_col = 80, .ws_row = 24};
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_col) size.ws_col = 80, size.ws_row = 24;
+    return size;
+}
+
+// Moves a place over a character as libedit lays it out; false for one that it writes in a way of its own.
+static bool step_over(struct place *p, wchar_t c, int columns) {
+    if (c == L'\n') return *p = (struct place){p->row + 1, 0}, true;
+    int width = c == L'\t' ? 8 - p->column % 8 : wcwidth(c);
+    if (width < 0) return false;
+    if (p->column + width > columns) *p = (struct place){p->row + 1, 0};
+    p->column += width;
+    if (p->column >= columns) *p = (struct place){p->row + 1, 0};
+    return true;
+}
+
+// Where the line starts (behind the prompt), where the cursor is and where the line ends, from the prompt's first column.
+struct layout {
+    struct place start, cursor, end;
+    bool is_known;
+};
+
+static struct layout lay_out(int columns) {
+    const LineInfoW *line = el_wline(editor);
+    struct layout at = {.is_known = true};
+    mbstate_t state = {0};
+    wchar_t c;
+    bool is_seen = true;
+    for (const char *p = prompt_text; *p;) {
+        size_t used = mbrtowc(&c, p, MB_CUR_MAX, &state);
+        if (used == (size_t)-1 || used == (size_t)-2) return (struct layout){0};
+        if (c == UNSEEN) is_seen = !is_seen;
+        else if (is_seen && !step_over(&at.start, c, columns)) return (struct layout){0};
+        p += used;
+    }
+    at.end = at.start;
+    for (const wchar_t *p = line->buffer; p <= line->lastchar; p++) {
+        if (p == line->cursor) at.cursor = at.end;
+        if (p < line->lastchar && !step_over(&at.end, *p, columns)) return (struct layout){0};
+    }
+    return at;
+}
+
+// Calls a Lua function with the line up to the cursor, and the rest of it. False when there is none or it raised.
+static bool ask_lua(int function_ref, int results) {
+    const LineInfo *line = el_line(editor);
+    if (function_ref == LUA_NOREF) return false;
+    lua_rawgeti(host, LUA_REGISTRYINDEX, function_ref);
+    lua_pushlstring(host, line->buffer, (size_t)(line->cursor - line->buffer));
+    lua_pushlstring(host, line->cursor, (size_t)(line->lastchar - line->cursor));
+    if (lua_pcall(host, 2, results, 0) == LUA_OK) return true;
+    lua_pop(host, 1);
+    return false;
+}
+
+static void put_lines(const char *text) {
+    for (; *text; text++) {
+        if (*text == '\n') putchar('\r');
+        putchar(*text);
+    }
+}
+
+// Writes the line in colour over what libedit wrote. It is the same text, so libedit's idea of the screen stays right.
+static void paint(void) {
+    struct winsize size = screen_size();
+    struct layout at = lay_out(size.ws_col);
+    if (!at.is_known || at.end.row >= size.ws_row || !ask_lua(colour_ref, 1)) return;
+    const char *text = lua_tostring(host, -1);
+    if (text) {
+        fputs("\0337", stdout); // remember the cursor
+        if (at.cursor.row > at.start.row) printf("\033[%dA", at.cursor.row - at.start.row);
+        putchar('\r');
+        if (at.start.column) printf("\033[%dC", at.start.column);
+        put_lines(text);
+        fputs("\0338", stdout);
+        fflush(stdout);
+    }
+    lua_pop(host, 1);
+}
+
+// Shows text below the line, and the line again below that.
+static void show_below(const char *text) {
+    struct layout at = lay_out(screen_size().ws_col);
+    if (at.is_known && at.end.row > at.cursor.row) printf("\033[%dB", at.end.row - at.cursor.row);
+    fputs("\r\n", stdout);
+    put_lines(text);
+    fputs("\r\n", stdout);
+    el_set(editor, EL_REFRESH);
+}
+
+// ---- keys
+
+// Tab. Lua says how many characters before the cursor to replace, by what, and what to show below the line.
+static unsigned char complete(EditLine *unused, int key) {
+    (void)unused, (void)key;
+    if (!ask_lua(complete_ref, 3)) return CC_ERROR;
+    int replaced = (int)lua_tointeger(host, -3);
+    const char *text = lua_tostring(host, -2), *below = lua_tostring(host, -1);
+    if (text && replaced > 0) el_deletestr(editor, replaced);
+    if (text && *text) el_insertstr(editor, text);
+    if (below) show_below(below);
+    unsigned char result = below ? CC_NORM : text ? CC_REFRESH : CC_ERROR;
+    lua_pop(host, 3);
+    return result;
+}
+
+// Alt-Enter: a line break in the line itself.
+static unsigned char break_line(EditLine *unused, int key) {
+    (void)unused, (void)key;
+    return el_winsertstr(editor, L"\n") == 0 ? CC_REFRESH : CC_ERROR;
+}
+
 // ---- characters
 
+static bool is_typed_ahead(void) {
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&input, 1, 0) > 0;
+}
+
 static int read_byte(char *byte) {
+    if (colour_ref != LUA_NOREF && !is_typed_ahead()) paint();
     for (;;) {
         if (!act_on_signal()) return -1;
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -146,13 +275,22 @@ static bool start(void) {
     if (editor) return true;
     editor = el_init("giemsa", stdin, stdout, stderr);
     if (!editor) return false;
-    el_set(editor, EL_PROMPT, show_prompt);
+    el_set(editor, EL_PROMPT_ESC, show_prompt, UNSEEN);
     el_set(editor, EL_EDITOR, "emacs");
     el_set(editor, EL_SIGNAL, 0);
     el_wset(editor, EL_GETCFN, read_character);
     el_set(editor, EL_HIST, history, history_list);
     el_wset(editor, EL_ADDFN, L"giemsa-paste", L"Take bracketed text as it is", paste);
     el_set(editor, EL_BIND, "\033[200~", "giemsa-paste", NULL);
+    el_wset(editor, EL_ADDFN, L"giemsa-complete", L"Complete the word", complete);
+    el_set(editor, EL_BIND, "^I", "giemsa-complete", NULL);
+    el_wset(editor, EL_ADDFN, L"giemsa-break-line", L"Insert a line break", break_line);
+    el_set(editor, EL_BIND, "\033\r", "giemsa-break-line", NULL);
+    el_set(editor, EL_BIND, "\033\n", "giemsa-break-line", NULL);
+    el_set(editor, EL_BIND, "\033[A", "ed-search-prev-history", NULL); // entries with what is typed
+    el_set(editor, EL_BIND, "\033OA", "ed-search-prev-history", NULL);
+    el_set(editor, EL_BIND, "\033[B", "ed-search-next-history", NULL);
+    el_set(editor, EL_BIND, "\033OB", "ed-search-next-history", NULL);
     el_set(editor, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(editor, EL_BIND, "\033[3~", "ed-delete-next-char", NULL);
     el_set(editor, EL_BIND, "\033[1;5C", "em-next-word", NULL);
@@ -161,9 +299,11 @@ static bool start(void) {
     return true;
 }
 
-// lineedit.read(prompt): the line without its end; nil and "eof" or "interrupt".
+// lineedit.read(prompt): the line without its end; nil and "eof" or "interrupt". What stands between two bytes 1 in the
+// prompt takes no room (colours).
 static int read_line(lua_State *L) {
     snprintf(prompt_text, sizeof prompt_text, "%s", luaL_checkstring(L, 1));
+    host = L;
     if (!characters) choose_characters();
     locale_t host = uselocale(characters);
     if (!start()) return uselocale(host), luaL_error(L, "giemsa.lineedit: libedit cannot start on this terminal");
@@ -187,6 +327,21 @@ static int read_line(lua_State *L) {
     lua_pushlstring(L, line, (size_t)length - (line[length - 1] == '\n'));
     return 1;
 }
+
+static int set_function(lua_State *L, int *reference) {
+    if (!lua_isnil(L, 1)) luaL_checktype(L, 1, LUA_TFUNCTION);
+    lua_settop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, *reference);
+    *reference = lua_isnil(L, 1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+// lineedit.on_tab(f): f(text before the cursor, text after) returns how many characters before the cursor to replace, by
+// what (nil: nothing can be done, the terminal beeps), and what to show below the line (nil: nothing).
+static int on_tab(lua_State *L) { return set_function(L, &complete_ref); }
+
+// lineedit.on_paint(f): f(text before the cursor, text after) returns both together with colours, or nil.
+static int on_paint(lua_State *L) { return set_function(L, &colour_ref); }
 
 // lineedit.is_terminal(): whether there is somebody to edit lines.
 static int is_terminal(lua_State *L) {
@@ -226,6 +381,6 @@ __attribute__((visibility("default"))) int luaopen_giemsa_lineedit(lua_State *L)
         history(history_list, &event, H_SETUNIQUE, 1);
     }
     luaL_newlib(L, ((luaL_Reg[]){{"read", read_line}, {"is_terminal", is_terminal}, {"load_history", load_history},
-                                 {"remember", remember}, {NULL, NULL}}));
+                                 {"remember", remember}, {"on_tab", on_tab}, {"on_paint", on_paint}, {NULL, NULL}}));
     return 1;
 }

@@ -13,9 +13,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { NICENESS = 10, MESSAGE = 1024 };
+enum { NICENESS = 10, MESSAGE = 1024, GLANCE_NS = 50000000 }; // how often Ctrl-C is looked for
 
 struct batch {
     struct tensor x;
@@ -198,13 +199,26 @@ int loader_submit(struct loader *l, const struct tensor *x, const uint32_t indic
     return 0;
 }
 
+// Until a batch is done or a moment is over.
+static void wait_a_moment(struct loader *l) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += GLANCE_NS;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    pthread_cond_timedwait(&l->done, &l->lock, &until);
+}
+
 int loader_wait(struct loader *l) {
     if (l->count == 0) return sys_fail("wait: no batch was submitted");
     pthread_mutex_lock(&l->lock);
     struct batch *batch = batch_at(l, 0);
-    while (batch->done < batch->rows) {
+    while (batch->done < batch->rows && !sys_interrupted()) {
         if (batch->claimed < batch->rows) work_on(l, batch, &l->callers);
-        else pthread_cond_wait(&l->done, &l->lock);
+        else wait_a_moment(l);
+    }
+    if (batch->done < batch->rows) {
+        pthread_mutex_unlock(&l->lock);
+        return sys_fail("interrupted!");
     }
     int status = batch->failed_row < batch->rows ? sys_fail("%s", batch->message) : 0;
     drop(batch);

@@ -4,17 +4,20 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 static const char *program = "giemsa"; // stands before messages; NULL at the prompt
 
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
+    "       %s run|convert|lint ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
     "  -i        enter interactive mode after executing 'script'\n"
@@ -31,20 +34,54 @@ static const char usage[] =
 // ---- Ctrl-C
 // A hook set on the main state never fires while a coroutine runs, so coroutine.resume and coroutine.wrap are replaced
 // by ones that note which state is running; the signal handler sets its hook there (lua_sethook is safe in a handler).
+// Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
+// has ended: the second time after enough steps for cleaning up, then at every step.
+
+enum { CLEANING_STEPS = 100000 };
 
 static lua_State *volatile running;
 static lua_CFunction plain_resume;
+static volatile sig_atomic_t is_stopping, is_over_time;
+static int stops; // how often the error was raised
+static const char *last_stop; // why the last resume from here was stopped
+
+static void stop(lua_State *L, lua_Debug *unused);
+
+static void set_stop(lua_State *L) {
+    if (stops == 1) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
+    else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+}
+
+// "file:line: " of the innermost Lua function. (luaL_where counts from a C function, which a hook is not.)
+static void push_place(lua_State *L) {
+    lua_Debug ar;
+    for (int level = 0; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "Sl", &ar);
+        if (ar.currentline > 0) {
+            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
 
 static void stop(lua_State *L, lua_Debug *unused) {
     (void)unused;
     lua_sethook(L, NULL, 0, 0);
-    luaL_error(L, "interrupted!");
+    if (!is_stopping) return; // of a coroutine that slept since an earlier Ctrl-C
+    stops++;
+    set_stop(L);
+    push_place(L);
+    lua_pushstring(L, is_over_time ? "timed out" : "interrupted!");
+    lua_concat(L, 2);
+    lua_error(L);
 }
 
 static void on_interrupt(int number) {
     int error = errno;
     signal(number, SIG_DFL); // a second Ctrl-C ends the process
-    lua_sethook(running, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+    is_stopping = 1;
+    set_stop(running);
     errno = error;
 }
 
@@ -57,8 +94,10 @@ static void set_interrupt(void (*handler)(int)) {
 static int resume(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, 1), *outer = running;
     if (coroutine) running = coroutine;
+    if (coroutine && is_stopping) set_stop(coroutine);
     int results = plain_resume(L); // raises only when argument 1 is no coroutine
     running = outer;
+    if (is_stopping) set_stop(L);
     return results;
 }
 
@@ -126,27 +165,78 @@ static int add_traceback(lua_State *L) {
     return 1;
 }
 
+// What Ctrl-C was to end has ended.
+static void end_stop(lua_State *L, lua_State *outer) {
+    last_stop = !is_stopping ? NULL : is_over_time ? "timeout" : "interrupted";
+    is_stopping = is_over_time = stops = 0;
+    lua_sethook(L, NULL, 0, 0);
+    running = outer;
+    set_interrupt(outer ? on_interrupt : SIG_DFL);
+}
+
 // lua_pcall with a traceback in the message and with Ctrl-C raising "interrupted!".
 static int call(lua_State *L, int arguments, int results) {
     int base = lua_gettop(L) - arguments;
+    lua_State *outer = running;
     lua_pushcfunction(L, add_traceback);
     lua_insert(L, base);
     running = L;
     set_interrupt(on_interrupt);
     int status = lua_pcall(L, arguments, results, base);
-    set_interrupt(SIG_DFL);
+    end_stop(L, outer);
     lua_remove(L, base);
     return status;
 }
 
 // For the prompt: call(f, ...) returns true and the results, or false and the message with its traceback.
 static int protected_call(lua_State *L) {
-    lua_State *outer = running;
     int status = call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    running = outer;
     lua_pushboolean(L, status == LUA_OK);
     lua_insert(L, 1);
     return lua_gettop(L);
+}
+
+// interrupt.resume(coroutine, ...): coroutine.resume that Ctrl-C ends, and nothing beyond it.
+static int resume_until_interrupt(lua_State *L) {
+    lua_State *outer = running, *coroutine = lua_tothread(L, 1);
+    luaL_argexpected(L, coroutine, 1, "coroutine");
+    running = coroutine;
+    set_interrupt(on_interrupt);
+    int results = plain_resume(L);
+    end_stop(coroutine, outer);
+    return results;
+}
+
+// interrupt.last(): "interrupted", "timeout" or nil, of the last resume. What was stopped may have caught the error.
+static int get_last_stop(lua_State *L) {
+    lua_pushstring(L, last_stop); // NULL: nil
+    return 1;
+}
+
+// Over time is like Ctrl-C, and again every few seconds for code that caught it (a training that returns what it has).
+static void on_alarm(int number) {
+    (void)number;
+    is_over_time = 1;
+    raise(SIGINT);
+}
+
+// interrupt.alarm(seconds): "timed out" is raised then in what runs; 0 calls it off.
+static int set_alarm(lua_State *L) {
+    double seconds = luaL_checknumber(L, 1);
+    struct itimerval timer = {{seconds > 0 ? 3 : 0, 0}, {(time_t)seconds, (suseconds_t)(fmod(seconds, 1) * 1e6)}};
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    is_over_time = 0;
+    return 0;
+}
+
+static void offer_interrupts(lua_State *L) {
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"alarm", set_alarm}, {NULL, NULL}}));
+    lua_setfield(L, -2, "giemsa.interrupt");
+    lua_pop(L, 1);
 }
 
 static int run(lua_State *L, int load_status) {
@@ -209,7 +299,7 @@ static void complain(const char *option) {
     fprintf(stderr, "%s: ", program);
     if (option[1] == 'e' || option[1] == 'l') fprintf(stderr, "'%s' needs argument\n", option);
     else fprintf(stderr, "unrecognized option '%s'\n", option);
-    fprintf(stderr, usage, program);
+    fprintf(stderr, usage, program, program);
 }
 
 // The global `arg`: the script at 0, its arguments from 1, what stands before it below 0.
@@ -285,6 +375,26 @@ static void find_modules(lua_State *L) {
 
 // ---- the program
 
+// `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
+static bool is_command(int argc, char **argv) {
+    static const char *const commands[] = {"run", "convert", "lint"};
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(argv[1], commands[i]) == 0) return true;
+    return false;
+}
+
+// The exit code; -1 when the command could not start.
+static int run_command(lua_State *L) {
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "giemsa.cli");
+    int status = call(L, 1, 1);
+    if (status == LUA_OK) {
+        lua_getfield(L, -1, "main");
+        status = call(L, 0, 1);
+    }
+    return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : -1;
+}
+
 static int prompt(lua_State *L) {
     program = NULL;
     lua_getglobal(L, "require");
@@ -309,8 +419,8 @@ static int protected_main(lua_State *L) {
     char **argv = lua_touserdata(L, 2);
     struct options o = {0};
     lua_settop(L, 0);
-    if (!parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
-    if (o.help) return printf(usage, program), lua_pushboolean(L, 1), 1;
+    if (!is_command(argc, argv) && !parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
+    if (o.help) return printf(usage, program, program), lua_pushboolean(L, 1), 1;
     if (o.version) puts(LUA_COPYRIGHT), fflush(stdout);
     luaL_checkversion(L);
     if (o.ignore_environment) {
@@ -318,11 +428,14 @@ static int protected_main(lua_State *L) {
         lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
     }
     luaL_openlibs(L);
-    set_arg(L, argc, argv, o.script);
+    bool is_cli = is_command(argc, argv);
+    set_arg(L, argc, argv, is_cli ? 1 : o.script);
     find_modules(L);
     watch_coroutines(L);
+    offer_interrupts(L);
     lua_gc(L, LUA_GCGEN, 0, 0); // as lua5.4
     if (o.versions) return lua_pushboolean(L, show_versions(L) == LUA_OK), 1;
+    if (is_cli) return lua_pushboolean(L, run_command(L) == 0), 1;
     if (!o.ignore_environment && run_init(L) != LUA_OK) return 0;
     if (run_options(L, argv, o.script) != LUA_OK) return 0;
     if (o.script < argc && run_script(L, argv + o.script) != LUA_OK) return 0;

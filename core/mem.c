@@ -1,5 +1,6 @@
-// Recycled memory: free lists by size class. Classes are spaced by a quarter of a power of two, so at most 25 % is lost.
-// Each block is preceded by 64 bytes that remember its class; big blocks are aligned for huge pages.
+// Recycled memory: free lists by size class. Classes are spaced by a quarter of a power of two, so
+// at most 25 % is lost. Each block is preceded by 64 bytes that remember its class; big blocks are
+// aligned for huge pages.
 #include "mem.h"
 
 #include <pthread.h>

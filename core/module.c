@@ -10,11 +10,12 @@ static const luaL_Reg *const lists[] = {
     tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
     sys_functions, conv_functions, norm_functions,
     file_functions,
+    capture_functions,
     process_functions,
     dtype_functions,
     smear_functions,
     loader_functions, ops_functions, train_functions,
-    image_functions,
+    image_functions, lesson_functions,
 };
 
 __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {

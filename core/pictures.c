@@ -1,6 +1,8 @@
-// A set of picture files and the cache of their resized bytes. A slot goes EMPTY -> FILLING ->
-// FULL; whoever makes it FILLING writes it, anyone else who comes meanwhile decodes for himself.
+// A set of picture files and their resized bytes in memory, where there is room: a slot goes EMPTY ->
+// FILLING -> FULL; whoever makes it FILLING writes it, anyone else who comes meanwhile reads for
+// himself. To read is to decode the file, or to find it decoded in the cache.
 #include "pictures.h"
+#include "cache.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -13,9 +15,11 @@ enum { EMPTY, FILLING, FULL };
 struct pictures {
     int count, height, width, channels;
     enum resize_rule rule;
-    char **paths;         // into one block, which begins with the pointers
-    unsigned char *cache; // count pictures, or NULL
-    atomic_uchar *states; // of the slots of the cache
+    char **paths;          // into one block, which begins with the pointers
+    unsigned char *slots;  // count pictures, or NULL
+    atomic_uchar *states;  // of the slots
+    struct cache *cache;   // or NULL
+    atomic_ullong *sums;   // of each file once it was read, so that it is read once; with a cache
 };
 
 static size_t picture_bytes(const struct pictures *p) {
@@ -36,17 +40,17 @@ static char **copy_paths(const char *const paths[], int count) {
     return copies;
 }
 
-// The cache is a convenience: without the memory for it, it is not there.
-static void open_cache(struct pictures *p, size_t limit) {
+// A convenience: without the memory for it, it is not there.
+static void make_slots(struct pictures *p, size_t limit) {
     size_t total = picture_bytes(p) * (size_t)p->count;
     if (total == 0 || total > limit) return;
     p->states = mem_alloc((size_t)p->count);
-    p->cache = p->states ? mem_alloc(total) : NULL;
+    p->slots = p->states ? mem_alloc(total) : NULL;
     for (int i = 0; p->states && i < p->count; i++) atomic_init(&p->states[i], EMPTY);
 }
 
 struct pictures *pictures_open(const char *const paths[], int count, int height, int width,
-                               int channels, enum resize_rule rule, size_t cache_bytes) {
+                               int channels, enum resize_rule rule, size_t memory) {
     struct pictures *p = mem_alloc(sizeof *p);
     if (!p) return sys_fail("out of memory for a list of %d pictures", count), NULL;
     *p = (struct pictures){.count = count, .height = height, .width = width};
@@ -57,17 +61,30 @@ struct pictures *pictures_open(const char *const paths[], int count, int height,
         mem_free(p);
         return sys_fail("out of memory for a list of %d pictures", count), NULL;
     }
-    open_cache(p, cache_bytes);
+    make_slots(p, memory);
     return p;
 }
 
 void pictures_close(struct pictures *p) {
     if (!p) return;
-    mem_free(p->cache);
+    cache_close(p->cache);
+    mem_free(p->sums);
+    mem_free(p->slots);
     mem_free(p->states);
     mem_free(p->paths);
     mem_free(p);
 }
+
+int pictures_use_cache(struct pictures *p, const char *path) {
+    const struct cache_shape shape = {p->count, p->height, p->width, p->channels, (int)p->rule};
+    p->sums = mem_alloc((size_t)p->count * sizeof *p->sums);
+    if (!p->sums) return sys_fail("out of memory for a cache of %d pictures", p->count);
+    for (int i = 0; i < p->count; i++) atomic_init(&p->sums[i], 0);
+    p->cache = cache_open(path, &shape);
+    return p->cache ? 0 : -1;
+}
+
+int pictures_trouble(struct pictures *p) { return p->cache ? cache_trouble(p->cache) : 0; }
 
 int pictures_count(const struct pictures *p) { return p->count; }
 
@@ -81,20 +98,45 @@ void picture_buffers_free(struct picture_buffers *b) {
     *b = (struct picture_buffers){0};
 }
 
-// Decodes the file and leaves it resized in `bytes`.
-static int read_file(const struct pictures *p, int index, unsigned char *bytes,
-                     struct picture_buffers *b) {
+// Decodes a file's bytes and leaves the picture resized in `out`.
+static int decode(const struct pictures *p, int index, const void *bytes, size_t size,
+                  unsigned char *out, struct picture_buffers *b) {
     struct image im;
-    if (image_read(&im, p->paths[index], p->channels) != 0) return -1;
+    if (image_decode(&im, bytes, size, p->channels, p->paths[index]) != 0) return -1;
     size_t needed = resize_scratch_bytes(im.height, im.width, p->height, p->width, p->channels);
     void *scratch = mem_resize(b->resize_scratch, needed);
     if (scratch) {
-        struct image out = {p->height, p->width, p->channels, bytes};
+        struct image resized = {p->height, p->width, p->channels, out};
         b->resize_scratch = scratch;
-        resize(&out, &im, p->rule, scratch);
+        resize(&resized, &im, p->rule, scratch);
     }
     image_free(&im);
     return scratch ? 0 : sys_fail("cannot resize %s: out of memory", p->paths[index]);
+}
+
+// A file's bytes -> its picture, from the cache when it has just that.
+static int find_or_decode(struct pictures *p, int index, const void *bytes, size_t size,
+                          unsigned char *out, struct picture_buffers *b) {
+    if (!p->cache) return decode(p, index, bytes, size, out, b);
+    uint64_t sum = cache_sum(bytes, size);
+    if (!cache_get(p->cache, index, sum, out)) {
+        if (decode(p, index, bytes, size, out, b) != 0) return -1;
+        cache_put(p->cache, index, sum, out);
+    }
+    atomic_store(&p->sums[index], sum);
+    return 0;
+}
+
+static int read_file(struct pictures *p, int index, unsigned char *out,
+                     struct picture_buffers *b) {
+    uint64_t known = p->cache ? atomic_load(&p->sums[index]) : 0;
+    if (known && cache_get(p->cache, index, known, out)) return 0;
+    size_t size;
+    void *bytes = sys_read_file(p->paths[index], &size);
+    if (!bytes) return -1;
+    int status = find_or_decode(p, index, bytes, size, out, b);
+    mem_free(bytes);
+    return status;
 }
 
 static void to_floats(float *out, const unsigned char *bytes, size_t n) {
@@ -103,12 +145,12 @@ static void to_floats(float *out, const unsigned char *bytes, size_t n) {
 
 static bool claim_slot(struct pictures *p, int index) {
     unsigned char empty = EMPTY;
-    return p->cache && atomic_compare_exchange_strong(&p->states[index], &empty, FILLING);
+    return p->slots && atomic_compare_exchange_strong(&p->states[index], &empty, FILLING);
 }
 
 int pictures_read(struct pictures *p, int index, float *out, struct picture_buffers *b) {
     size_t size = picture_bytes(p);
-    unsigned char *slot = p->cache ? p->cache + size * (size_t)index : NULL;
+    unsigned char *slot = p->slots ? p->slots + size * (size_t)index : NULL;
     if (slot && atomic_load(&p->states[index]) == FULL) {
         to_floats(out, slot, size);
         return 0;

@@ -1,7 +1,7 @@
 // A set of picture files, all delivered at one size as floats 0..255. Decoding a PNG costs several
-// times what the rest of a row does, so when the whole set fits in `cache_bytes` the resized bytes
-// of a file are kept once it was read; numbers are the same with and without. Any number of threads
-// may read at once.
+// times what the rest of a row does, so when the whole set fits in `memory` bytes the resized bytes
+// of a file are kept there once it was read; and in a file, for later runs, when asked for. Numbers
+// are the same with and without. Any number of threads may read at once.
 #pragma once
 #include <stddef.h>
 
@@ -9,10 +9,14 @@
 
 struct pictures;
 
-// Copies the paths. cache_bytes 0: never keep. NULL: no memory.
+// Copies the paths. memory 0: never keep. NULL: no memory.
 struct pictures *pictures_open(const char *const paths[], int count, int height, int width,
-                               int channels, enum resize_rule rule, size_t cache_bytes);
+                               int channels, enum resize_rule rule, size_t memory);
 void pictures_close(struct pictures *p); // NULL is fine; nobody may be reading
+
+// Keeps decoded pictures in this file too (cache.h), before the first is read. -1: why not.
+int pictures_use_cache(struct pictures *p, const char *path);
+int pictures_trouble(struct pictures *p); // cache_trouble
 
 int pictures_count(const struct pictures *p);
 void pictures_shape(const struct pictures *p, int shape[3]); // height, width, channels

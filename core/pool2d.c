@@ -72,7 +72,7 @@ INLINE veci load_taps(const uint8_t *taps, bool wide, size_t at) {
 // (tap `outside` is the first of them).
 INLINE void meet_zeros(vec *best, veci *tap, int outside) {
     veci earlier = (*best == 0) & (*tap > outside), better = (*best < 0) | earlier;
-    *best = blend(better, (vec){0}, *best);
+    *best = choose(better, (vec){0}, *best);
     *tap = (better & outside) | (~better & *tap);
 }
 
@@ -95,14 +95,14 @@ static void max_pixel(const struct job *job, const float *image, int y0, struct 
     for (int c = 0; c < channels; c += VL) {
         vec best = splat(-__builtin_inff());
         veci tap = (veci){0} + (ky.begin * s->pool_w + kx.begin);
-        const vec sign = job->slope ? blend(load(job->slope + c) < 0, splat(-1), splat(1)) : splat(1);
+        const vec sign = job->slope ? choose(load(job->slope + c) < 0, splat(-1), splat(1)) : splat(1);
         const float *line = first + c;
         for (int i = ky.begin; i < ky.end; i++, line += row) {
             const float *x = line;
             for (int j = kx.begin; j < kx.end; j++, x += channels) {
                 vec v = load(x) * sign;
                 veci better = (v > best) | (v != v);
-                best = blend(better, v, best);
+                best = choose(better, v, best);
                 tap = (better & (i * s->pool_w + j)) | (~better & tap);
             }
         }

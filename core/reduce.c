@@ -134,7 +134,7 @@ INLINE float better(float a, float b, bool largest) { return beats(b, a, largest
 
 INLINE vec better_lanes(vec a, vec b, bool largest) {
     veci beats = largest ? b > a : b < a;
-    return blend(beats | ((b != b) & (a == a)), b, a);
+    return choose(beats | ((b != b) & (a == a)), b, a);
 }
 
 // The best lane, by folding halves together: which lane wins is anybody's guess, so branches would

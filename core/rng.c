@@ -36,6 +36,14 @@ uint32_t rng_u32(struct rng *r) {
     return r->words[r->used++];
 }
 
+uint64_t rng_position(const struct rng *r) { return 4 * (uint64_t)r->block + (uint64_t)r->used - 4; }
+
+void rng_seek(struct rng *r, uint64_t position) {
+    r->block = (uint32_t)(position / 4);
+    r->used = 4;
+    for (uint64_t rest = position % 4; rest > 0; rest--) rng_u32(r);
+}
+
 // One round on neighbouring counters side by side. A function of its own: only so do compilers make vectors of it.
 __attribute__((noinline)) static void philox_round(uint32_t *restrict c0, uint32_t *restrict c1, uint32_t *restrict c2,
                                                    uint32_t *restrict c3, uint32_t k0, uint32_t k1) {
@@ -61,7 +69,9 @@ void rng_blocks(struct rng *r, uint32_t words[4 * RNG_BLOCKS]) {
     r->used = 4;
 }
 
-static double unit53(uint32_t high, uint32_t low) { return ((high >> 5) * 67108864.0 + (low >> 6)) / 9007199254740992.0; }
+static double unit53(uint32_t high, uint32_t low) {
+    return ((high >> 5) * 67108864.0 + (low >> 6)) / 9007199254740992.0;
+}
 
 double rng_uniform(struct rng *r) {
     uint32_t high = rng_u32(r);
@@ -104,7 +114,8 @@ struct fill_job {
 
 // Two numbers by Box-Muller from two words; the first is never 0, so the logarithm is finite.
 static void normal_pair(double out[2], const uint32_t words[2]) {
-    double radius = sqrt(-2 * log((words[0] + 1.0) / 4294967296.0)), angle = words[1] * (2 * 3.14159265358979323846 / 4294967296.0);
+    double radius = sqrt(-2 * log((words[0] + 1.0) / 4294967296.0)),
+           angle = words[1] * (2 * 3.14159265358979323846 / 4294967296.0);
     out[0] = radius * cos(angle);
     out[1] = radius * sin(angle);
 }

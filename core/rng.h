@@ -1,6 +1,7 @@
-// Random numbers. Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3") is a pure function of a key and a
-// counter: whoever needs numbers names what they are for, so nothing depends on the order or the threads of drawing.
-// MT19937 is there to repeat Python's and NumPy's legacy streams exactly.
+// Random numbers. Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3")
+// is a pure function of a key and a counter: whoever needs numbers names what they are for, so
+// nothing depends on the order or the threads of drawing. MT19937 is there to repeat Python's and
+// NumPy's legacy streams exactly.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -14,8 +15,11 @@ struct rng {
     uint32_t words[4];
 };
 void rng_start(struct rng *r, uint64_t seed, uint32_t a, uint32_t b, uint32_t c);
+uint64_t rng_position(const struct rng *r);        // words drawn since rng_start
+void rng_seek(struct rng *r, uint64_t position);   // as if so many had been drawn
 uint32_t rng_u32(struct rng *r);
-// The next RNG_BLOCKS blocks at once, many times faster: words[i] is what the i-th call of rng_u32 on a fresh block gives.
+// The next RNG_BLOCKS blocks at once, many times faster: words[i] is what the i-th call of rng_u32
+// on a fresh block gives.
 enum { RNG_BLOCKS = 32 };
 void rng_blocks(struct rng *r, uint32_t words[4 * RNG_BLOCKS]);
 double rng_uniform(struct rng *r);                 // [0, 1), 53 bits

@@ -40,7 +40,8 @@ static struct box reach(const struct smear *s, double left, double right, double
     return b;
 }
 
-void smear_blob(struct smear *s, int plane, double amount, double x, double y, double rx, double ry, double angle, double soft) {
+void smear_blob(struct smear *s, int plane, double amount, double x, double y, double rx, double ry,
+                double angle, double soft) {
     double c = cos(angle), n = sin(angle), far = fmax(rx, ry) * (1 + soft);
     struct box b = reach(s, x - far, x + far, y - far, y + far);
     for (int j = b.y0; j < b.y1; j++) {
@@ -87,7 +88,8 @@ static double radius_towards(double dx, double dy, int n, const double radii[]) 
     return radii[k] + (place - whole) * (radii[(k + 1) % n] - radii[k]);
 }
 
-void smear_outline(struct smear *s, int plane, double amount, double soft, double x, double y, double margin, int n, const double radii[]) {
+void smear_outline(struct smear *s, int plane, double amount, double soft, double x, double y,
+                   double margin, int n, const double radii[]) {
     double far = 0, near = 1e9;
     for (int k = 0; k < n; k++) far = fmax(far, radii[k]), near = fmin(near, radii[k]);
     far += margin + soft;
@@ -97,7 +99,9 @@ void smear_outline(struct smear *s, int plane, double amount, double soft, doubl
         double *row = row_of(s, plane, j);
         for (int i = b.x0; i < b.x1; i++) {
             double dx = i - x, dy = j - y, distance = sqrt(dx * dx + dy * dy);
-            row[i] += distance < near ? amount : amount * cover(distance - radius_towards(dx, dy, n, radii) - margin, soft);
+            row[i] += distance < near
+                          ? amount
+                          : amount * cover(distance - radius_towards(dx, dy, n, radii) - margin, soft);
         }
     }
 }
@@ -161,8 +165,10 @@ static void expose(double *out, const struct smear *s, const struct film *film, 
         for (int i = 0; i < s->width; i++) {
             size_t at = (size_t)j * (size_t)s->width + (size_t)i;
             double absorbed = 0;
-            for (int d = 1; d < s->planes; d++) absorbed += fmax(0, s->density[(size_t)d * size + at]) * film->absorbance[d][colour];
-            double fall = 1 + film->slope[0] * ((i + 0.5) / s->width - 0.5) + film->slope[1] * ((j + 0.5) / s->height - 0.5);
+            for (int d = 1; d < s->planes; d++)
+                absorbed += fmax(0, s->density[(size_t)d * size + at]) * film->absorbance[d][colour];
+            double fall = 1 + film->slope[0] * ((i + 0.5) / s->width - 0.5) +
+                          film->slope[1] * ((j + 0.5) / s->height - 0.5);
             out[at] = film->light[colour] * fall * exp(-absorbed);
         }
     }
@@ -180,7 +186,8 @@ static void blur_line(double *values, int n, int stride, const double *weights, 
     for (int i = 0; i < n; i++) line[i] = values[(size_t)i * (size_t)stride];
     for (int i = 0; i < n; i++) {
         double sum = weights[0] * line[i];
-        for (int k = 1; k <= reach_; k++) sum += weights[k] * (line[i < k ? 0 : i - k] + line[i + k < n ? i + k : n - 1]);
+        for (int k = 1; k <= reach_; k++)
+            sum += weights[k] * (line[i < k ? 0 : i - k] + line[i + k < n ? i + k : n - 1]);
         values[(size_t)i * (size_t)stride] = sum;
     }
 }
@@ -203,7 +210,8 @@ int smear_develop(struct image *out, const struct smear *s, const struct film *f
     struct box b = {0};
     int result = -1;
     if (!keep || !seen) sys_fail("out of memory: a smear of %d x %d pixels", s->width, s->height);
-    else if (b = cut_out(keep, s, film->step), b.x1 <= b.x0) sys_fail("smear: nothing is left of the cell (plane 0 is empty)");
+    else if (b = cut_out(keep, s, film->step), b.x1 <= b.x0)
+        sys_fail("smear: nothing is left of the cell (plane 0 is empty)");
     else result = image_create(out, b.y1 - b.y0, b.x1 - b.x0, 3);
     for (int colour = 0; colour < 3 && result == 0; colour++) {
         expose(seen, s, film, colour);

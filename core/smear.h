@@ -18,12 +18,16 @@ int smear_create(struct smear *s, int width, int height, int planes); // all zer
 void smear_free(struct smear *s);
 
 // Strokes add `amount` inside a shape, fading to nothing over its edge; negative amounts bleach.
-// An ellipse with half axes rx, ry turned by angle (radians). soft 0..1: the edge as a share of the radius on either side.
-void smear_blob(struct smear *s, int plane, double amount, double x, double y, double rx, double ry, double angle, double soft);
+// An ellipse with half axes rx, ry turned by angle (radians). soft 0..1: the edge as a share of the
+// radius on either side.
+void smear_blob(struct smear *s, int plane, double amount, double x, double y, double rx, double ry,
+                double angle, double soft);
 // A brush along n points (x, y, half width), widths in between interpolated; `soft` pixels of edge.
 void smear_curve(struct smear *s, int plane, double amount, double soft, int n, const double points[][3]);
-// The inside of the outline given by n radii at equal angles around (x, y), moved out by `margin`; `soft` pixels of edge.
-void smear_outline(struct smear *s, int plane, double amount, double soft, double x, double y, double margin, int n, const double radii[]);
+// The inside of the outline given by n radii at equal angles around (x, y), moved out by `margin`;
+// `soft` pixels of edge.
+void smear_outline(struct smear *s, int plane, double amount, double soft, double x, double y,
+                   double margin, int n, const double radii[]);
 // Smooth noise of mean 0: uniform values in +-amplitude on a lattice of `scale` pixels. Multiplies by 1 + noise when
 // `relative`, else adds.
 void smear_grain(struct smear *s, int plane, double amplitude, double scale, bool relative, struct rng *rng);

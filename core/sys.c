@@ -100,7 +100,9 @@ int sys_make_folder(const char *path) {
         folder[i] = 0;
         struct stat info;
         bool there = mkdir(folder, 0777) == 0 || (errno == EEXIST && stat(folder, &info) == 0 && S_ISDIR(info.st_mode));
-        if (!there) return sys_fail("cannot make the folder %s: %s", folder, errno == EEXIST ? "a file of that name is in the way" : strerror(errno));
+        if (!there)
+            return sys_fail("cannot make the folder %s: %s", folder,
+                            errno == EEXIST ? "a file of that name is in the way" : strerror(errno));
         folder[i] = path[i];
     }
     return 0;
@@ -167,7 +169,9 @@ void *sys_read_file(const char *path, size_t *size) {
     struct stat info;
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(fd);
-        return sys_fail("cannot read %s: %s", path, S_ISDIR(info.st_mode) ? "it is a folder" : "not a regular file"), NULL;
+        return sys_fail("cannot read %s: %s", path,
+                        S_ISDIR(info.st_mode) ? "it is a folder" : "not a regular file"),
+               NULL;
     }
     char *bytes = mem_alloc((size_t)info.st_size + 1);
     if (!bytes) {

@@ -14,7 +14,8 @@ size_t shape_size(int ndim, const int shape[]) {
 
 const char *shape_text(char text[SHAPE_TEXT], int ndim, const int shape[]) {
     int length = snprintf(text, SHAPE_TEXT, "(");
-    for (int i = 0; i < ndim; i++) length += snprintf(text + length, (size_t)(SHAPE_TEXT - length), i ? ", %d" : "%d", shape[i]);
+    for (int i = 0; i < ndim; i++)
+        length += snprintf(text + length, (size_t)(SHAPE_TEXT - length), i ? ", %d" : "%d", shape[i]);
     snprintf(text + length, (size_t)(SHAPE_TEXT - length), ndim == 1 ? ",)" : ")");
     return text;
 }

@@ -9,11 +9,15 @@
 #include <termios.h>
 #include <unistd.h>
 
-bool terminal_is(int fd) { return isatty(fd) == 1; }
+static int output = STDOUT_FILENO;
+
+void terminal_set_output(int fd) { output = fd; }
+
+bool terminal_is(int fd) { return isatty(fd == STDOUT_FILENO ? output : fd) == 1; }
 
 int terminal_size(struct terminal_size *size) {
     struct winsize window = {0};
-    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) != 0 || window.ws_col == 0)
+    if (ioctl(output, TIOCGWINSZ, &window) != 0 || window.ws_col == 0)
         return sys_fail("stdout is not a terminal with a size");
     *size =
         (struct terminal_size){window.ws_col, window.ws_row, window.ws_xpixel, window.ws_ypixel};
@@ -63,8 +67,27 @@ int terminal_query(char reply[TERMINAL_REPLY_MAX], const char *text, size_t size
     if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) != 0)
         return sys_fail("the terminal cannot be asked: %s", strerror(errno));
     int length = 0;
-    if (write(STDOUT_FILENO, text, size) == (ssize_t)size)
+    if (write(output, text, size) == (ssize_t)size)
         length = read_reply(reply, sys_now() + seconds);
     tcsetattr(STDIN_FILENO, TCSANOW, &before);
     return length;
+}
+
+int terminal_key(char key[TERMINAL_KEY_MAX]) {
+    struct termios before;
+    if (tcgetattr(STDIN_FILENO, &before) != 0) return sys_fail("stdin is not a terminal");
+    struct termios raw = before;
+    raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ISIG);
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &raw);
+    ssize_t n;
+    do n = read(STDIN_FILENO, key, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1 && *key == '\33') { // the rest of a special key comes at once
+        struct pollfd fd = {STDIN_FILENO, POLLIN, 0};
+        if (poll(&fd, 1, 30) > 0) n += read(STDIN_FILENO, key + 1, TERMINAL_KEY_MAX - 1);
+    }
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+    return n > 0 ? (int)n : 0;
 }

@@ -3,7 +3,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-bool terminal_is(int fd);
+bool terminal_is(int fd); // 1: where output is shown, be it captured or not
+void terminal_set_output(int fd); // where output is shown: stdout, unless that is captured
 
 struct terminal_size {
     int columns, rows;
@@ -17,3 +18,7 @@ int terminal_size(struct terminal_size *size); // of stdout; -1 when it is not a
 // a terminal, or this process is in the background.
 enum { TERMINAL_REPLY_MAX = 1024 };
 int terminal_query(char reply[TERMINAL_REPLY_MAX], const char *text, size_t size, double seconds);
+
+// Waits for one key: the bytes it sends (Ctrl-C too, as "\3"). 0: the terminal is gone; -1: stdin is none.
+enum { TERMINAL_KEY_MAX = 16 };
+int terminal_key(char key[TERMINAL_KEY_MAX]);

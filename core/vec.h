@@ -26,7 +26,7 @@ typedef int veci __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }
-INLINE vec blend(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); } // mask lanes are 0 or -1
+INLINE vec choose(veci mask, vec a, vec b) { return (vec)((mask & (veci)a) | (~mask & (veci)b)); } // mask lanes are 0 or -1
 // What relu and pooling need, in one or two instructions where the compiler would not find them.
 #if defined(__AVX512F__)
 INLINE vec positive(vec v) { return (vec)_mm512_max_ps((__m512){0}, (__m512)v); } // max(v, 0); NaN stays NaN
@@ -40,8 +40,8 @@ INLINE vec where_equal(veci a, veci b, vec v) { // v where a == b, else 0
 INLINE vec positive(vec v) { return (vec)_mm256_max_ps((__m256){0}, (__m256)v); }
 INLINE vec where_positive(vec t, vec v) { return (vec)_mm256_and_ps((__m256)v, _mm256_cmp_ps((__m256)t, (__m256){0}, _CMP_GT_OQ)); }
 #else
-INLINE vec positive(vec v) { return blend(v < 0, (vec){0}, v); }
-INLINE vec where_positive(vec t, vec v) { return blend(t > 0, v, (vec){0}); }
+INLINE vec positive(vec v) { return choose(v < 0, (vec){0}, v); }
+INLINE vec where_positive(vec t, vec v) { return choose(t > 0, v, (vec){0}); }
 #endif
 #if !defined(__AVX512F__)
 INLINE vec where_equal(veci a, veci b, vec v) { return (vec)((a == b) & (veci)v); }

@@ -91,7 +91,8 @@ static int safe_name(lua_State *L) {
     return 1;
 }
 
-// a:entries(): {{name=, size=, index=}, ...} of the files (no folders), in the archive's order; any of these names may be unsafe.
+// a:entries(): {{name=, size=, index=}, ...} of the files (no folders), in the archive's order; any
+// of these names may be unsafe.
 static int entries(lua_State *L) {
     zip_t *z = check_zip(L);
     zip_int64_t n = zip_get_num_entries(z, 0);
@@ -116,7 +117,8 @@ static int archive_length(lua_State *L) {
     return 1;
 }
 
-// The entry at argument 2 (a name, or an index from 1) within the limit at argument `limit_arg`. 0, or the results of fail.
+// The entry at argument 2 (a name, or an index from 1) within the limit at argument `limit_arg`. 0,
+// or the results of fail.
 static int find_entry(lua_State *L, zip_t *z, int limit_arg, zip_stat_t *info) {
     lua_Integer limit = luaL_optinteger(L, limit_arg, DEFAULT_LIMIT);
     int found;
@@ -124,9 +126,12 @@ static int find_entry(lua_State *L, zip_t *z, int limit_arg, zip_stat_t *info) {
     else found = zip_stat(z, luaL_checkstring(L, 2), 0, info);
     if (found != 0) return fail(L, "%s: no such entry in the archive", luaL_tolstring(L, 2, NULL));
     const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_INDEX | ZIP_STAT_SIZE;
-    if ((info->valid & needed) != needed) return fail(L, "%s: the archive does not say how large this entry is", luaL_tolstring(L, 2, NULL));
+    if ((info->valid & needed) != needed)
+        return fail(L, "%s: the archive does not say how large this entry is",
+                    luaL_tolstring(L, 2, NULL));
     if (info->size > (zip_uint64_t)limit)
-        return fail(L, "%s: %llu bytes unpacked is more than the %lld allowed", info->name, (unsigned long long)info->size, (long long)limit);
+        return fail(L, "%s: %llu bytes unpacked is more than the %lld allowed", info->name,
+                    (unsigned long long)info->size, (long long)limit);
     return 0;
 }
 
@@ -187,8 +192,9 @@ static int write_entry(zip_file_t *file, int fd, zip_uint64_t size, const char *
     }
 }
 
-// a:extract(name or index, path, [limit]): the entry as the new file `path`. a:extract(name or index, "folder/", [limit]):
-// under its own name below an existing folder. The path written, or nil and why.
+// a:extract(name or index, path, [limit]): the entry as the new file `path`. a:extract(name or
+// index, "folder/", [limit]): under its own name below an existing folder. The path written, or nil
+// and why.
 static int archive_extract(lua_State *L) {
     zip_t *z = check_zip(L);
     zip_stat_t info;
@@ -200,8 +206,10 @@ static int archive_extract(lua_State *L) {
     const char *bad = below ? unsafe(info.name) : NULL;
     if (bad) return fail(L, "%s: refused: %s", info.name, bad);
     char path[PATH_LIMIT];
-    if (snprintf(path, sizeof path, "%s%s", target, below ? info.name : "") >= (int)sizeof path) return fail(L, "%s: the path is too long", target);
-    if (below && make_folders(path, base) != 0) return fail(L, "cannot make the folder of %s: %s", path, strerror(errno));
+    if (snprintf(path, sizeof path, "%s%s", target, below ? info.name : "") >= (int)sizeof path)
+        return fail(L, "%s: the path is too long", target);
+    if (below && make_folders(path, base) != 0)
+        return fail(L, "cannot make the folder of %s: %s", path, strerror(errno));
     lua_settop(L, 3);
     lua_pushstring(L, path);
     zip_file_t *file = zip_fopen_index(z, info.index, 0);
@@ -221,8 +229,10 @@ static int archive_extract(lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {{"open", zip_module_open}, {"safe_name", safe_name}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"entries", entries}, {"read", archive_read}, {"extract", archive_extract}, {"close", archive_close},
-                                   {"__len", archive_length}, {"__gc", archive_close}, {"__close", archive_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"entries", entries},         {"read", archive_read},
+                                   {"extract", archive_extract}, {"close", archive_close},
+                                   {"__len", archive_length},    {"__gc", archive_close},
+                                   {"__close", archive_close},   {NULL, NULL}};
 
 __attribute__((visibility("default"))) int luaopen_giemsa_zip(lua_State *L) {
     luaL_newmetatable(L, ZIP_TYPE);

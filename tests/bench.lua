@@ -1,153 +1,178 @@
---- Timings, as JSON lines or a table: giemsa tests/bench.lua [NAME ...] [--json]. Medians of repeated runs; on a busy machine
---- compare only what ran together.
+--- Timings: giemsa's, and with --peers in turn with those of other programs. `make bench` runs it.
+-- Contenders are processes of their own that take turns (tests/bench/rounds.lua); on a busy machine
+-- compare only what ran together.
 local core = require "giemsa.core"
+local dkjson = require "dkjson"
 local giemsa = require "giemsa"
-local json = require "dkjson"
+local cases = require "tests.bench.cases"
+local programs = require "tests.bench.programs"
+local rounds = require "tests.bench.rounds"
 
 local options = giemsa.args.parse([[
-giemsa tests/bench.lua [NAME ...] [--json] [--seconds S]
-  NAME          only these: train_step infer_b32 infer_b1 augment start course; and when named: conv, accuracy (ten seeds)
-  --json        one JSON object a line
-  --seconds S   how long to repeat each (2)]], { json = false, seconds = 2.0 })
+giemsa tests/bench.lua [NAME ...] [--peers] [--json] [--seconds S] [--out DIR]
+giemsa tests/bench.lua --scaling [--peers]
+  NAME          only these, of: train_step infer_b32 infer_b1 one_thread epoch augment report start
+                predict course resnet50_forward resnet50_step unet_forward unet_step;
+                and when named: conv (layer by layer), heap (PyTorch's, kept or given back),
+                accuracy (ten seeds)
+  --peers       against PyTorch (apt: python3-torch), ONNX Runtime, keras-preprocessing and
+                scikit-learn (make bench PEERS=yes), as far as they are here
+  --json        one JSON object a line, and no table
+  --seconds S   how long to repeat each (2), for each contender
+  --out DIR     also writes bench.json and bench.png there
+  --scaling     time over threads, batch, image side, width and depth: scaling.png (to --out, or
+                build/)]],
+  { json = false, seconds = 2.0, peers = false, out = "", scaling = false })
 
-local BATCH = 32
+local ROUNDS = 5
 
-local function course_net()
-  local nn, optim = giemsa.nn, giemsa.optim
-  local model = nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
-  model:compile{ loss = "binary_crossentropy", metrics = { "accuracy" }, optimizer = optim.SGD{ lr = 0.001, momentum = 0.9 } }
-  return model
-end
+-- ---- rows: what is printed, and written down as JSON
 
-local function one_hot(n)
-  local rows = {}
-  for i = 1, n do rows[i] = i % 2 == 0 and { 1, 0 } or { 0, 1 } end
-  return giemsa.tensor(rows)
-end
+local keyorder = { "name", "median_ms", "min_ms", "n", "threads", "batch" }
 
--- Milliseconds of each run, until the time is used up (at least five runs after two to warm up).
-local function timed(run)
-  run()
-  run()
-  local times, stop = {}, core.now() + options.seconds
-  repeat
-    local start = core.now()
-    run()
-    times[#times + 1] = (core.now() - start) * 1e3
-  until core.now() > stop and #times >= 5
-  table.sort(times)
-  return times
-end
-
-local function report(name, times, extra)
-  local row = { name = name, median_ms = times[(#times + 1) // 2], min_ms = times[1], n = #times, threads = core.threads(),
-    isa = core.isa() }
-  for k, v in pairs(extra or {}) do row[k] = v end
-  if options.json then return print(json.encode(row, { keyorder = { "name", "median_ms", "min_ms", "n", "threads", "batch" } })) end
-  print(("%-12s median %9.3f ms  min %9.3f ms  (%d runs, %d threads, %s)%s"):format(name, row.median_ms, row.min_ms, row.n, row.threads,
-    row.isa, row.note and "  " .. row.note or ""))
-end
-
-local bench = {}
-
-function bench.train_step()
-  local model, x, y = course_net(), giemsa.tensor.uniform({ BATCH, 64, 64, 3 }, { seed = 1 }), one_hot(BATCH)
-  local times = timed(function() giemsa.train.step(model, x, y) end)
-  report("train_step", times, { batch = BATCH, note = ("%.0f images/s"):format(BATCH / times[(#times + 1) // 2] * 1e3) })
-end
-
-local function infer(name, batch)
-  local model, x = course_net(), giemsa.tensor.uniform({ batch, 64, 64, 3 }, { seed = 1 })
-  report(name, timed(function() model(x):release() end), { batch = batch })
-end
-function bench.infer_b32() infer("infer_b32", 32) end
-function bench.infer_b1() infer("infer_b1", 1) end
-
-function bench.augment()
-  local folder = require("datasets").ensure().training
-  local generator = giemsa.data.ImageDataGenerator{ rescale = 1 / 255, rotation_range = 20, zoom_range = 0.05, width_shift_range = 0.05,
-    height_shift_range = 0.05, shear_range = 0.05, horizontal_flip = true }
-  local flow = generator:flow_from_directory(folder, { target_size = { 64, 64 }, batch_size = BATCH, verbose = false })
-  local times = timed(function() for _ in flow:batches() do end end)
-  for i, t in ipairs(times) do times[i] = t / #flow end
-  report("augment", times, { batch = BATCH, note = "a batch, decoded once" })
-end
-
--- Gigaflops of the three passes of a convolution, over the layers of the course's net.
-function bench.conv()
-  for _, layer in ipairs{ { 32, 16, 3, 16 }, { 32, 64, 1, 16 }, { 16, 32, 3, 32 }, { 16, 32, 1, 128 }, { 8, 64, 3, 64 }, { 8, 64, 1, 256 } } do
-    local side, channels, k, out = table.unpack(layer)
-    local pad = k // 2
-    local x = giemsa.tensor.uniform({ BATCH, side, side, channels }, { seed = 1 })
-    local w = giemsa.tensor.uniform({ k, k, channels, out }, { seed = 2 })
-    local dy = core.conv2d(x, w, 1, 1, pad, pad, pad, pad)
-    local gflop = 2e-9 * BATCH * side * side * k * k * channels * out
-    local name = ("%dx%d %d->%d k%d"):format(side, side, channels, out, k)
-    local function row(pass, run)
-      local times = timed(function() run():release() end)
-      report("conv", times, { batch = BATCH, note = ("%s %s: %.0f GFLOP/s"):format(name, pass, gflop / times[(#times + 1) // 2] * 1e3) })
+local function entries_of(case)
+  local list = { { name = "giemsa", label = "giemsa", request = case.request } }
+  for _, peer in ipairs(case.peers) do
+    if options.peers or peer.name == "giemsa" then
+      list[#list + 1] = { name = peer.name, label = peer.label or case.peer_label or peer.name,
+        threads = peer.threads, request = peer.request or case.request }
     end
-    row("y", function() return core.conv2d(x, w, 1, 1, pad, pad, pad, pad) end)
-    row("dx", function() return core.conv2d_dx(dy, w, side, side, 1, 1, pad, pad, pad, pad) end)
-    row("dw", function() return core.conv2d_dw(dy, x, k, k, 1, 1, pad, pad, pad, pad) end)
+  end
+  return list
+end
+
+-- The same net has the same parameters everywhere, or the race is not fair.
+local function check_params(ours, peer)
+  local a, b = ours.facts.params, peer.facts.params
+  if a and b and a ~= b then
+    error(("giemsa's net has %d parameters, that of %s %d"):format(a, peer.label, b), 0)
   end
 end
 
--- ---- whole programs, each in a process of its own
-
-local DATA = "../shared/datasets/malaria" -- the real sample where there is one, else synthetic cells
-local function data_folder()
-  local there = core.file_info(DATA .. "/training")
-  return there and DATA or require("datasets").ensure().dir
-end
-
--- Milliseconds and output of another process of this program; the last line is its largest resident size in MB.
-local function child(code)
-  local program = arg[-1]
-  local with_memory = code .. [[ for line in io.lines "/proc/self/status" do
-    local kb = line:match "^VmHWM:%s*(%d+)" if kb then print(math.ceil(kb / 1024)) end end]]
-  local start = core.now()
-  local status, output, errors = core.run_program({ program, "-e", with_memory }, "", 3600)
-  assert(status == 0, errors)
-  return (core.now() - start) * 1e3, output
-end
-
--- From the start of the process to the end of the first training step, on files.
-function bench.start()
-  local code = ([[local giemsa = require "giemsa"
-    local flow = giemsa.data.ImageDataGenerator{ rescale = 1 / 255, rotation_range = 20 }:flow_from_directory(%q,
-      { target_size = { 64, 64 }, batch_size = 32, verbose = false })
-    local model = giemsa.nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
-    model:compile{ loss = "binary_crossentropy", optimizer = giemsa.optim.SGD{ lr = 0.1, momentum = 0.9 } }
-    local x, y = flow:next() giemsa.train.step(model, x, y)]]):format(data_folder() .. "/training")
-  report("start", timed(function() child(code) end), { batch = BATCH, note = "process start to the end of the first step" })
-end
-
-local function course(seed)
-  local ms, output = child(('arg = { [0] = "examples/train_resnet.lua", "--quiet", "--seed", "%d", "--data", %q } dofile(arg[0])')
-    :format(seed, data_folder()))
-  return ms, tonumber(output:match("test_accuracy = ([%d.]+)")), tonumber(output:match("(%d+)%s*$"))
-end
-
-function bench.course()
-  local ms, accuracy, memory = course(1)
-  report("course", { ms }, { batch = BATCH, test_accuracy = accuracy, peak_mb = memory,
-    note = ("25 epochs with augmentation; test accuracy %.2f, peak %d MB"):format(accuracy, memory) })
-end
-
-function bench.accuracy()
-  local times, sum, all = {}, 0, {}
-  for seed = 1, 10 do
-    local ms, accuracy = course(seed)
-    times[seed], all[seed], sum = ms, ("%.2f"):format(accuracy), sum + accuracy
+local function row_of(case)
+  local results, missing = rounds.run(entries_of(case), { seconds = options.seconds,
+    rounds = case.rounds or ROUNDS })
+  local row = results[1]
+  if not row or row.label ~= "giemsa" then error(table.concat(missing, "\n"), 0) end
+  row.peers = {}
+  for i = 2, #results do
+    check_params(row, results[i])
+    row.peers[i - 1] = results[i]
   end
-  table.sort(times)
-  report("accuracy", times, { batch = BATCH, mean_accuracy = sum / 10,
-    note = ("ten seeds: mean %.4f (%s)"):format(sum / 10, table.concat(all, " ")) })
+  row.batch, row.note, row.missing, row.aim = case.request.batch, case.note, missing, case.aim
+  row.flops, row.bytes = row.facts.flops, row.facts.bytes
+  row.images = row.facts.images or row.batch
+  return row
 end
 
-local usual = { "train_step", "infer_b32", "infer_b1", "augment", "start", "course" }
-for _, name in ipairs(#options > 0 and options or usual) do
-  if not bench[name] then error("there is no bench named " .. name, 0) end
-  bench[name]()
+-- The most this machine does now, in GFLOP/s; asked once more before each case.
+local peak = 0
+local function measure_peak()
+  peak = math.max(peak, core.machine_flops(0.25) / 1e9)
+  return peak
+end
+
+local function complete(row, name)
+  row.name, row.isa, row.label = name, core.isa(), nil
+  row.threads = row.threads or core.threads()
+  if row.flops then
+    row.gflops = row.flops / row.median_ms * 1e-6
+    row.percent_of_peak = 100 * row.gflops / measure_peak()
+  end
+  for _, peer in ipairs(row.peers or {}) do
+    peer.ratio, peer.version, peer.facts = peer.median_ms / row.median_ms,
+      peer.facts and peer.facts.version, nil
+    peer.aim = row.aim and row.aim[peer.label]
+  end
+  for _, list in ipairs{ "peers", "missing" } do
+    if row[list] and #row[list] == 0 then row[list] = nil end
+  end
+  row.facts, row.flops, row.aim = nil, nil, nil
+  return row
+end
+
+local function run_case(name)
+  local case = cases.make(name)
+  local row = case and row_of(case) or programs[name](options.peers)
+  return complete(row, name)
+end
+
+-- ---- printing
+
+local function milliseconds(row)
+  return ("%10.2f ms (best %.2f, %d runs)"):format(row.median_ms, row.min_ms, row.n)
+end
+
+local function details(row)
+  local parts = {}
+  local function add(format, ...) parts[#parts + 1] = format:format(...) end
+  if row.images then add("%.0f images/s", row.images / row.median_ms * 1e3) end
+  if row.gflops then add("%.0f GFLOP/s, %.0f %% of peak", row.gflops, row.percent_of_peak) end
+  if row.bytes then add("ops touch %.0f MB", row.bytes / 1e6) end
+  if row.peak_mb then add("%.0f MB resident", row.peak_mb) end
+  if row.start_s then add("ready after %.2f s", row.start_s) end
+  if row.note then add("%s", row.note) end
+  return table.concat(parts, ", ")
+end
+
+local function print_row(row)
+  print(("%-18s%s  %s"):format(row.name, milliseconds(row), details(row)))
+  for _, peer in ipairs(row.peers or {}) do
+    local aim = peer.aim and (" (aim: %.2f)"):format(peer.aim) or ""
+    local rest = details(peer)
+    print(("  %-16s%s  %.2f times giemsa's%s%s"):format(peer.label, milliseconds(peer), peer.ratio,
+      aim, rest ~= "" and ", " .. rest or ""))
+  end
+  for _, why in ipairs(row.missing or {}) do print("  (not here) " .. why) end
+end
+
+local function report(row)
+  if options.json then print(dkjson.encode(row, { keyorder = keyorder })) else print_row(row) end
+  io.flush()
+end
+
+-- ---- running
+
+local usual = { "train_step", "infer_b32", "infer_b1", "one_thread", "resnet50_forward",
+  "resnet50_step", "unet_forward", "unet_step", "augment", "report", "epoch", "start", "predict",
+  "course" }
+
+local function check_names(names)
+  for _, name in ipairs(names) do
+    if not (name == "conv" or programs[name] or cases.make(name)) then
+      error("there is no bench named " .. name, 0)
+    end
+  end
+end
+
+local function main()
+  if options.scaling then
+    return require("tests.bench.scaling")(options.out ~= "" and options.out
+      or os.getenv("GIEMSA_BUILD") or "build", options.peers)
+  end
+  local names = #options > 0 and { table.unpack(options) } or usual
+  check_names(names)
+  if not options.json then
+    local bytes = core.machine_bandwidth(1 << 28, 0.1)
+    print(("%d threads, %s; %.0f GFLOP/s and %.1f GB/s at most"):format(core.threads(), core.isa(),
+      measure_peak(), bytes / 1e9))
+  end
+  local rows = {}
+  for _, name in ipairs(names) do
+    if name == "conv" then require "tests.bench.conv"(report)
+    else
+      rows[#rows + 1] = run_case(name)
+      report(rows[#rows])
+    end
+  end
+  if options.out ~= "" then require "tests.bench.chart"(options.out, rows) end
+end
+
+local ok, problem = xpcall(main, function(e)
+  return type(e) == "string" and not e:find("^%./") and e or debug.traceback(e)
+end)
+require("tests.harness").clean()
+if not ok then
+  io.stderr:write(problem, "\n")
+  os.exit(1, true)
 end

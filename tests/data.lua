@@ -3,6 +3,7 @@
 local t = require "tests.harness"
 local core = require "giemsa.core"
 local data = require "giemsa.data"
+local image = require "giemsa.image"
 local random = require "giemsa.random"
 
 -- ---- pictures for the tests: uncompressed BMPs, so that nothing but reading is tested here
@@ -320,6 +321,18 @@ t.test("grayscale", function()
   t.equal(x[1][2][3][1], (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) -- Pillow's L
 end)
 
+t.test("rgba: colours as in rgb, alpha of the file or opaque", function()
+  local root = tree { ["a/1.bmp"] = bmp(4, 3, pattern(3)), ["b/notes"] = "" }
+  local given = image.new(3, 4, { channels = 4, color = { 10, 20, 30, 40 } })
+  given:save(root .. "/b/2.png")
+  local x = flow(root, { color_mode = "rgba", target_size = { 4, 3 }, shuffle = false }):next()
+  local rgb = flow(root, { target_size = { 4, 3 }, shuffle = false }):next()
+  t.equal(x.shape, { 2, 4, 3, 4 })
+  for c = 1, 3 do t.equal(x[1][2][3][c], rgb[1][2][3][c]) end
+  t.equal(x[1][2][3][4], 255)
+  t.equal(x[2][4][1]:totable(), { 10, 20, 30, 40 })
+end)
+
 t.test("sizes: nearest as Pillow", function()
   local root = tree { ["a/1.bmp"] = bmp(7, 9, pattern(3)), ["b/1.bmp"] = bmp(3, 2, pattern(4)) }
   local x = flow(root, { target_size = { 5, 4 }, shuffle = false }):next():totable()
@@ -363,49 +376,59 @@ function fold.reflect(i, n)
   return i < n and i or 2 * n - 1 - i
 end
 
--- One channel value at a real position; nil: outside.
-local function sample(x, row, column, channel, mode)
-  local height, width = #x, #x[1]
-  local outside = row < 0 or column < 0 or row > height - 1 or column > width - 1
-  if mode == "constant" and outside then return nil end
-  if mode == "nearest" then row, column = fold.nearest(row, height), fold.nearest(column, width) end
-  if mode == "wrap" then
-    if row < 0 or row > height - 1 then row = row % (height - 1) end
-    if column < 0 or column > width - 1 then column = column % (width - 1) end
-  end
+local function f32(v) return (string.unpack("f", string.pack("f", v))) end
+
+-- Along one axis of n pixels: two indices and the weight of the second.
+local function taps(c, n, mode)
+  if mode == "wrap" and n > 1 and (c < 0 or c > n - 1) then c = c - (n - 1) * math.floor(c / (n - 1)) end
   local index = mode == "reflect" and fold.reflect or fold.nearest
-  local r, c, sum = math.floor(row), math.floor(column), 0
-  for dr = 0, 1 do
-    for dc = 0, 1 do
-      local weight = (dr == 1 and row - r or 1 - row + r) * (dc == 1 and column - c or 1 - column + c)
-      sum = sum + weight * x[index(r + dr, height) + 1][index(c + dc, width) + 1][channel]
-    end
+  if mode ~= "reflect" then c = index(c, n) end
+  local below = math.floor(c)
+  return index(below, n) + 1, index(below + 1, n) + 1, f32(c - below)
+end
+
+-- One pixel at a real position: coordinates in double, colours in float, every operation rounded.
+local function sample(x, row, column, mode, cval)
+  local pixel, height, width = {}, #x, #x[1]
+  local outside = not (row >= 0 and column >= 0 and row <= height - 1 and column <= width - 1)
+  local top, bottom, down = taps(row, height, mode)
+  local left, right, across = taps(column, width, mode)
+  local function between(a, b, weight) return f32(f32(a * f32(1 - weight)) + f32(b * weight)) end
+  for c = 1, #x[1][1] do
+    pixel[c] = mode == "constant" and outside and cval or between(
+      between(x[top][left][c], x[top][right][c], across),
+      between(x[bottom][left][c], x[bottom][right][c], across), down)
   end
-  return sum
+  return pixel
 end
 
 local function naive_affine(x, p, mode, cval)
   local height, width, out = #x, #x[1], {}
   local m = naive_matrix(p, height, width)
   for i = 0, height - 1 do
-    out[i + 1] = {}
+    local to = {}
     for j = 0, width - 1 do
-      local pixel = {}
-      local row, column = m[1][1] * i + m[1][2] * j + m[1][3], m[2][1] * i + m[2][2] * j + m[2][3]
-      for c = 1, #x[1][1] do pixel[c] = sample(x, row, column, c, mode) or cval end
-      out[i + 1][j + 1] = pixel
+      local row, column = i * m[1][1] + j * m[1][2] + m[1][3], i * m[2][1] + j * m[2][2] + m[2][3]
+      to[p.flip_horizontal and width - j or j + 1] = sample(x, row, column, mode, cval)
     end
+    out[p.flip_vertical and height - i or i + 1] = to
   end
   return out
 end
 
-t.test("the affine map, every fill mode", function()
-  local x = core.uniform({ 11, 14, 3 }, 0, 255, 1)
-  for _, mode in ipairs { "nearest", "constant", "reflect", "wrap" } do
-    local generator = data.ImageDataGenerator { fill_mode = mode, cval = 77 }
-    for _, p in ipairs { { theta = 33.3 }, { tx = 2.25, ty = -3.5 }, { shear = 21 }, { zx = 1.7, zy = 0.6 },
-      { theta = -71, tx = 5.1, ty = 8.2, shear = 9, zx = 1.9, zy = 2.3 } } do
-      t.close(generator:apply_transform(x, p), naive_affine(x:totable(), p, mode, 77), 0.01, 0, mode)
+t.test("the affine map, every fill mode, to the bit", function()
+  local shapes = { { 11, 14, 3 }, { 9, 70, 1 }, { 8, 66, 5 }, { 5, 2, 1 }, { 1, 9, 3 }, { 9, 1, 2 }, { 1, 1, 3 }, { 6, 3, 4 } }
+  for number, shape in ipairs(shapes) do
+    local x = core.uniform(shape, 0, 255, number)
+    local list = x:totable()
+    for _, mode in ipairs { "nearest", "constant", "reflect", "wrap" } do
+      local generator = data.ImageDataGenerator { fill_mode = mode, cval = 77 }
+      for k, p in ipairs { { theta = 33.3 }, { theta = 90 }, { tx = 2.25, ty = -3.5 }, { tx = -1 }, { shear = 21 },
+        { zx = 1.7, zy = 0.6 }, { zx = 0.4, zy = 0.5, theta = 3 }, { theta = -71, tx = 5.1, ty = 8.2, shear = 9, zx = 1.9, zy = 2.3 } } do
+        p.flip_horizontal, p.flip_vertical = k % 2 == 0, k % 3 == 0
+        t.equal(generator:apply_transform(x, p):totable(), naive_affine(list, p, mode, 77),
+          ("%s, parameters %d, %s"):format(table.concat(shape, " x "), k, mode))
+      end
     end
   end
 end)
@@ -637,6 +660,155 @@ t.test("two passes over one source at once", function()
   end
 end)
 
+-- ---- decoded pictures kept in a file
+
+-- Prints a sum of every number of two passes, from another process: what it says as well is returned.
+local passes = t.write(t.tmpdir() .. "/passes.lua", [[
+  local core, data = require "giemsa.core", require "giemsa.data"
+  local root, folder, threads = arg[1], arg[2], tonumber(arg[3])
+  core.threads(threads)
+  local maker = data.ImageDataGenerator { rotation_range = 20, horizontal_flip = true, rescale = 1 / 255 }
+  local gen = maker:flow_from_directory(root, { target_size = { 12, 10 }, batch_size = 7, seed = 1,
+    verbose = false, cache = folder ~= "" and folder or nil })
+  local text = {}
+  for epoch = 1, 2 do
+    for x in gen:batches { epoch = epoch } do text[#text + 1] = core.to_bytes(x) end
+  end
+  print(core.checksum(table.concat(text)))
+]])
+
+local function run_passes(root, folder, threads, before)
+  local output, code = t.shell(("%s %s %s %s %s %d"):format(before or "", t.quote(t.interpreter), passes,
+    t.quote(root), t.quote(folder), threads or 2))
+  t.equal(code, 0, output)
+  return output:match("(%x+)\n$"), (output:gsub("%x+\n$", ""))
+end
+
+local function read(path)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read("a")
+end
+
+local function only_file(folder) return folder .. "/" .. core.list_folder(folder)[1][1] end
+
+t.test("a cache on disk: the same numbers, whoever made it, on any number of threads", function()
+  local root, folder = cells { a = 20, b = 20 }, t.tmpdir() .. "/cache/below"
+  local want = run_passes(root, "")
+  for round = 1, 2 do -- made, then found
+    for threads = 1, 3 do
+      local here = threads == 1 and folder or folder .. threads
+      local got, said = run_passes(root, here, threads)
+      t.equal(got, want, ("round %d, %d threads"):format(round, threads))
+      t.equal(said, "")
+      t.equal(#read(only_file(here)), 64 + 40 * (16 + 12 * 10 * 3))
+    end
+  end
+  t.equal(read(only_file(folder)), read(only_file(folder .. 3)), "the file is the same, too")
+end)
+
+t.test("a cache on disk without room in memory", function()
+  local gen, path = flow(cells { a = 9, b = 9 }, { batch_size = 5, seed = 1 }, AUGMENTATION), t.tmpdir() .. "/alone"
+  local want = all_of(gen, { epoch = 1 })
+  for _ = 1, 2 do
+    gen.pictures = core.pictures(gen.filepaths, 12, 10, 3, "nearest", 0, path)
+    for _ = 1, 2 do t.equal(all_of(gen, { epoch = 1 }), want) end
+    t.equal(gen.pictures:trouble(), nil)
+  end
+end)
+
+t.test("a picture that changed is decoded again", function()
+  local root, folder = cells { a = 3, b = 3 }, t.tmpdir() .. "/cache_changed"
+  local before = run_passes(root, folder)
+  t.write(root .. "/a/" .. core.list_folder(root .. "/a")[2][1], bmp(12, 10, pattern(99)))
+  local got, said = run_passes(root, folder)
+  t.ok(got ~= before)
+  t.equal({ got, said }, { run_passes(root, ""), "" })
+end)
+
+t.test("a cache that was cut or altered is found out, said in one line, and mended", function()
+  local root, folder = cells { a = 5, b = 6 }, t.tmpdir() .. "/cache_damaged"
+  local want = run_passes(root, folder)
+  local path = only_file(folder)
+  local whole = read(path)
+  local function flipped(at) return whole:sub(1, at - 1) .. string.char(whole:byte(at) ~ 1) .. whole:sub(at + 1) end
+  local damaged = {
+    ["cut short"] = whole:sub(1, #whole // 2), ["cut to a few bytes"] = whole:sub(1, 10), ["too long"] = whole .. "x",
+    ["not a cache at all"] = ("lorem ipsum "):rep(1000), ["its header altered"] = flipped(20),
+    ["a pixel altered"] = flipped(64 + 16 + 100), ["its last pixel altered"] = flipped(#whole),
+    ["a sum altered"] = flipped(64 + 9), ["zeros at the end"] = whole:sub(1, -200) .. ("\0"):rep(199),
+  }
+  for what, bytes in pairs(damaged) do
+    t.write(path, bytes)
+    local got, said = run_passes(root, folder, 3)
+    t.equal(got, want, what)
+    t.ok(said:find("^giemsa: .*11%-pictures%S+: this cache of decoded pictures was damaged[^\n]*\n$"), what .. ": " .. said)
+    t.ok(read(path) == whole, what .. ": it is whole again")
+  end
+  t.write(path, flipped(64 + 1)) -- made of another file, for all it says
+  t.equal({ run_passes(root, folder) }, { want, "" })
+  t.write(path, "") -- or never begun
+  t.equal({ run_passes(root, folder) }, { want, "" })
+  t.ok(read(path) == whole)
+end)
+
+t.test("a pass that was left early keeps what it decoded", function()
+  local gen, path = flow(cells { a = 6, b = 6 }, { batch_size = 2, shuffle = false }), t.tmpdir() .. "/early"
+  gen.pictures = core.pictures(gen.filepaths, 12, 10, 3, "nearest", 0, path)
+  local want = gen:batch(3)
+  gen.pictures = nil
+  collectgarbage()
+  local size = 16 + 12 * 10 * 3
+  local function place(i) return read(path):sub(64 + size * (i - 1) + 1, 64 + size * i) end
+  t.ok(place(5):find("[^\0]") and place(6):find("[^\0]"))
+  t.ok(not place(1):find("[^\0]") and not place(12):find("[^\0]"))
+  t.equal({ place(6):byte(17, -1) }, want[2]:reshape(-1):totable())
+end)
+
+t.test("two processes make one cache at once", function()
+  local root, folder = cells { a = 40, b = 40 }, t.tmpdir() .. "/cache_shared"
+  local want = run_passes(root, "")
+  local one = ("%s %s %s %s 2"):format(t.quote(t.interpreter), passes, t.quote(root), t.quote(folder))
+  local output = t.shell(("%s & %s & %s & wait"):format(one, one, one))
+  t.equal(output, (want .. "\n"):rep(3))
+  t.equal({ run_passes(root, folder) }, { want, "" })
+end)
+
+t.test("a full disk is said once and no more", function()
+  local root, folder = cells { a = 20, b = 20 }, t.tmpdir() .. "/cache_full"
+  assert(core.make_folder(folder))
+  local mounted = ("unshare -rm sh -c 'mount -t tmpfs -o size=8k none %s && exec \"$@\"' sh"):format(folder)
+  if select(2, t.shell(mounted .. " true")) ~= 0 then t.skip "no small disk can be had here" end
+  local got, said = run_passes(root, folder, 2, mounted)
+  t.equal(got, run_passes(root, ""))
+  t.ok(said:find("^giemsa: [^\n]*: cannot write to the cache of decoded pictures %(No space left on device%); going on without\n$"), said)
+end)
+
+t.test("no place for a cache is said once and no more", function()
+  local root, folder = cells { a = 20, b = 20 }, t.tmpdir() .. "/cache_limited"
+  local want = run_passes(root, "")
+  local got, said = run_passes(root, folder, 2, "trap '' XFSZ; ulimit -f 4;")
+  t.equal(got, want)
+  t.ok(said:find("^giemsa: no cache of decoded pictures: cannot write [^\n]*: File too large\n$"), said)
+  got, said = run_passes(root, t.write(t.tmpdir() .. "/in_the_way", "x"))
+  t.equal(got, want)
+  t.ok(said:find("^giemsa: no cache of decoded pictures: cannot make the folder %S+/in_the_way: [^\n]*\n$"), said)
+  t.raises(function() flow(root, { cache = 3 }) end, "'cache' must be boolean or string")
+end)
+
+t.test("where the cache is", function()
+  local root, home = cells { a = 2, b = 2 }, t.tmpdir() .. "/home"
+  local script = t.write(t.tmpdir() .. "/where.lua", [[
+    local gen = require("giemsa.data").ImageDataGenerator():flow_from_directory(arg[1],
+      { target_size = { 4, 4 }, cache = true })
+  ]])
+  local function said(setting)
+    return (t.shell(("env -u XDG_CACHE_HOME %s %s %s %s"):format(setting, t.quote(t.interpreter), script, t.quote(root))))
+  end
+  local line = "Decoded pictures are kept in %s/4%%-pictures%%-4x4x3%%-nearest%%-%%x+ %%(0 KB when all were read%%)%%."
+  t.ok(said("HOME=" .. home):find(line:format(home .. "/.cache/giemsa")))
+  t.ok(said("HOME=" .. home .. " XDG_CACHE_HOME=" .. home .. "/x"):find(line:format(home .. "/x/giemsa")))
+end)
+
 -- ---- leaving early, breaking, failing: nothing is lost
 
 local function settle()
@@ -756,6 +928,62 @@ t.test("an allocation that fails, each in turn, is an error and no more", functi
     if ok then t.equal(got, want) else t.ok(tostring(got):find("memory"), tostring(got)) end
     t.equal(settle(), before, "after allocation " .. n)
   until n >= (t.is_slow and 40 or 150) or reached
+end)
+
+-- ---- Ctrl-C in long work
+
+-- Runs code in another process that is sent SIGINT while it works. The work would take much longer than the two seconds
+-- that are allowed here, four times what is promised, so that a busy machine passes.
+local function interrupted(code, root)
+  local script = t.write(t.tmpdir() .. "/interrupted.lua", [[
+    local core, data, hash = require "giemsa.core", require "giemsa.data", require "giemsa.hash"
+    local sent
+    local function interrupt_soon()
+      local pid = io.open("/proc/self/stat"):read("n")
+      assert(core.start_program { "sh", "-c", "sleep 0.3; kill -INT " .. pid })
+      sent = core.now() + 0.3
+    end
+    local function report(ok, problem)
+      print(ok, tostring(problem):match("interrupted!"), core.now() - sent < 2)
+    end
+    local root = arg[1]
+    ]] .. code)
+  return (t.shell(("%s %s %s"):format(t.quote(t.interpreter), script, t.quote(root))))
+end
+
+local function needs_signals()
+  if t.is_slow then t.skip "it takes longer here" end
+end
+
+t.test("Ctrl-C while big pictures are decoded; a new pass is whole again", function()
+  needs_signals()
+  local root, picture = tree { ["a/"] = "", ["b/"] = "" }, require("giemsa.image").new(3000, 2000, { color = { 9, 8, 7 } })
+  assert(picture:save(root .. "/a/0.png"))
+  t.shell(("cd %s; for i in $(seq 500); do ln a/0.png a/$i.png; ln a/0.png b/$i.png; done"):format(root))
+  local output = interrupted([[
+    local gen = data.ImageDataGenerator():flow_from_directory(root, { target_size = { 8, 8 }, batch_size = 1000, verbose = false })
+    interrupt_soon()
+    report(pcall(function() for _ in gen:batches() do end end))
+    interrupt_soon()
+    report(pcall(gen.next, gen))
+    local small = data.ImageDataGenerator():flow_from_directory(root, { target_size = { 8, 8 }, batch_size = 2, verbose = false })
+    print(#small:next(), core.sum((small:batch(2))):item())
+  ]], root)
+  t.equal(output, ("false\tinterrupted!\ttrue\n"):rep(2) .. ("2\t%s\n"):format(2 * 8 * 8 * (9 + 8 + 7.0)))
+end)
+
+t.test("Ctrl-C while files are hashed", function()
+  needs_signals()
+  local root = tree { ["a/"] = "", ["b/1.png"] = "x" }
+  t.shell(("truncate -s 10G %s/big; for i in $(seq 200); do truncate -s 50M %s/a/$i.png; done"):format(root, root))
+  local output = interrupted([[
+    interrupt_soon()
+    report(pcall(hash.sha256_file, root .. "/big"))
+    local gen = data.ImageDataGenerator():flow_from_directory(root, { verbose = false })
+    interrupt_soon()
+    report(pcall(gen.data_sha256, gen))
+  ]], root)
+  t.equal(output, ("false\tinterrupted!\ttrue\n"):rep(2))
 end)
 
 -- ---- tensors

@@ -143,9 +143,14 @@ function harness.shell(command)
   return output, how == "signal" and 128 + code or code
 end
 
+--- Removes the folder of tmpdir().
+function harness.clean()
+  if scratch then os.execute(("rm -rf '%s'"):format(scratch)) end
+end
+
 --- Prints the count and ends the process.
 function harness.done()
-  if scratch then os.execute(("rm -rf '%s'"):format(scratch)) end
+  harness.clean()
   io.write(("%s: %d passed, %d failed, %d skipped\n"):format(name_of_file, passed, failed, skipped))
   os.exit(failed == 0, true)
 end

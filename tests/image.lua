@@ -198,6 +198,8 @@ t.test("load: size, colour mode and interpolation as Keras's load_img", function
   t.equal(image.load(path, { target_size = { 7, 9 }, interpolation = "bilinear" }),
     cell:resize(9, 7, "bilinear"))
   t.equal(image.load(path, { color_mode = "grayscale" }), cell:convert(1))
+  t.equal(image.load(path, { color_mode = "rgba" }), cell:convert(4))
+  t.equal(cell:convert(4):convert(3), cell)
   t.equal(tostring(cell), "picture 30 x 20 x 3")
 end)
 

@@ -77,6 +77,13 @@ t.test("shapes of every layer are those its forward gives", function()
   check(map, nn.Conv2DTranspose{ 3, 3, strides = 2 }, { 19, 15, 3 })
   check(map, nn.Conv2DTranspose{ 3, 3, strides = 2, padding = "same" }, { 18, 14, 3 })
   check(map, nn.Conv2DTranspose{ 3, 1, strides = 2 }, { 18, 14, 3 })
+  check(map, nn.Conv2D{ 6, 3, groups = 2, activation = "relu" }, { 7, 5, 6 })
+  check(map, nn.Conv2D{ 8, 3, groups = 4, padding = "same", use_bias = false }, { 9, 7, 8 })
+  check(map, nn.DepthwiseConv2D{ 3, padding = "same" }, { 9, 7, 4 })
+  check(map, nn.DepthwiseConv2D{ { 3, 2 }, strides = 2, depth_multiplier = 3 }, { 4, 3, 12 })
+  check(map, nn.DepthwiseConv2D{ 2, dilation_rate = 3, use_bias = false }, { 6, 4, 4 })
+  check(map, nn.SeparableConv2D{ 5, 3, strides = 2, padding = "same" }, { 5, 4, 5 })
+  check(map, nn.SeparableConv2D{ 5, 3, depth_multiplier = 2, activation = "relu" }, { 7, 5, 5 })
   check(map, nn.UpSampling2D{ 2 }, { 18, 14, 4 })
   check(map, nn.MaxPooling2D{}, { 4, 3, 4 })
   check(map, nn.MaxPooling2D{ 3, strides = 2, padding = "same" }, { 5, 4, 4 })
@@ -96,6 +103,42 @@ t.test("shapes of every layer are those its forward gives", function()
   check(map, nn.Lambda(function(x) return x * 2 end), map)
   check({ 5 }, nn.Dense{ 3, use_bias = false, activation = "sigmoid" }, { 3 })
   check({ 5 }, nn.BatchNormalization{}, { 5 })
+end)
+
+t.test("grouped, depthwise, separable layers: Keras's weights, parameters, multiply-adds", function()
+  local x = nn.Input{ shape = { 8, 8, 6 } }
+  local y = nn.Conv2D{ 9, 3, groups = 3, padding = "same" }(x)
+  y = nn.DepthwiseConv2D{ 3, depth_multiplier = 2, depthwise_initializer = "he_normal",
+    depthwise_regularizer = nn.l2(0.1) }(y)
+  y = nn.SeparableConv2D{ 4, 5, padding = "same", strides = 2, depth_multiplier = 3,
+    pointwise_regularizer = nn.l2(0.2), bias_initializer = "ones" }(y)
+  local model = nn.Model(x, y)
+  local shapes, l2 = {}, {}
+  for _, weight in ipairs(model:weights()) do
+    shapes[weight.name], l2[weight.name] = weight.tensor.shape, weight.l2
+  end
+  t.equal(shapes, {
+    ["conv2d_1/kernel"] = { 3, 3, 2, 9 }, ["conv2d_1/bias"] = { 9 },
+    ["depthwise_conv2d_1/depthwise_kernel"] = { 3, 3, 9, 2 },
+    ["depthwise_conv2d_1/bias"] = { 18 },
+    ["separable_conv2d_1/depthwise_kernel"] = { 5, 5, 18, 3 },
+    ["separable_conv2d_1/pointwise_kernel"] = { 1, 1, 54, 4 }, ["separable_conv2d_1/bias"] = { 4 },
+  })
+  t.equal({ l2["depthwise_conv2d_1/depthwise_kernel"], l2["separable_conv2d_1/depthwise_kernel"],
+    l2["separable_conv2d_1/pointwise_kernel"] }, { 0.1, 0, 0.2 })
+  t.equal({ model:count_params() }, { 162 + 9 + 162 + 18 + 1350 + 216 + 4, 1921 })
+  local text = model:summary_text()
+  for _, macs in ipairs { "10,368", "5,832", "14,094" } do t.ok(text:find(macs, 1, true), macs) end
+end)
+
+t.test("a separable layer is a depthwise one, then one of 1x1", function()
+  local x = nn.Input{ shape = { 7, 6, 3 } }
+  local model = nn.Model(x, nn.SeparableConv2D{ 4, 3, padding = "same", strides = 2 }(x))
+  local w = model.rows[2].weights
+  local input = core.normal({ 2, 7, 6, 3 }, 0, 1, 1, 0, 0, 0)
+  local between = giemsa.ops.depthwise_conv2d(input, w.depthwise_kernel, nil,
+    { padding = "same", strides = 2 })
+  t.equal(model(input), giemsa.ops.conv2d(between, w.pointwise_kernel, w.bias))
 end)
 
 t.test("add and concatenate", function()
@@ -362,6 +405,16 @@ t.test("mistakes in building are named at the caller's line", function()
     nn.Conv2D{ 4, 3, name = "stem" }(nn.Flatten{}(x))
   end, "Conv2D 'stem': the input must be %(height, width, channels%), got %(192,%)")
   t.raises(function() nn.Conv2D{ 4, 3, kernel_regularizer = 0.1 } end, "kernel_regularizer")
+  t.raises(function() nn.Conv2D{ 10, 3, groups = 4 } end,
+    "Conv2D: 10 filters do not divide into 4 groups")
+  t.raises(function() nn.Conv2D{ 8, 3, groups = 4 }(nn.Input{ 8, 8, 6 }) end,
+    "Conv2D: 6 channels of the input do not divide into 4 groups")
+  t.raises(function() nn.DepthwiseConv2D{ 3, kernel_initializer = "zeros" } end,
+    "DepthwiseConv2D: unknown option 'kernel_initializer'")
+  t.raises(function() nn.DepthwiseConv2D{ 3, depth_multiplier = 0 } end,
+    "depth_multiplier must be a whole number from 1 up, got 0")
+  t.raises(function() nn.DepthwiseConv2D{ 9 }(nn.Input{ 8, 8, 6 }) end,
+    "DepthwiseConv2D: its 9x9 window does not fit into the 8x8 map")
   t.raises(function()
     nn.add{ x, nn.Conv2D{ 4, 1 }(x) }
   end, "adds maps of one shape, got %(8, 8, 3%) and %(8, 8, 4%)")

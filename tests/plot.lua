@@ -100,6 +100,8 @@ local function figures()
       errors = { { 0, 2 }, { -3, -1 } } },
     lying = plot.bars{ labels = { "a", "b" }, horizontal = true, legend = "outside",
       series = { { values = { 1, 2 }, title = "x" }, { values = { 2, 3 }, title = "y" } } },
+    stacked = plot.bars{ labels = { "a", "b" }, stacked = true,
+      series = { { values = { 1, 2 }, title = "x" }, { values = { 2, 3 }, title = "y" } } },
     histogram = plot.histogram{ { values = { 1, 2, 2 }, title = "p" }, { 3, 4, 4 },
       density = true },
     roc = plot.roc(Y, SCORES),
@@ -188,6 +190,16 @@ t.test("bars are as long as their values", function()
   t.close(area(8) / area(4), 2, 0.02)
 end)
 
+t.test("stacked bars begin where the one before ends, and say their sum", function()
+  local script = plot.bars{ labels = { "a", "b" }, stacked = true,
+    series = { { values = { 1, 2 } }, { values = { 4, 8 } } } }:script()
+  -- x, height, left, right, bottom, top
+  t.ok(script:find("$d1 << EOD\n0.64 1 0.64 1.36 0 1", 1, true), script)
+  t.ok(script:find("$d2 << EOD\n0.64 5 0.64 1.36 1 5", 1, true), script)
+  t.ok(script:find("\n1.64 10 1.64 2.36 2 10", 1, true), script)
+  t.ok(script:find("set label '10' at 2,10", 1, true), script)
+end)
+
 t.test("histograms count every value once, the upper end too", function()
   local script = plot.histogram{ { 0, 0.5, 1, 1.5, 2 }, bins = 2 }:script()
   t.ok(script:find("$d1 << EOD\n0.5 2\n1.5 3\nEOD", 1, true), script)
@@ -199,6 +211,22 @@ end)
 t.test("a diverging palette is white at 0", function()
   local script = plot.heatmap{ values = { { -1, 3 } }, palette = "diverging" }:script()
   t.ok(script:find("set cbrange [-3:3]", 1, true), script)
+end)
+
+t.test("a heat map's numbers are as long as they need to be, and alike", function()
+  local function written(values)
+    local found = {}
+    for text in plot.heatmap{ values = values }:script():gmatch("set label '([^']*)'") do
+      found[#found + 1] = text
+    end
+    return found
+  end
+  t.equal(written{ { 12345, 7 } }, { "12345", "7" })
+  t.equal(written{ { 1 / 3, 2 / 3 }, { 0, 1 } }, { "0.33", "0.67", "0.00", "1.00" })
+  t.equal(written{ { -31.4159, 2.5 } }, { "-31.4", "2.5" })
+  t.equal(written{ { 271.828, 0 / 0 } }[1], "272")
+  t.equal(written{ { 0.00123456, 0 } }, { "0.0012", "0" })
+  t.equal(written{ { 12345678.9, 1 } }, { "1.2e+07", "1" })
 end)
 
 t.test("pictures are drawn pixel by pixel", function()
@@ -301,6 +329,9 @@ t.test("wrong use is explained at the lesson's line", function()
   wrong("expected the history", function() plot.training(3) end)
   wrong("2 labels but 1 values", function() plot.bars{ labels = { "a", "b" }, values = { 1 } } end)
   wrong("needs labels and values", function() plot.bars{ values = { 1 } } end)
+  wrong("stacked values are >= 0, got %-1", function()
+    plot.bars{ labels = { "a" }, values = { -1 }, stacked = true }
+  end)
   wrong("no number to count", function() plot.histogram{ { values = {} } } end)
   wrong("range {low, high}", function() plot.histogram{ { 1 }, range = { 3, 3 } } end)
   wrong("needs positive and negative", function() plot.roc({ 1, 1 }, { 0.1, 0.2 }) end)

@@ -161,6 +161,25 @@ t.test("the fixtures' sequences", function()
   t.equal(from_zero(numpy:permutation(100)), n.permutation_100)
 end)
 
+t.test("the global stream goes on from a remembered place", function()
+  for drawn = 0, 9 do
+    random.seed(3)
+    for _ = 1, drawn do random.integer(7) end -- a word each: every place in a block
+    random.consumer()
+    random.uniform(0, 1, { 2 })
+    local state = random.get_state()
+    local function draws()
+      return { random.uniform(), random.normal(), random.integer(100), random.consumer(),
+        random.uniform(0, 1, { 2 }):totable(), random.permutation(9), random.get_seed() }
+    end
+    local want = draws()
+    random.seed(99)
+    random.uniform()
+    random.set_state(state)
+    t.equal(draws(), want, ("after %d draws"):format(drawn))
+  end
+end)
+
 t.test("wrong use is explained where it happened", function()
   local function fails(pattern, f)
     local message = t.raises(f, pattern)
@@ -173,6 +192,7 @@ t.test("wrong use is explained where it happened", function()
   fails("normal: the standard deviation %(%-1%) is negative", function() random.normal(0, -1) end)
   fails("integer: there is no range 3..2", function() random.integer(3, 2) end)
   fails("integer: there is no range 1..0", function() random.integer(0) end)
+  fails("set_state: seed: expected a whole number, got nil", function() random.set_state{} end)
   fails("permutation: n is negative", function() random.permutation(-1) end)
   fails("shuffle: expected a list, got number", function() random.shuffle(3) end)
   fails("choice: the list is empty", function() random.choice {} end)

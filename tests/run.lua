@@ -6,7 +6,7 @@
 -- A suite is a way to run the files: another interpreter, another instruction set, a sanitizer, another machine.
 
 local BUILD = os.getenv("GIEMSA_BUILD") or "build"
-local HELPERS = { harness = true, run = true, bench = true }
+local HELPERS = { harness = true, run = true, bench = true, fuzz = true }
 local VERBOSE = os.getenv("VERBOSE")
 local TIME_LIMIT = tonumber(os.getenv("TIME_LIMIT") or 900) -- seconds a file
 
@@ -46,7 +46,7 @@ end
 -- A make of its own: not a part of the one that may have started this.
 local MAKE = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS make -s "
 local PROGRAM = BUILD .. "/bin/giemsa"
-local NUMBERS = words "grad image nn ops parity random tensor train" -- what kernels compute
+local NUMBERS = words "conv grad image nn ops parity random tensor train" -- what kernels compute
 local THREADS = words "data ops parity robust smoke train"
 
 local function variant(folder, setting)
@@ -72,10 +72,12 @@ local suites = {
     names = THREADS },
   valgrind = { label = "valgrind", names = { "smoke" }, command = "env GIEMSA_SLOW=1 GIEMSA_ISA=base valgrind -q --error-exitcode=9 "
     .. "--leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite " .. PROGRAM },
+  fuzz = { label = "fuzz", command = PROGRAM, names = { "fuzz" }, -- where clang has its fuzzer
+    prepare = "echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | clang -fsanitize=fuzzer -x c - -o /dev/null || exit 77" },
   arm64 = { label = "arm64", prepare = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS .ci/arm64", command = "env GIEMSA_SLOW=1 build-arm64/run",
     names = NUMBERS },
 }
-local FULL = words "default lua54 base v3 one_thread clang asan tsan valgrind arm64"
+local FULL = words "default lua54 base v3 one_thread clang asan tsan valgrind fuzz arm64"
 
 -- ---- running
 

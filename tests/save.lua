@@ -87,6 +87,35 @@ t.test("training goes on after a load, bit for bit", function()
   end
 end)
 
+t.test("grouped, depthwise and separable layers come back; a file without groups means one", function()
+  random.seed(3)
+  local model = nn.Sequential{ nn.BatchNormalization{ input_shape = { 6, 6, 2 } },
+    nn.Conv2D{ 4, 3, groups = 2 }, nn.DepthwiseConv2D{ 2, depth_multiplier = 2, strides = 2 },
+    nn.SeparableConv2D{ 3, 2, depth_multiplier = 2, padding = "same" }, nn.Flatten{},
+    nn.Dense{ 2, activation = "softmax", kernel_regularizer = nn.l2(0.01) } }
+  model:compile{ loss = "categorical_crossentropy", optimizer = optim.SGD{ lr = 0.1 } }
+  local path, x = fresh_path(), batch(9)
+  train(model, 1, 3)
+  model:save(path)
+  local loaded = nn.load_model(path)
+  t.ok(loaded(x) == model(x), "the outputs differ")
+  t.equal(train(loaded, 4, 6), train(model, 4, 6))
+  local header, rest = parts(read(path))
+  header.__metadata__.header_sha256, header.__metadata__.tensors_sha256 = nil, nil
+  local architecture, count = header.__metadata__.architecture:gsub('"groups":2', '"groups":1')
+  t.equal(count, 1)
+  header.__metadata__.architecture = architecture
+  t.raises(nn.load_model, "conv2d_1/kernel", write(file_of(header, rest)))
+  local plain = fresh_path()
+  small_model():save(plain)
+  header, rest = parts(read(plain))
+  header.__metadata__.header_sha256, header.__metadata__.tensors_sha256 = nil, nil
+  header.__metadata__.architecture, count =
+    header.__metadata__.architecture:gsub(',?"groups":1', "")
+  t.equal(count, 1)
+  t.equal(nn.load_model(write(file_of(header, rest))).rows[2].config.groups, 1)
+end)
+
 t.test("fit goes on after a load with the epochs it would have seen", function()
   local x = random.uniform(0, 1, { 24, 6, 6, 2 })
   local rows = {}

@@ -134,6 +134,80 @@ t.test("a saved figure is named, not drawn again", function()
     ("[image 760x480 -> %s]\n"):format(path))
 end)
 
+-- What a terminal makes of sixels: width, height and a function (x, y) -> r, g, b in percent.
+local function read_sixels(text)
+  local width, height, body = text:match '^\27P0;1q"1;1;(%d+);(%d+)(.*)\27\\\n$'
+  local colours, pixels, x, y, colour = {}, {}, 0, 0, nil
+  local at = 1
+  while at <= #body do
+    local register, after = body:match("^#(%d+)()", at)
+    local r, g, b, after_colour = body:match("^#%d+;2;(%d+);(%d+);(%d+)()", at)
+    local count, sign, after_run = body:match("^!?(%d*)([?-~])()", at)
+    if r then colours[register], at = { tonumber(r), tonumber(g), tonumber(b) }, after_colour
+    elseif register then colour, at = register, after
+    elseif sign then
+      for _ = 1, tonumber(count) or 1 do
+        for bit = 0, 5 do
+          if sign:byte() - 63 & 1 << bit ~= 0 then pixels[(y + bit) .. " " .. x] = colours[colour] end
+        end
+        x = x + 1
+      end
+      at = after_run
+    elseif body:sub(at, at) == "$" then x, at = 0, at + 1
+    elseif body:sub(at, at) == "-" then x, y, at = 0, y + 6, at + 1
+    else error("not sixels: " .. body:sub(at, at + 10)) end
+  end
+  return tonumber(width), tonumber(height), function(column, row) return pixels[row .. " " .. column] end
+end
+
+t.test("sixels: decoded they are the picture", function()
+  local width, height, pixel = read_sixels(run("show(picture)", "GIEMSA_IMAGES=sixel"))
+  t.equal({ width, height }, { 2, 3 })
+  t.equal({ pixel(0, 0), pixel(1, 0), pixel(0, 1), pixel(1, 1), pixel(0, 2), pixel(1, 2) },
+    { { 100, 0, 0 }, { 0, 100, 0 }, { 0, 0, 100 }, { 100, 100, 100 }, { 0, 0, 0 }, { 4, 4, 4 } })
+  -- more colours than registers: every pixel is there and near
+  local noise = "require('giemsa.random').seed(1) local x = require('giemsa.random').uniform(0, 255, { 40, 30, 3 }) "
+    .. "local p = image.from_tensor(x) "
+  width, height, pixel = read_sixels(run(noise .. "show(p)", "GIEMSA_IMAGES=sixel"))
+  t.equal({ width, height }, { 30, 40 })
+  local bytes, worst = run(noise .. "io.write(p:bytes())"), 0
+  for i = 0, width * height - 1 do
+    local colour = pixel(i % width, i // width)
+    for c = 1, 3 do worst = math.max(worst, math.abs(colour[c] * 2.55 - bytes:byte(3 * i + c))) end
+  end
+  t.ok(worst < 75, worst) -- 1200 colours out of 256
+end)
+
+t.test("half blocks, decoded, are the resized picture", function()
+  local output = run("show(image.from_tensor(require('giemsa.random').uniform(0, 255, { 20, 30, 3 })))",
+    "GIEMSA_IMAGES=blocks")
+  local want = run("io.write(image.from_tensor(require('giemsa.random').uniform(0, 255, { 20, 30, 3 })):bytes())")
+  local y = 0
+  for line in output:gmatch "(.-)\27%[0m\n" do
+    local x, above, below = 0, nil, nil
+    for colours, sign in line:gmatch "([\27%[%d;m]*)(▀)" do
+      if colours ~= "" then
+        local values = {}
+        for n in colours:gsub("38;2;", ""):gsub("48;2;", ""):gmatch "%d+" do values[#values + 1] = tonumber(n) end
+        above, below = string.char(table.unpack(values, 1, 3)), string.char(table.unpack(values, 4, 6))
+      end
+      t.ok(sign == "▀")
+      t.equal(want:sub((y * 30 + x) * 3 + 1, (y * 30 + x) * 3 + 3), above)
+      t.equal(want:sub(((y + 1) * 30 + x) * 3 + 1, ((y + 1) * 30 + x) * 3 + 3), below)
+      x = x + 1
+    end
+    t.equal(x, 30)
+    y = y + 2
+  end
+  t.equal(y, 20)
+end)
+
+t.test("tmux is asked to pass pictures through when told to", function()
+  local inside = run("show(picture)", "TMUX=/tmp/x,1,0 GIEMSA_IMAGES=kitty")
+  local plain = run("show(picture)", "GIEMSA_IMAGES=kitty")
+  t.equal((inside:gsub("\27Ptmux;(.-)\27\\\n", function(body) return body:gsub("\27\27", "\27") .. "\n" end)), plain)
+end)
+
 -- ---- which terminal
 
 local PROTOCOL = "io.write('<', show.protocol(), '>')"
@@ -148,6 +222,8 @@ end)
 
 t.test("a terminal that answers no, and one that does not answer", function()
   t.ok(run_in_terminal(PROTOCOL, "\27[?62;22c"):find("<blocks>", 1, true))
+  t.ok(run_in_terminal(PROTOCOL, "\27[?62;14;44c"):find("<blocks>", 1, true)) -- 4 is sixels, 14 and 44 are not
+  t.ok(run_in_terminal(PROTOCOL, "\27[?62;4;22c"):find("<sixel>", 1, true))
   local shown = run_in_terminal([[
     local started = core.now()
     local protocol = show.protocol()
@@ -190,8 +266,8 @@ t.test("wrong use", function()
   t.ok(run("print(pcall(show, 1))"):find(
     "show: expected a picture, a tensor or a path, got number"))
   t.ok(run("show 'nowhere.png'"):find("script.lua:%d+: show: cannot read nowhere.png"))
-  t.ok(run("show(picture)", "GIEMSA_IMAGES=sixel"):find(
-    "GIEMSA_IMAGES must be one of kitty, iterm, blocks, none; got 'sixel'", 1, true))
+  t.ok(run("show(picture)", "GIEMSA_IMAGES=regis"):find(
+    "GIEMSA_IMAGES must be one of kitty, iterm, sixel, blocks, none; got 'regis'", 1, true))
 end)
 
 t.done()

@@ -7,6 +7,10 @@
 -- logs holds loss, accuracy, val_loss, ...; epochs and steps count from 1. model.stop_training =
 -- true ends the training after the epoch. What a callback writes into logs goes into the history
 -- (ReduceLROnPlateau and LearningRateScheduler write lr).
+--
+-- A checkpoint of fit asks get_state(self) -> plain values and tensors, or nil. When a training goes
+-- on, set_state(self, state) is called in place of on_train_begin.
+local core = require "giemsa.core"
 local options = require "giemsa.options"
 
 local callbacks = {}
@@ -73,6 +77,18 @@ local function watched(self, logs)
     :format(self.class, self.monitor, table.concat(names, ", "), advice), 0)
 end
 
+-- The fields that a checkpoint keeps.
+local function keeps(methods, names)
+  function methods:get_state()
+    local state = { kept = true } -- never an empty table
+    for _, name in ipairs(names) do state[name] = self[name] end
+    return state
+  end
+  function methods:set_state(state)
+    for _, name in ipairs(names) do self[name] = state[name] end
+  end
+end
+
 local function say(self, message, ...)
   if (self.verbose or 0) > 0 then io.write(message:format(...), "\n") end
 end
@@ -93,6 +109,7 @@ local EarlyStopping = class("EarlyStopping", { "monitor" },
     baseline = "number", restore_best_weights = "boolean", verbose = "integer" },
   { monitor = "val_loss", min_delta = 0, patience = 0, mode = "auto" })
 EarlyStopping.check = start_watching
+keeps(EarlyStopping, { "best", "wait", "stopped_epoch", "best_epoch", "best_weights" })
 
 function EarlyStopping:on_train_begin()
   start_watching(self)
@@ -132,6 +149,8 @@ local ModelCheckpoint = class("ModelCheckpoint", { "filepath", "monitor" },
   { filepath = "string", monitor = "string", save_best_only = "boolean", mode = "string",
     verbose = "integer" },
   { monitor = "val_loss", mode = "auto" })
+
+keeps(ModelCheckpoint, { "best", "last_path" })
 
 function ModelCheckpoint:check()
   if not self.filepath then error("needs a filepath", 0) end
@@ -180,6 +199,8 @@ local ReduceLROnPlateau = class("ReduceLROnPlateau", { "monitor" },
     cooldown = "integer", min_lr = "number", mode = "string", verbose = "integer" },
   { monitor = "val_loss", factor = 0.1, patience = 10, min_delta = 1e-4, cooldown = 0, min_lr = 0,
     mode = "auto" })
+
+keeps(ReduceLROnPlateau, { "best", "wait", "cooling" })
 
 function ReduceLROnPlateau:check()
   if not (self.factor > 0 and self.factor < 1) then error("factor must be between 0 and 1", 0) end
@@ -281,6 +302,21 @@ function CSVLogger:on_epoch_end(epoch, logs)
   end
   file:write(table.concat(cells, self.separator), "\n")
   file:close()
+end
+
+function CSVLogger:get_state()
+  local info = core.file_info(self.filename)
+  return { names = self.names or {}, size = info and info.size or 0 }
+end
+
+-- What was written after the checkpoint is trained, and written, again.
+function CSVLogger:set_state(state)
+  self.names = #state.names > 0 and state.names or nil
+  local old = io.open(self.filename, "rb")
+  local text = old and old:read(state.size) or ""
+  if old then old:close() end
+  local ok, problem = core.write_file(self.filename, text)
+  if not ok then error("CSVLogger: " .. problem, 0) end
 end
 
 -- ---- for fit ------------------------------------------------------------------------------------

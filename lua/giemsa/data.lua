@@ -1,45 +1,16 @@
 --- Data for training: pictures from folders, with random variations, in batches; tensors in
 --- batches; and which patient a picture is of. Rows and classes count from 1.
 local core = require "giemsa.core"
-local options = require "giemsa.options"
-local Source = require "giemsa.data.source"
-local folder = require "giemsa.data.folder"
 
 local data = {}
-
-data.ImageDataGenerator = require "giemsa.data.generator"
-
----@class giemsa.ArraySource : giemsa.Source
-local ArraySource = Source.extend()
-
-function ArraySource:reader() return Source.gather(self.x, self.y) end
-
-local ARRAY = { batch_size = "integer", shuffle = "boolean", seed = "integer" }
-
-local function has_rows(t) return core.is_tensor(t) and t.ndim > 0 end
-
---- A source of rows of tensors as they are.
----@param x giemsa.Tensor (n, ...)
----@param y giemsa.Tensor? (n, ...)
----@param given? {batch_size?: integer, shuffle?: boolean, seed?: integer} 32, true
----@return giemsa.ArraySource
-function data.array(x, y, given)
-  local o = options.check("array", given, ARRAY)
-  if not has_rows(x) then error("array: expected a tensor with a row a sample", 2) end
-  if y ~= nil and not has_rows(y) then error("array: y must be a tensor with a row a sample", 2) end
-  if y and #y ~= #x then error(("array: x has %d rows, y has %d"):format(#x, #y), 2) end
-  local size = math.tointeger(o.batch_size or 32)
-  if size < 1 then error(("array: batch_size must be at least 1, got %d"):format(size), 2) end
-  return setmetatable(Source.init {
-    n = #x, samples = #x, x = x, y = y, batch_size = size,
-    shuffle = o.shuffle ~= false, seed = o.seed,
-  }, ArraySource)
-end
 
 --- The paths of all pictures in a folder and below it, sorted (imutils' list_images gives them in the disk's order).
 ---@param root string
 ---@return string[]
-function data.list_images(root) return folder.all("list_images", root, 2) end
+function data.list_images(root)
+  local paths = require("giemsa.data.folder").all("list_images", root, 2)
+  return paths
+end
 
 --- A picture as the input of a model: resized, scaled and normalised as its training images were.
 ---@param picture giemsa.picture
@@ -53,7 +24,8 @@ function data.prepare(picture, how)
     error("prepare: the training used a preprocessing_function, which is not saved; prepare pictures by hand", 2)
   end
   local height, width = table.unpack(how.target_size)
-  local x = picture:convert(how.color_mode == "grayscale" and 1 or 3):resize(width, height, how.interpolation):to_tensor()
+  local channels = require("giemsa.image").channels[how.color_mode or "rgb"]
+  local x = picture:convert(channels):resize(width, height, how.interpolation):to_tensor()
   core.standardise(core.augment{ rescale = how.rescale, mean = how.mean, std = how.std, samplewise_center = how.samplewise_center,
     samplewise_std_normalization = how.samplewise_std_normalization }, x)
   return x
@@ -88,4 +60,13 @@ function data.leakage(a, b)
   return both
 end
 
-return data
+-- Loaded when first named, so that who only prepares a picture does not wait for the rest.
+local parts = { ImageDataGenerator = "giemsa.data.generator", array = "giemsa.data.array" }
+
+return setmetatable(data, {
+  __index = function(_, name)
+    if not parts[name] then return nil end
+    data[name] = require(parts[name])
+    return data[name]
+  end,
+})

@@ -15,6 +15,11 @@ local options = require "giemsa.options"
 
 local grad = {}
 
+--- Whose ops are recorded now: a step of a model's plan (it has a name), nil outside of models.
+--- Nodes keep it, and while backward() runs, grad.visiting is the node whose closure runs: so a
+--- profile can tell layers and passes apart.
+grad.layer, grad.visiting = nil, nil
+
 local enabled = true
 local sequence = 0
 local current_gradient -- the dy of the closure that is running
@@ -67,7 +72,7 @@ function grad.op(y, inputs, backward, name)
   if not targets then return y end
   sequence = sequence + 1
   local node = { sequence = sequence, inputs = targets, backward = backward, name = name }
-  node.shape = y.shape
+  node.shape, node.layer = y.shape, grad.layer
   y.node = node
   value_of[node] = y
   return y
@@ -141,9 +146,9 @@ local function visit(node, is_root, free)
     was:release()
   end
   if dy then
-    current_gradient = dy
+    current_gradient, grad.visiting = dy, node
     node.backward(dy)
-    current_gradient = nil
+    current_gradient, grad.visiting = nil, nil
   end
   if y and (keep or not free) then y.grad = dy end
   if not free then return end
@@ -155,7 +160,9 @@ local function visit(node, is_root, free)
 end
 
 -- A pass that raises must not keep the gradient it was at.
-local forget = setmetatable({}, { __close = function() current_gradient = nil end })
+local forget = setmetatable({}, { __close = function()
+  current_gradient, grad.visiting = nil, nil
+end })
 
 --- Computes the gradient of t (usually a loss) for every tracked tensor it was computed from.
 ---

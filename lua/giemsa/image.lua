@@ -14,7 +14,7 @@ local options = require "giemsa.options"
 ---@field to_tensor fun(self): tensor (height, width, channels), numbers 0..255
 ---@field resize fun(self, width: integer, height: integer, rule?: image_rule): giemsa.picture
 ---@field crop fun(self, x: integer, y: integer, width: integer, height: integer): giemsa.picture
----@field convert fun(self, channels: integer): giemsa.picture 3 (RGB) or 1 (grey)
+---@field convert fun(self, channels: integer): giemsa.picture 4 (RGBA), 3 (RGB) or 1 (grey)
 ---@field copy fun(self): giemsa.picture
 ---@field png fun(self): string the bytes of a PNG file
 ---@field bytes fun(self): string height * width * channels bytes, row by row
@@ -24,7 +24,12 @@ local picture = core.picture_methods
 ---@class giemsa.image
 local image = {}
 
-local CHANNELS = { rgb = 3, grayscale = 1 }
+--- Keras's colour modes: channels by name. "rgba" has alpha 255 where the file has none.
+image.channels = { rgb = 3, grayscale = 1, rgba = 4 }
+image.color_modes = { "rgb", "grayscale", "rgba" }
+
+---@alias image_color_mode "rgb"|"grayscale"|"rgba" "rgb" when absent
+
 local RULES = { "nearest", "bilinear", "area" }
 
 -- A core function's complaint becomes that of the lesson's line. The call stands in brackets: a
@@ -36,7 +41,8 @@ local function checked(who, call, ...)
 end
 
 local function channels_of(who, color_mode)
-  return CHANNELS[options.one_of(who, "color_mode", color_mode or "rgb", { "rgb", "grayscale" }, 4)]
+  local mode = options.one_of(who, "color_mode", color_mode or "rgb", image.color_modes, 4)
+  return image.channels[mode]
 end
 
 -- {height, width}, Keras's order, as two whole numbers.
@@ -49,9 +55,9 @@ local function size_of(who, target)
   return height, width
 end
 
---- Reads a PNG, JPEG or BMP file. Alpha is dropped, not blended; 16 bits a channel become 8.
+--- Reads a PNG, JPEG or BMP file. Alpha is dropped, not blended (but kept by "rgba"); 16 bits a channel become 8.
 ---@param path string
----@param color_mode? "rgb"|"grayscale" "rgb" when absent
+---@param color_mode? image_color_mode
 ---@return giemsa.picture? picture nil when the file cannot be read or is no whole picture
 ---@return string? why the path and the reason
 function image.read(path, color_mode)
@@ -61,7 +67,7 @@ end
 
 --- The same from the bytes of such a file.
 ---@param bytes string
----@param color_mode? "rgb"|"grayscale"
+---@param color_mode? image_color_mode
 ---@param name? string what to call it in messages
 ---@return giemsa.picture? picture
 ---@return string? why
@@ -74,7 +80,7 @@ end
 
 ---@class giemsa.image.load_options
 ---@field target_size? integer[] {height, width}; the file's own size when absent
----@field color_mode? "rgb"|"grayscale" "rgb" when absent
+---@field color_mode? image_color_mode
 ---@field interpolation? "nearest"|"bilinear"|"area" "nearest" when absent
 
 --- Reads a picture as Keras's load_img does, and raises when it cannot. "nearest" is Pillow's to

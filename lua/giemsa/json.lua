@@ -1,9 +1,10 @@
 --- JSON that comes back as it was: the same value gives the same text (keys sorted), and numbers
 -- survive exactly. A table is an array when its metatable says __jsontype = "array", or untagged
 -- when it has an element 1.
-local dkjson = require "dkjson"
+local json = { null = setmetatable({}, { __tostring = function() return "null" end }) }
 
-local json = {}
+-- Loaded when there is something to write: a model's file only wants to be read.
+local function quoted(text) return require("dkjson").quotestring(text) end
 
 local encode
 
@@ -41,20 +42,20 @@ local function object_text(t, depth)
   end
   table.sort(keys)
   for i, key in ipairs(keys) do
-    parts[i] = dkjson.quotestring(key) .. ":" .. encode(t[key], depth)
+    parts[i] = quoted(key) .. ":" .. encode(t[key], depth)
   end
   return "{" .. table.concat(parts, ",") .. "}"
 end
 
 function encode(value, depth)
   local kind = type(value)
-  if value == nil or value == dkjson.null then return "null" end
+  if value == nil or value == json.null then return "null" end
   if kind == "table" then
     if depth > 100 then error("tables are nested deeper than 100, or in a circle", 0) end
     return (is_array(value) and array_text or object_text)(value, depth + 1)
   end
   if kind == "number" then return number_text(value) end
-  if kind == "string" then return dkjson.quotestring(value) end
+  if kind == "string" then return quoted(value) end
   if kind == "boolean" then return tostring(value) end
   error("JSON cannot hold a " .. kind, 0)
 end
@@ -64,13 +65,19 @@ end
 ---@return string
 function json.encode(value) return encode(value, 0) end
 
+local has_jansson, jansson = pcall(require, "giemsa.jansson")
+
 --- The value of a JSON text; null becomes nil (or what is given for it). Plain tables, without
 --- metatables.
 ---@param text string
 ---@param null any?
 ---@return any value, string? message nil and why when the text is not JSON
 function json.decode(text, null)
-  local ok, value, stop, problem = pcall(dkjson.decode, text, 1, null, nil, nil)
+  if has_jansson then
+    local read, value = jansson.decode(text, null)
+    if read then return value end
+  end -- what it does not take dkjson may, or says why not
+  local ok, value, stop, problem = pcall(require("dkjson").decode, text, 1, null, nil, nil)
   if not ok then return nil, "it is not JSON: nested too deeply" end
   if problem then return nil, "it is not JSON: " .. tostring(problem) end
   if text:find("%S", stop) then
@@ -78,7 +85,5 @@ function json.decode(text, null)
   end
   return value
 end
-
-json.null = dkjson.null
 
 return json

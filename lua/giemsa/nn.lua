@@ -18,6 +18,8 @@ local is_layer, is_ref = graph.is_layer, graph.is_ref
 ---@class giemsa.nn
 ---@field Conv2D fun(opts: table): giemsa.Layer (h, w, c) -> (h', w', filters)
 ---@field Conv2DTranspose fun(opts: table): giemsa.Layer
+---@field DepthwiseConv2D fun(opts: table): giemsa.Layer (h, w, c) -> (h', w', c * depth_multiplier)
+---@field SeparableConv2D fun(opts: table): giemsa.Layer (h, w, c) -> (h', w', filters)
 ---@field Dense fun(opts: table): giemsa.Layer (..., n) -> (..., units)
 ---@field BatchNormalization fun(opts: table?): giemsa.Layer
 ---@field Activation fun(opts: table|string): giemsa.Layer
@@ -36,6 +38,8 @@ local is_layer, is_ref = graph.is_layer, graph.is_ref
 ---@field Concatenate fun(opts: table?): giemsa.Layer
 ---@field Lambda fun(fn: function): giemsa.Layer
 ---@field ResNet table nn.ResNet.build(...), see zoo/resnet.lua
+---@field ResNet50 fun(opts: table?): giemsa.Model see zoo/resnet50.lua
+---@field UNet fun(opts: table?): giemsa.Model see zoo/unet.lua
 ---@field load_model fun(path: string, opts: table?): giemsa.Model what model:save(path) wrote
 local nn = {}
 
@@ -188,14 +192,16 @@ nn.Model = setmetatable({}, {
   __index = Model, __newindex = Model,
 })
 
---- A model from what model:get_config() gave. Weights are fresh.
+--- A model from what model:get_config() gave.
 ---@param config table
+---@param weights? table<string, userdata> become the model's own, by their names; others, and those
+--- of another shape than the layer's, are drawn afresh
 ---@return giemsa.Model
-function nn.Model.from_config(config)
+function nn.Model.from_config(config, weights)
   if type(config) ~= "table" or type(config.layers) ~= "table" then
     error("from_config: expected a table with layers, as model:get_config() gives", 2)
   end
-  local model = Model.empty(config.name)
+  local model = Model.empty(config.name, weights)
   for i, layer in ipairs(config.layers) do
     local class = classes[layer.class]
     if not class then
@@ -269,6 +275,8 @@ end
 -- Names that stand in other parts, loaded when first asked for.
 local later = {
   ResNet = function() return require "giemsa.zoo.resnet" end,
+  ResNet50 = function() return require "giemsa.zoo.resnet50" end,
+  UNet = function() return require "giemsa.zoo.unet" end,
   load_model = function() return require("giemsa." .. "save").load_model end, -- of a higher stratum
 }
 

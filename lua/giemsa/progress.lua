@@ -1,35 +1,18 @@
---- The one progress primitive. At a terminal a line that is redrawn at most ten times a second, in
--- the shape Keras's students know; anywhere else (a pipe, a file, CI) exactly one plain line at the
--- end, no control bytes:
+--- The one progress primitive, a live display. At a terminal a line that is redrawn at most ten times
+-- a second, in the shape Keras's students know; anywhere else (a pipe, a file, CI) exactly one plain
+-- line at the end, no control bytes:
 --
 --   Epoch 1/25
 --     3/120 ━━━━━━━━━━━━━━━━━━━━ 12s 98ms/step - accuracy: 0.8731 - loss: 0.3312 - 325 images/s
 --
 -- While running the time is what is still to come; at the end it is what it took.
 local core = require "giemsa.core"
+local display = require "giemsa.display"
 local options = require "giemsa.options"
 
 local progress = {}
 
 local BAR_WIDTH, REDRAW_SECONDS = 20, 0.1
-
---- Columns of the terminal that io.write goes to, nil when it is none. Replaced by a notebook that
---- draws by itself.
----@return integer? columns
-function progress.columns()
-  if io.output() ~= io.stdout or os.getenv("TERM") == "dumb" or not core.is_terminal(1) then
-    return nil
-  end
-  local columns = core.terminal_size()
-  return columns and columns > 0 and columns or 80
-end
-
---- Where the text goes.
----@param text string
-function progress.write(text)
-  io.write(text)
-  io.output():flush()
-end
 
 --- "12s", "1:05", "1:02:03".
 ---@param seconds number
@@ -67,25 +50,6 @@ end
 local Bar = {}
 Bar.__index = Bar
 
---- A bar over `total` units of work. Nothing is written before the first update (at a terminal: the
---- label at once).
----@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?}
----  unit default "step"; quiet writes nothing; plain writes one line even at a terminal
----@return giemsa.ProgressBar
-function progress.bar(opts)
-  opts = options.check("progress.bar", opts, { total = "integer", label = "string", unit = "string",
-    quiet = "boolean",
-    plain = "boolean" }, 3)
-  local bar = setmetatable({
-    total = opts.total, label = opts.label, unit = opts.unit or "step", quiet = opts.quiet,
-      done = 0,
-    started = core.now(), drawn_at = -math.huge, live = not opts.quiet and not opts.plain
-      and progress.columns() ~= nil,
-  }, Bar)
-  if bar.live and bar.label then progress.write(bar.label .. "\n") end
-  return bar
-end
-
 local plain_colour = os.getenv("NO_COLOR") ~= nil
 
 -- 20 cells, the done part green and the rest grey.
@@ -114,7 +78,7 @@ local function width_of(text) return utf8.len(text) or #text end
 -- The line and the values that had no room on it. It is never wider than the terminal: first the
 -- cells shrink, then values are left out from the end.
 local function line_text(bar, values, finished)
-  local columns = progress.columns() or 80
+  local columns = display.columns() or 80
   local count, time, parts = count_text(bar), time_part(bar, finished), values_text(values)
   local used, width, rest = width_of(count) + #time + 2, BAR_WIDTH, {}
   for _, part in ipairs(parts) do used = used + width_of(part) end
@@ -132,7 +96,7 @@ end
 
 -- What had no room, on lines of its own under a finished bar.
 local function overflow_text(rest)
-  local columns, lines, line = progress.columns() or 80, {}, "   "
+  local columns, lines, line = display.columns() or 80, {}, "   "
   for _, part in ipairs(rest) do
     if width_of(line .. part) >= columns and line ~= "   " then
       lines[#lines + 1] = line
@@ -144,10 +108,42 @@ local function overflow_text(rest)
   return #lines > 0 and "\n" .. table.concat(lines, "\n") or ""
 end
 
-local function draw(bar, values, finished)
+local function uncoloured(text) return (text:gsub("\27%[[%d;]*m", "")) end
+
+-- The forms of a bar that runs, or of a finished one at a terminal.
+local function bar_text(bar, values, finished)
   local line, rest = line_text(bar, values, finished)
-  progress.write("\r" .. line .. "\27[K" .. (finished and overflow_text(rest) .. "\n" or ""))
-  bar.drawn_at, bar.open = core.now(), not finished
+  return (bar.label and bar.label .. "\n" or "") .. line
+    .. (finished and overflow_text(rest) or "")
+end
+
+local function plain_line(bar, values)
+  local elapsed = core.now() - bar.started
+  return ("%s%s - %s%s"):format(bar.label and bar.label .. " - " or "", progress.time_text(elapsed),
+    per_unit_text(elapsed / math.max(bar.done, 1), bar.unit), table.concat(values_text(values)))
+end
+
+local function draw(bar, values)
+  local text = bar_text(bar, values, false)
+  local forms = { text = uncoloured(text), ansi = text, live = true }
+  if bar.shown then bar.shown:update(forms) else bar.shown = display(forms) end
+  bar.drawn_at = core.now()
+end
+
+--- A bar over `total` units of work. Nothing is written before the first update (at a terminal: the
+--- label at once).
+---@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?}
+---  unit default "step"; quiet writes nothing; plain writes one line even at a terminal
+---@return giemsa.ProgressBar
+function progress.bar(opts)
+  opts = options.check("progress.bar", opts, { total = "integer", label = "string", unit = "string",
+    quiet = "boolean",
+    plain = "boolean" }, 3)
+  local bar = setmetatable({ total = opts.total, label = opts.label, unit = opts.unit or "step",
+    quiet = opts.quiet, plain = opts.plain, done = 0, started = core.now(),
+    drawn_at = -math.huge }, Bar)
+  if bar.label and not bar.quiet and not bar.plain then draw(bar) end
+  return bar
 end
 
 --- Work done so far.
@@ -155,7 +151,8 @@ end
 ---@param values (string|table)[]? what to show: {"loss", 0.3312} or "325 images/s"
 function Bar:update(done, values)
   self.done, self.values = done, values
-  if self.live and core.now() - self.drawn_at >= REDRAW_SECONDS then draw(self, values, false) end
+  if self.quiet or self.plain or core.now() - self.drawn_at < REDRAW_SECONDS then return end
+  draw(self, values)
 end
 
 --- The last line. Away from a terminal it is the only one.
@@ -163,20 +160,20 @@ end
 function Bar:finish(values)
   if self.closed then return end
   self.closed = true
-  values = values or self.values
-  if self.live then return draw(self, values, true) end
   if self.quiet then return end
-  local elapsed = core.now() - self.started
-  progress.write(("%s%s - %s%s\n"):format(self.label and self.label .. " - " or "",
-    progress.time_text(elapsed),
-    per_unit_text(elapsed / math.max(self.done, 1), self.unit), table.concat(values_text(values))))
+  values = values or self.values
+  local forms = { text = plain_line(self, values) }
+  if self.plain then return display(forms) end
+  if not self.shown then draw(self, values) end
+  forms.ansi = bar_text(self, values, true)
+  self.shown:close(forms)
 end
 
 --- Leaves an unfinished bar: ends its line and writes no more.
 function Bar:abandon()
   if self.closed then return end
   self.closed = true
-  if self.open then progress.write("\n") end
+  if self.shown then self.shown:close() end
 end
 
 return progress

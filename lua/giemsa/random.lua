@@ -25,13 +25,42 @@ local function need(kind, who, value, level)
   return kind == "integer" and math.tointeger(value) or value
 end
 
+-- GIEMSA_SEED in the environment (giemsa run --seed) is the seed of the start and of the first seed(n):
+-- what a lesson's own "seed(42)" says is a default.
+local asked = math.tointeger(tonumber(os.getenv "GIEMSA_SEED"))
+if asked then start(asked) end
+
 --- Starts the global stream anew.
 ---@param n integer
-function random.seed(n) start(need("integer", "seed", n)) end
+function random.seed(n)
+  start(asked or need("integer", "seed", n))
+  asked = nil
+end
 
 --- The seed the global stream was started with (42 when none was given).
 ---@return integer
 function random.get_seed() return seed_now end
+
+--- Where the global stream stands, as plain numbers.
+---@return {seed: integer, consumers: integer, arrays: integer, position: integer}
+function random.get_state()
+  return { seed = seed_now, consumers = consumers, arrays = arrays,
+    position = core.stream_position(stream) }
+end
+
+--- Goes on where get_state() was called: the draws that followed it then follow again.
+---@param state {seed: integer, consumers: integer, arrays: integer, position: integer}
+function random.set_state(state)
+  if type(state) ~= "table" then
+    error("set_state: expected what get_state() gave, got " .. type(state), 2)
+  end
+  for _, key in ipairs{ "seed", "consumers", "arrays", "position" } do
+    need("integer", "set_state: " .. key, state[key], 2)
+  end
+  start(state.seed)
+  consumers, arrays = state.consumers, state.arrays
+  core.stream_position(stream, state.position)
+end
 
 --- A number for somebody who needs a stream of his own: 1, 2, 3, ... since the last seed(). For
 --- library code: core.uniform(shape, low, high, random.get_seed(), random.consumer(), b, c).

@@ -1,8 +1,8 @@
 --- Models on disk: a safetensors file that holds all a model is and knows, so that prediction needs
 -- nothing else and training goes on where it stopped. Weights stand under their names in the order
 -- of the layers, optimiser slots behind them under "optimizer/...", the rest as JSON in the
--- metadata. SHA-256 sums of both show whether a file is still what was written.
-local core = require "giemsa.core"
+-- metadata. What the file itself is, stands in save/file.lua.
+local file = require "giemsa.save.file"
 local json = require "giemsa.json"
 local Model = require "giemsa.nn.model"
 local nn = require "giemsa.nn"
@@ -12,15 +12,11 @@ local safetensors = require "giemsa.safetensors"
 
 local save = {}
 
-local FORMAT_VERSION = "1"
 local SLOT = "optimizer/"
+local CHECKPOINT = "checkpoint/" -- what a checkpoint of fit holds besides (train/checkpoint.lua)
 
-local function sha256()
-  local ok, hash = pcall(require, "giemsa.hash")
-  if ok then return hash.new() end
-  error("giemsa was built without its hash module, which saving and loading need; "
-    .. "install nettle (sudo apt install nettle-dev) and build again", 0)
-end
+local json_field, plain, shape_text, sorted_keys = file.json_field, file.plain, file.shape_text,
+  file.sorted_keys
 
 -- Any failure below is raised at the lesson's line, the path in front.
 local function at_caller(who, path, f, ...)
@@ -34,53 +30,7 @@ local function at_caller(who, path, f, ...)
   error(("%s: %s"):format(who, message), 3)
 end
 
--- ---- numbers that JSON has not
-
-local NOT_FINITE = { ["nan"] = 0 / 0, ["inf"] = math.huge, ["-inf"] = -math.huge }
-
-local function number_to_json(x)
-  if x == nil then return json.null end
-  if x ~= x then return "nan" end
-  if x == math.huge or x == -math.huge then return x > 0 and "inf" or "-inf" end
-  return x
-end
-
--- name -> array with a value an epoch; an epoch may lack one.
-local function history_to_json(history)
-  local out = setmetatable({}, { __jsontype = "object" })
-  for name, values in pairs(history or {}) do
-    if type(values) == "table" then
-      local last = 0
-      for i in pairs(values) do last = math.max(last, math.tointeger(i) or 0) end
-      out[name] = setmetatable({}, { __jsontype = "array" })
-      for i = 1, last do out[name][i] = number_to_json(values[i]) end
-    end
-  end
-  return json.encode(out)
-end
-
-local function history_from_json(text)
-  local history, problem = json.decode(text, json.null)
-  if type(history) ~= "table" then problem = problem or "it is not an object" end
-  if problem then error("its history is damaged: " .. problem, 0) end
-  for name, values in pairs(history) do
-    if type(values) ~= "table" then error(("its history of '%s' is no array"):format(name), 0) end
-    for i = #values, 1, -1 do
-      local value = values[i]
-      if value == json.null then values[i] = nil else values[i] = NOT_FINITE[value] or value end
-    end
-  end
-  return history
-end
-
 -- ---- saving
-
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
 
 local function weight_entries(model)
   local entries = {}
@@ -88,32 +38,6 @@ local function weight_entries(model)
     entries[i] = { name = weight.name, tensor = weight.tensor }
   end
   return entries
-end
-
-local function sum_of_tensors(entries)
-  local sum = sha256()
-  for _, entry in ipairs(entries) do sum:update(core.to_bytes(entry.tensor)) end
-  return sum:hex()
-end
-
-local function shape_text(shape)
-  return "(" .. table.concat(shape, ", ") .. (#shape == 1 and ",)" or ")")
-end
-
--- Over the other metadata and the tensors' names and shapes, so that nothing of the header changes
--- unnoticed.
-local function sum_of_header(metadata, entries)
-  local sum = sha256()
-  for _, key in ipairs(sorted_keys(metadata)) do
-    if key ~= "header_sha256" then
-      sum:update(("%d:%s=%d:%s;"):format(#key, key, #metadata[key], metadata[key]))
-    end
-  end
-  for _, entry in ipairs(entries) do
-    sum:update(("%d:%s %s;")
-      :format(#entry.name, entry.name, shape_text(entry.shape or entry.tensor.shape)))
-  end
-  return sum:hex()
 end
 
 -- What compile was given, and how far training has come.
@@ -130,37 +54,27 @@ local function training_to_json(model)
   }
 end
 
-local function plain(what, value)
-  local ok, text = pcall(json.encode, value)
-  if not ok then error(("%s cannot be saved: %s"):format(what, text), 0) end
-  return text
-end
-
-local function write(path, entries, metadata)
-  metadata.format, metadata.format_version = "giemsa", FORMAT_VERSION
-  metadata.giemsa_version = require "giemsa.version"
-  metadata.tensors_sha256 = sum_of_tensors(entries)
-  metadata.header_sha256 = sum_of_header(metadata, entries)
-  local ok, message = safetensors.write(path, entries, metadata)
-  if not ok then error(message, 0) end
-end
-
-local function save_model(path, model)
+--- What save writes of a model: its tensors in order, and the metadata.
+---@param model giemsa.Model
+---@return {name: string, tensor: userdata}[] entries, table<string, string> metadata
+function save.contents(model)
   local entries = weight_entries(model)
   local slots = model.optimizer and model.optimizer:get_state().slots or {}
   for _, name in ipairs(sorted_keys(slots)) do
     entries[#entries + 1] = { name = SLOT .. name, tensor = slots[name] }
   end
-  write(path, entries, {
+  return entries, {
     content = "model",
     architecture = plain("the architecture", model:get_config()),
     training = training_to_json(model),
-    history = history_to_json(model.history),
+    history = file.history_to_json(model.history),
     class_names = model.class_names and plain("class_names", model.class_names),
     preprocessing = model.preprocessing and plain("preprocessing", model.preprocessing),
     data_sha256 = model.data_sha256,
-  })
+  }
 end
+
+local function save_model(path, model) file.write(path, save.contents(model)) end
 
 --- Saves everything: architecture, weights, class names, preprocessing, optimiser, epoch, history.
 --- The old file stays until the new one is complete. Raises when a layer holds a Lua function, or
@@ -174,7 +88,7 @@ function save.save_model(model, path)
 end
 
 local function save_weights(path, model)
-  write(path, weight_entries(model), { content = "weights" })
+  file.write(path, weight_entries(model), { content = "weights" })
 end
 
 --- Saves the weights alone, for a net that the reader's code builds again.
@@ -187,54 +101,6 @@ function save.save_weights(model, path)
 end
 
 -- ---- loading
-
-local function check_sum(metadata, key, found, what)
-  if metadata[key] and metadata[key] ~= found then
-    error(("its %s altered (the SHA-256 sum does not fit); take another copy of the file")
-      :format(what), 0)
-  end
-end
-
--- All tensors of a file, checked against the sums if it is one of ours.
-local function read(path)
-  local reader, message = safetensors.open(path)
-  if not reader then error(message, 0) end
-  local to_close <close> = reader
-  local metadata, tensors, sum = reader.metadata, {}, sha256()
-  check_sum(metadata, "header_sha256", sum_of_header(metadata, reader.entries), "header was")
-  for _, entry in ipairs(reader.entries) do
-    local tensor, bytes = reader:tensor(entry)
-    sum:update(bytes)
-    tensors[entry.name] = tensor
-  end
-  check_sum(metadata, "tensors_sha256", sum:hex(), "weights were")
-  return tensors, metadata
-end
-
-local function check_format(metadata, content)
-  if metadata.format ~= "giemsa" then
-    error(("it holds tensors, but no giemsa model (format '%s'); save.read_safetensors reads it")
-      :format(metadata.format or "unknown"), 0)
-  end
-  if tonumber(metadata.format_version or "?") ~= tonumber(FORMAT_VERSION) then
-    error(("it has format version %s, this giemsa (%s) reads version %s; giemsa %s wrote it")
-      :format(metadata.format_version or "?", require "giemsa.version", FORMAT_VERSION,
-        metadata.giemsa_version or "?"), 0)
-  end
-  if content and metadata.content ~= content then
-    error(("it holds a model's %s only, not the %s; build the net and use load_weights")
-      :format(metadata.content or "?", content), 0)
-  end
-end
-
--- A table that stands in the metadata as JSON, nil when it is not there.
-local function json_field(metadata, key)
-  if not metadata[key] then return nil end
-  local value, problem = json.decode(metadata[key])
-  if type(value) ~= "table" then problem = problem or "it is not an object" end
-  if problem then error(("its %s is damaged: %s"):format(key, problem), 0) end
-  return value
-end
 
 -- Every weight of the model must be there in its shape; nothing is changed unless all are.
 local function check_weights(model, tensors, strict)
@@ -251,7 +117,8 @@ local function check_weights(model, tensors, strict)
   if not strict then return end
   local extra = {}
   for _, name in ipairs(sorted_keys(tensors)) do
-    if not expected[name] and name:sub(1, #SLOT) ~= SLOT then extra[#extra + 1] = name end
+    local not_a_weight = name:sub(1, #SLOT) == SLOT or name:sub(1, #CHECKPOINT) == CHECKPOINT
+    if not expected[name] and not not_a_weight then extra[#extra + 1] = name end
   end
   if #missing > 0 then
     local instead = extra[1] and (" (the file has '%s' instead)"):format(extra[1]) or ""
@@ -318,6 +185,26 @@ local function compile(model, training, custom)
   end
 end
 
+--- Puts a file's weights, optimiser state, counts and history into a compiled model of the same
+--- net. Nothing is changed unless all fits.
+---@param model giemsa.Model
+---@param tensors table<string, userdata>
+---@param metadata table<string, string>
+function save.put_back(model, tensors, metadata)
+  check_weights(model, tensors, true)
+  local training, slots = json_field(metadata, "training") or {}, slots_of(model, tensors)
+  local history = file.history_from_json(metadata.history or "{}")
+  copy_weights(model, tensors)
+  for key, value in pairs(training.optimizer or {}) do
+    if key ~= "class_name" then model.optimizer[key] = value end
+  end
+  model.optimizer:set_state { iterations = training.iterations, slots = slots }
+  model.epoch, model.seed, model.number = training.epoch, training.seed, training.number
+  model.class_names = json_field(metadata, "class_names")
+  model.preprocessing = json_field(metadata, "preprocessing")
+  model.history, model.data_sha256 = history, metadata.data_sha256
+end
+
 local function restore_training(model, training, tensors, o)
   model.epoch = math.tointeger(training.epoch) or 0
   model.seed = math.tointeger(training.seed) or model.seed
@@ -333,17 +220,16 @@ local function restore_training(model, training, tensors, o)
 end
 
 local function load_model(path, o)
-  local tensors, metadata = read(path)
-  check_format(metadata, "model")
+  local tensors, metadata = file.read(path)
+  file.check_format(metadata, "model")
   local architecture = json_field(metadata, "architecture") or error("it has no architecture", 0)
-  local ok, model = pcall(nn.Model.from_config, architecture)
+  local ok, model = pcall(nn.Model.from_config, architecture, tensors)
   if not ok then error("its architecture cannot be built: " .. tostring(model), 0) end
   check_weights(model, tensors, true)
-  copy_weights(model, tensors)
   restore_training(model, json_field(metadata, "training") or {}, tensors, o)
   model.class_names = json_field(metadata, "class_names")
   model.preprocessing = json_field(metadata, "preprocessing")
-  model.history = metadata.history and history_from_json(metadata.history)
+  model.history = metadata.history and file.history_from_json(metadata.history)
   model.data_sha256 = metadata.data_sha256
   return model
 end
@@ -368,7 +254,7 @@ end
 function save.load_weights(model, path, opts)
   local o = options.check("load_weights", opts, { strict = "boolean" })
   local count = at_caller("load_weights", path, function()
-    local tensors = read(path)
+    local tensors = file.read(path)
     check_weights(model, tensors, o.strict ~= false)
     return copy_weights(model, tensors)
   end)

@@ -2,11 +2,14 @@
 -- else its path.
 --
 -- Ways, the best first: kitty's protocol (kitty, Ghostty, WezTerm, Konsole), iTerm2's (iTerm2,
--- mintty, Rio), half blocks (a cell is two pixels of 24-bit colour; figures are drawn in characters
--- instead). GIEMSA_IMAGES=kitty|iterm|blocks|none overrides. The terminal is asked once: one write,
--- one read, 0.2 seconds at most, and only when stdin and stdout are both a terminal.
+-- mintty, Rio), sixels (xterm, foot, mlterm, ...), half blocks (a cell is two pixels of 24-bit
+-- colour; figures are drawn in characters instead). GIEMSA_IMAGES=kitty|iterm|sixel|blocks|none
+-- overrides. The terminal is asked once: one write, one read, 0.2 seconds at most, and only when stdin
+-- and stdout are both a terminal. tmux and screen get blocks; when told otherwise, tmux is asked to
+-- pass the picture through (its option allow-passthrough).
 local base64 = require "giemsa.base64"
 local core = require "giemsa.core"
+local display = require "giemsa.display"
 local options = require "giemsa.options"
 
 local show = {}
@@ -17,16 +20,20 @@ local show = {}
 -- what every terminal answers.
 local QUERY = "\27_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\27\\\27[16t\27[>0q\27[c"
 local ITERM = { ["iTerm.app"] = true, WezTerm = true, mintty = true, rio = true }
-local CHOICES = { "kitty", "iterm", "blocks", "none" }
+local CHOICES = { "kitty", "iterm", "sixel", "blocks", "none" }
 
 local asked
 
--- The terminal's answer, once per process: { kitty = boolean, cell = {width, height}? }
+-- Whether the list of a terminal's attributes ("62;4;22") has sixels.
+local function has_sixel(attributes) return (";" .. (attributes or "") .. ";"):find ";4;" ~= nil end
+
+-- The terminal's answer, once per process: { kitty =, sixel = booleans, cell = {width, height}? }
 local function ask()
   if asked then return asked end
   local reply = core.terminal_query(QUERY, 0.2) or ""
   local height, width = reply:match("\27%[6;(%d+);(%d+)t")
-  asked = { kitty = reply:find("\27_Gi=31;OK", 1, true) ~= nil }
+  asked = { kitty = reply:find("\27_Gi=31;OK", 1, true) ~= nil,
+    sixel = has_sixel(reply:match "\27%[%?([%d;]*)c") }
   if width and tonumber(width) > 0 and tonumber(height) > 0 then
     asked.cell = { tonumber(width), tonumber(height) }
   end
@@ -51,8 +58,9 @@ local function speaks_utf8()
   return true
 end
 
---- How a picture would be shown now: "kitty", "iterm", "blocks", or "none" (its path is printed).
----@return "kitty"|"iterm"|"blocks"|"none"
+--- How a picture would be shown now: "kitty", "iterm", "sixel", "blocks", or "none" (its path is
+--- printed).
+---@return "kitty"|"iterm"|"sixel"|"blocks"|"none"
 function show.protocol()
   local wanted = os.getenv "GIEMSA_IMAGES"
   if wanted and wanted ~= "" then
@@ -64,6 +72,7 @@ function show.protocol()
     if ITERM[os.getenv "TERM_PROGRAM" or ""] or os.getenv "LC_TERMINAL" == "iTerm2" then
       return "iterm"
     end
+    if ask().sixel then return "sixel" end
   end
   return speaks_utf8() and "blocks" or "none"
 end
@@ -82,20 +91,26 @@ end
 
 local CHUNK = 4096
 
+-- tmux passes on what is wrapped.
+local function wrapped(sequence)
+  if not os.getenv "TMUX" then return sequence end
+  return "\27Ptmux;" .. sequence:gsub("\27", "\27\27") .. "\27\\"
+end
+
 local function kitty(png, columns)
   local data, out = base64.encode(png), {}
   for first = 1, #data, CHUNK do
     local last = first + CHUNK > #data
     local keys = (first == 1 and ("a=T,f=100,q=2,%s")
       :format(columns and ("c=%d,"):format(columns) or "") or "") .. "m=" .. (last and 0 or 1)
-    out[#out + 1] = ("\27_G%s;%s\27\\"):format(keys, data:sub(first, first + CHUNK - 1))
+    out[#out + 1] = wrapped(("\27_G%s;%s\27\\"):format(keys, data:sub(first, first + CHUNK - 1)))
   end
   return table.concat(out) .. "\n"
 end
 
 local function iterm(png, columns)
-  return ("\27]1337;File=inline=1;size=%d;width=%d;preserveAspectRatio=1:%s\7\n")
-    :format(#png, columns, base64.encode(png))
+  return wrapped(("\27]1337;File=inline=1;size=%d;width=%d;preserveAspectRatio=1:%s\7")
+    :format(#png, columns, base64.encode(png))) .. "\n"
 end
 
 -- The largest size within the limits that keeps the shape; never larger than the picture.
@@ -129,26 +144,32 @@ local function blocks(rgb, width, height)
   return table.concat(out)
 end
 
+local function sixels(picture, most_width, most_height)
+  local width, height = fitted(picture.width, picture.height, most_width, most_height)
+  local rgb = picture:convert(3):resize(width, height, "area"):bytes()
+  return wrapped(require("giemsa.sixel").encode(rgb, width, height)) .. "\n"
+end
+
 -- ---- things that can be shown
 
 local function is_figure(thing)
   return type(thing) == "table" and thing.script ~= nil and thing.png ~= nil
 end
 
--- A figure or a picture, of anything that show takes.
-local function drawable(thing)
-  if is_figure(thing) then return thing end
+--- A figure or a picture, of anything that show takes, and the file it was read from.
+---@return table drawable, string? path
+function show.drawable(thing)
+  if is_figure(thing) then return thing, thing.path end
   local pictures = require "giemsa.plot.pictures"
   if core.is_tensor(thing) and thing.ndim == 4 then return pictures.images(thing) end
-  return pictures.picture_of(thing, "show")
+  local picture = pictures.picture_of(thing, "show")
+  return picture, type(thing) == "string" and thing or require("giemsa.image").saved_at[picture]
 end
 
 local shown = 0
 
 -- A file to name when there is no terminal to draw on.
-local function path_of(thing)
-  local saved = is_figure(thing) and thing.path or require("giemsa.image").saved_at[thing]
-  if saved then return saved end
+local function written(thing)
   shown = shown + 1
   local path = ("out/picture-%d.png"):format(shown)
   local ok, message = core.write_file(path, thing:png())
@@ -167,25 +188,37 @@ local function open_in_viewer(path)
 end
 
 local function by_path(thing, path)
-  path = path or path_of(thing)
+  path = path or written(thing)
   open_in_viewer(path)
   return ("[image %dx%d -> %s]\n"):format(thing.width, thing.height, path)
+end
+
+local function as_picture(thing)
+  return is_figure(thing) and require("giemsa.image").decode(thing:png()) or thing
 end
 
 local function in_blocks(thing, columns, rows)
   if is_figure(thing) and not thing.pictures then
     return thing:text(math.min(columns, 110), math.min(rows, 30))
   end
-  local picture = is_figure(thing) and require("giemsa.image").decode(thing:png()) or thing
+  local picture = as_picture(thing)
   local width, height = fitted(picture.width, picture.height, columns, 2 * rows)
   return blocks(picture:convert(3):resize(width, height, "area"):bytes(), width, height)
 end
 
-local function one(given)
-  local protocol, thing = show.protocol(), drawable(given)
-  if protocol == "none" then return by_path(thing, type(given) == "string" and given or nil) end
+--- What a terminal is sent to show a figure or a picture (of show.drawable); the path, where it
+--- cannot be drawn.
+---@param thing table
+---@param path string? the file it is in; one is written when needed
+---@return string
+function show.text(thing, path)
+  local protocol = show.protocol()
+  if protocol == "none" then return by_path(thing, path) end
   local columns, rows, cell = room()
   if protocol == "blocks" then return in_blocks(thing, columns, rows) end
+  if protocol == "sixel" then
+    return sixels(as_picture(thing), columns * cell[1] // 1, rows * cell[2] // 1)
+  end
   -- where pixels are small a figure is drawn with twice as many
   local scale = is_figure(thing) and cell[2] >= 30 and 2 or 1
   local needed = math.ceil(scale * thing.width / cell[1])
@@ -199,11 +232,7 @@ end
 ---@param thing any
 function show.write(thing)
   local is_list = type(thing) == "table" and not is_figure(thing) and thing[1] ~= nil
-  for _, each in ipairs(is_list and thing or { thing }) do
-    local text = one(each)
-    io.stdout:write(text)
-    io.stdout:flush()
-  end
+  for _, each in ipairs(is_list and thing or { thing }) do display(each) end
 end
 
 local function present(thing)

@@ -2,13 +2,15 @@
 --- the core's threads. `level` is, as in error(), where the caller who made a mistake is seen from
 --- the function that takes it.
 local core = require "giemsa.core"
+local image = require "giemsa.image"
 local options = require "giemsa.options"
 local Source = require "giemsa.data.source"
+local cache = require "giemsa.data.cache"
 local folder = require "giemsa.data.folder"
 
 local flow = {}
 
-local CACHE_BYTES = 256 << 20 -- a set of pictures smaller than this is decoded once
+local MEMORY = 256 << 20 -- a set of pictures smaller than this is decoded once
 
 -- ---- making batches
 
@@ -45,7 +47,11 @@ end
 function Reader:wait()
   local x, rows = table.unpack(table.remove(self, 1))
   local ok, problem = self.closing:wait()
-  if not ok then return nil, problem end
+  if self.source.cache then cache.report(self.source.pictures) end
+  if not ok then
+    if problem == "interrupted!" then self.closing:close() end -- the batch is not finished
+    return nil, problem
+  end
   if self.f then
     flow.preprocess(self.f, x)
     core.standardise(self.augment, x)
@@ -66,6 +72,21 @@ function Generator:reader(seed, epoch)
   local f = generator.options.preprocessing_function
   local loader = core.loader(self.pictures, generator.core, seed, epoch, not f)
   return setmetatable({ source = self, f = f, augment = generator.core, closing = loader }, Reader)
+end
+
+--- See Source:identity. The recipe of variations is part of it.
+function Generator:identity()
+  self.hashed = self.hashed
+    or self.data_sha256 and self:data_sha256()
+    or Source.hash_tensors{ self.pictures, self.labels or false }
+  local identity = { samples = self.n, batch_size = self.batch_size, shuffle = self.shuffle,
+    data = self.hashed, class_names = self.class_names, class_mode = self.class_mode }
+  for name, value in pairs(self.preprocessing) do identity[name] = value end
+  for name, value in pairs(self.image_data_generator.options) do
+    identity[name] = type(value) == "function" or value -- a function cannot be compared
+  end
+  identity.seed = nil
+  return identity
 end
 
 -- What somebody who has only a picture must do to it before the model sees it.
@@ -111,10 +132,10 @@ local KNOWN = {
   target_size = "table", color_mode = "string", classes = "table", class_mode = "string|boolean",
   batch_size = "integer", shuffle = "boolean", seed = "integer", subset = "string",
   interpolation = "string", follow_links = "boolean", verbose = "boolean",
+  cache = "boolean|string",
 }
 local CLASS_MODES = { "categorical", "binary", "sparse", "input", "none" }
 local INTERPOLATIONS = { "nearest", "bilinear", "area" }
-local CHANNELS = { rgb = 3, grayscale = 1 }
 local LABELS = {
   categorical = core.one_hot,
   binary = function(classes)
@@ -144,11 +165,11 @@ local function directory_options(generator, given, level)
   check_subset(WHO, generator, o.subset, level + 1)
   return {
     class_mode = one_of("class_mode", mode, CLASS_MODES),
-    color_mode = one_of("color_mode", o.color_mode or "rgb", { "rgb", "grayscale" }),
+    color_mode = one_of("color_mode", o.color_mode or "rgb", image.color_modes),
     interpolation = one_of("interpolation", o.interpolation or "nearest", INTERPOLATIONS),
     target_size = check_size(o.target_size or { 256, 256 }, level + 1),
     batch_size = check_batch_size(WHO, o.batch_size, level + 1),
-    classes = o.classes, subset = o.subset, follow_links = o.follow_links,
+    classes = o.classes, subset = o.subset, follow_links = o.follow_links, cache = o.cache,
     seed = o.seed or generator.options.seed,
     shuffle = o.shuffle ~= false, verbose = o.verbose ~= false,
   }
@@ -193,7 +214,7 @@ end
 ---@field classes integer[] each file's class, from 1 (in files and in Keras they count from 0)
 ---@field filenames string[] relative to directory
 local Directory = Source.extend()
-Directory.reader = Generator.reader
+Directory.reader, Directory.identity = Generator.reader, Generator.identity
 
 function Directory:__tostring()
   local names, shape = table.concat(self.class_names, ", "), table.concat(self.image_shape, ", ")
@@ -206,7 +227,10 @@ local function hash_files(root, names)
   local hash = require "giemsa.hash"
   local sorted, total = table.move(names, 1, #names, 1, {}), hash.new()
   table.sort(sorted, core.byte_less)
+  local guard <close> = setmetatable({}, { __close = core.interrupt_end })
+  core.interrupt_begin()
   for _, name in ipairs(sorted) do
+    if core.interrupted() then error("interrupted!", 0) end
     local digest, problem = hash.sha256_file(root .. "/" .. name)
     if not digest then return nil, problem end
     total:update(digest .. "  " .. name .. "\n")
@@ -233,7 +257,7 @@ local function numbered(names)
 end
 
 local function new_directory(generator, root, names, files, classes, o)
-  local height, width, channels = o.target_size[1], o.target_size[2], CHANNELS[o.color_mode]
+  local shape = { o.target_size[1], o.target_size[2], image.channels[o.color_mode] }
   local paths, make_labels = {}, LABELS[o.class_mode]
   for i, name in ipairs(files) do paths[i] = root .. "/" .. name end
   return setmetatable(Source.init {
@@ -241,11 +265,11 @@ local function new_directory(generator, root, names, files, classes, o)
     directory = root, filenames = files, filepaths = paths, classes = classes,
     class_names = names, num_classes = #names, class_indices = numbered(names),
     class_mode = o.class_mode, color_mode = o.color_mode, target_size = o.target_size,
-    image_shape = { height, width, channels },
+    image_shape = shape, cache = o.cache,
     labels = make_labels and make_labels(classes, #names),
     preprocessing = preprocessing_of(generator, o.target_size, o.color_mode, o.interpolation),
     image_data_generator = generator,
-    pictures = core.pictures(paths, height, width, channels, o.interpolation, CACHE_BYTES),
+    pictures = cache.pictures(o.cache, paths, files, shape, o.interpolation, MEMORY, o.verbose),
   }, Directory)
 end
 

@@ -140,6 +140,22 @@ function ImageDataGenerator:require_fit(level)
   end
 end
 
+local RANDOM = { "rotation_range", "width_shift_range", "height_shift_range", "shear_range",
+  "zoom_range", "channel_shift_range", "brightness_range", "horizontal_flip", "vertical_flip" }
+
+--- The names of the options that vary pictures at random.
+---@return string[]
+function ImageDataGenerator:variations()
+  local names = {}
+  for _, name in ipairs(RANDOM) do
+    local value = self.options[name]
+    local is_still = not value or value == 0
+      or type(value) == "table" and value[1] == value[2] and value[1] == 1
+    if not is_still then names[#names + 1] = name end
+  end
+  return names
+end
+
 -- ---- one picture
 
 local TRANSFORM = {
@@ -241,12 +257,14 @@ end
 --- A source of the pictures in class folders: root/CLASS/*.png. Prints "Found N images belonging to
 --- C classes."
 ---
---- target_size {height, width} (256, 256); color_mode "rgb" or "grayscale"; classes: names in the
---- order of their numbers (sorted folder names); class_mode "categorical" (y one-hot), "binary" (y
+--- target_size {height, width} (256, 256); color_mode "rgb", "grayscale" or "rgba"; classes: names
+--- in the order of their numbers (sorted folder names); class_mode "categorical" (y one-hot), "binary" (y
 --- 0 or 1), "sparse" (y the class number, from 1), "input" (y = x), "none" or false (no y);
 --- batch_size 32; shuffle true; seed; subset "training" or "validation"; interpolation "nearest"
 --- (the default, as in Keras), "bilinear" (OpenCV's) or "area"; follow_links; verbose = false
---- prints nothing.
+--- prints nothing; cache = true keeps the pictures decoded for later runs, in
+--- ~/.cache/giemsa ($XDG_CACHE_HOME/giemsa), cache = "folder" there: for sets too large for memory
+--- (data/cache.lua). The numbers are the same with and without; the folder may be deleted any time.
 ---@param root string
 ---@param given table?
 ---@return giemsa.DirectoryIterator

@@ -17,7 +17,8 @@ local random = require "giemsa.random"
 ---@field shuffle boolean
 ---@field seed integer names the streams
 ---@field fresh boolean every batch is made of new tensors that nobody else holds: fit gives them back after the step
-local Source = { fresh = true }
+---@field seeks boolean batches{first = i} skips what was before at no cost
+local Source = { fresh = true, seeks = true }
 Source.__index = Source
 
 local AHEAD = 3 -- batches under way while one is used
@@ -68,23 +69,23 @@ local function start_pass(self, o)
   return self:reader(seed, epoch), self:order(seed, epoch), batches
 end
 
-local BATCHES = { epoch = "integer", steps = "integer", shuffle_batches = "boolean",
-  seed = "integer" }
+local BATCHES = { epoch = "integer", steps = "integer", first = "integer",
+  shuffle_batches = "boolean", seed = "integer" }
 
 --- One pass: an iterator of (x, y) for the generic `for`. Leaving the loop early stops what was
 --- being made.
 ---
 --- Raises, at the batch concerned, when a picture cannot be read; the message has its path.
----@param given? {epoch?: integer, steps?: integer, shuffle_batches?: boolean, seed?: integer}
---- epoch: the pass's number, counted from 1 by the source itself when absent; steps: at most so
---- many batches; shuffle_batches: the batches come in random order too (so the small last one is
+---@param given? {epoch?: integer, steps?: integer, first?: integer, shuffle_batches?: boolean,
+--- seed?: integer} epoch: the pass's number, counted from 1 by the source itself when absent; steps:
+--- the pass ends after so many batches; first: it begins with this one (1); shuffle_batches: the batches come in random order too (so the small last one is
 --- anywhere); seed: in place of the source's own
 ---@return fun(): giemsa.Tensor?, giemsa.Tensor?
 function Source:batches(given)
   local o = options.check("batches", given, BATCHES)
   local reader, order, batches = start_pass(self, o)
-  local steps = math.min(o.steps or #batches, #batches)
-  local submitted, delivered = 0, 0
+  local steps, before = math.min(o.steps or #batches, #batches), (o.first or 1) - 1
+  local submitted, delivered = before, before
 
   local function submit_next()
     submitted = submitted + 1
@@ -99,7 +100,7 @@ function Source:batches(given)
     return x, y
   end
 
-  while submitted < math.min(AHEAD, steps) do submit_next() end
+  while submitted < math.min(before + AHEAD, steps) do submit_next() end
   return next_batch, nil, nil, reader.closing
 end
 
@@ -111,7 +112,10 @@ function Source:next()
     if not step then step, _, _, closing = self:batches() end
     self.running, self.running_closing = step, closing
     local ok, x, y = pcall(step)
-    if not ok then error(x, 2) end
+    if not ok then
+      if tostring(x):find("interrupted!", 1, true) then self:reset() end -- that pass is over
+      error(x, 2)
+    end
     if x then return x, y end
     self:reset()
   end
@@ -141,6 +145,36 @@ function Source:batch(i, given)
   local x, y = reader:wait()
   if not x then error(y, 2) end
   return x, y
+end
+
+-- ---- what it is
+
+local HASH_BYTES = 1 << 22 -- so many at a time
+
+--- SHA-256 of the shapes and numbers of tensors; false stands for one that is not there.
+---@param tensors (giemsa.Tensor|false)[]
+---@return string 64 hex digits
+function Source.hash_tensors(tensors)
+  local sum = require("giemsa.hash").new()
+  for _, t in ipairs(tensors) do
+    local shape = t and t.shape or {}
+    sum:update(table.concat(shape, "x") .. ";")
+    local n = t and #t or 0
+    local rows = math.max(1, HASH_BYTES // math.max(4 * (n > 0 and t.size // n or 1), 1))
+    for first = 1, n, rows do
+      sum:update(core.to_bytes(t:rows(first, math.min(first + rows - 1, n))))
+    end
+  end
+  return sum:hex()
+end
+
+--- What the batches of this source depend on besides the seed, as plain values: two sources with
+--- the same identity and seed give the same batches. It reads all the data once.
+---@return table<string, any>
+function Source:identity()
+  self.hashed = self.hashed or Source.hash_tensors{ self.x, self.y or false }
+  return { samples = self.n, batch_size = self.batch_size, shuffle = self.shuffle,
+    data = self.hashed }
 end
 
 -- A reader for rows that are tensors already: nothing to make ahead.

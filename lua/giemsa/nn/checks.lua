@@ -49,41 +49,65 @@ function checks.regularizer(config, key)
   config[key] = { l2 = value.l2 }
 end
 
--- Everything a layer with a kernel and a bias has in common.
-function checks.kernel_and_bias(config)
+-- Layers with kernels and a bias. `kernels` names what their options begin with, as in Keras:
+-- {"kernel"} (when absent) has kernel_initializer and kernel_regularizer for a weight "kernel",
+-- {"depthwise"} has depthwise_initializer and so on for "depthwise_kernel".
+local one_kernel = { "kernel" }
+
+local function parts_of(kernels) return { "bias", table.unpack(kernels or one_kernel) } end
+
+function checks.kernel_and_bias(config, kernels)
   checks.activation(config)
-  checks.regularizer(config, "kernel_regularizer")
-  checks.regularizer(config, "bias_regularizer")
-  config.kernel_initializer = initializers.plain(config.kernel_initializer)
-  config.bias_initializer = initializers.plain(config.bias_initializer)
+  for _, part in ipairs(parts_of(kernels)) do
+    checks.regularizer(config, part .. "_regularizer")
+    local key = part .. "_initializer"
+    config[key] = initializers.plain(config[key])
+  end
+end
+
+local function weight(config, part, name, shape)
+  return { name, shape, config[part .. "_initializer"],
+    regularizer = config[part .. "_regularizer"] }
 end
 
 function checks.kernel_weights(config, kernel_shape, units)
-  local weights = { { "kernel", kernel_shape, config.kernel_initializer,
-    regularizer = config.kernel_regularizer } }
-  if config.use_bias then
-    weights[2] = { "bias", { units }, config.bias_initializer,
-      regularizer = config.bias_regularizer }
-  end
+  return checks.with_bias(config, { weight(config, "kernel", "kernel", kernel_shape) }, units)
+end
+
+-- The weight "depthwise_kernel" of a layer whose kernels are { "depthwise", ... }.
+function checks.named_kernel(config, kernel, shape)
+  return weight(config, kernel, kernel .. "_kernel", shape)
+end
+
+-- Adds the bias of so many units, when there is one.
+function checks.with_bias(config, weights, units)
+  if config.use_bias then weights[#weights + 1] = weight(config, "bias", "bias", { units }) end
   return weights
 end
 
 -- A table of options: `more` and what kernel layers share.
-function checks.kernel_options(more)
-  local known = {
-    use_bias = "boolean", activation = "string|function", kernel_initializer = "string|table",
-    bias_initializer = "string|table", kernel_regularizer = "string|table",
-      bias_regularizer = "string|table",
-  }
+function checks.kernel_options(more, kernels)
+  local known = { use_bias = "boolean", activation = "string|function" }
+  for _, part in ipairs(parts_of(kernels)) do
+    known[part .. "_initializer"], known[part .. "_regularizer"] = "string|table", "string|table"
+  end
   for key, kind in pairs(more) do known[key] = kind end
   return known
 end
 
-function checks.kernel_defaults(more)
-  local defaults = { use_bias = true, kernel_initializer = "glorot_uniform",
-    bias_initializer = "zeros" }
+function checks.kernel_defaults(more, kernels)
+  local defaults = { use_bias = true }
+  for _, part in ipairs(parts_of(kernels)) do
+    defaults[part .. "_initializer"] = part == "bias" and "zeros" or "glorot_uniform"
+  end
   for key, value in pairs(more) do defaults[key] = value end
   return defaults
+end
+
+-- How many equal groups of channels there are: `what` says whose channels.
+function checks.divides(channels, groups, what)
+  if channels % groups == 0 then return end
+  fail("%d %s do not divide into %d groups", channels, what, groups)
 end
 
 -- ---- shapes -------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ end
 
 local function is_plain_conv(row)
   local activation = row.config.activation
-  return row.class == "Conv2D" and (row.config.groups or 1) == 1
+  return row.class == "Conv2D" and row.config.groups == 1
     and (activation == nil or activation == "linear")
 end
 

@@ -45,10 +45,12 @@ classes.Conv2D = {
   order = { "filters", "kernel_size" },
   options = kernel_options{ filters = "integer", kernel_size = "integer|table",
     strides = "integer|table",
-    padding = "string", dilation_rate = "integer|table" },
-  defaults = kernel_defaults{ strides = 1, padding = "valid", dilation_rate = 1 },
+    padding = "string", dilation_rate = "integer|table", groups = "integer" },
+  defaults = kernel_defaults{ strides = 1, padding = "valid", dilation_rate = 1, groups = 1 },
   check = function(config)
     config.filters = whole(config.filters, "filters", 1)
+    config.groups = whole(config.groups, "groups", 1)
+    checks.divides(config.filters, config.groups, "filters")
     pair(config, "kernel_size")
     pair(config, "strides")
     pair(config, "dilation_rate")
@@ -57,24 +59,27 @@ classes.Conv2D = {
   end,
   shape = function(config, input)
     need_map(input)
+    checks.divides(input[3], config.groups, "channels of the input")
     local h, w = windows(config, input, config.kernel_size, config.strides, config.dilation_rate)
     return { h, w, config.filters }
   end,
   weights = function(config, input)
     local k = config.kernel_size
-    return kernel_weights(config, { k[1], k[2], input[3], config.filters }, config.filters)
+    local inputs = input[3] // config.groups
+    return kernel_weights(config, { k[1], k[2], inputs, config.filters }, config.filters)
   end,
   prepare = function(row)
     local config = row.config
     row.options = { strides = config.strides, padding = config.padding,
-      dilation = config.dilation_rate }
+      dilation = config.dilation_rate, groups = config.groups > 1 and config.groups or nil }
   end,
   forward = function(row, x)
     local w = row.weights
     return ops.conv2d(x, w.kernel, w.bias, row.options)
   end,
   macs = function(config, input, output)
-    return size_of(output) * config.kernel_size[1] * config.kernel_size[2] * input[3]
+    local k = config.kernel_size
+    return size_of(output) * k[1] * k[2] * (input[3] // config.groups)
   end,
 }
 
@@ -140,6 +145,8 @@ classes.Dense = {
   end,
   macs = function(config, input) return size_of(input) * config.units end,
 }
+
+for class, entry in pairs(require "giemsa.nn.depthwise") do classes[class] = entry end
 
 -- ---- normalisation, activation, dropout ---------------------------------------------------------
 

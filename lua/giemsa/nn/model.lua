@@ -30,9 +30,10 @@ local Model = {}
 -- Methods that stand in other parts; each part adds its own to Model when it is loaded.
 local later = {
   summary = "nn.summary", summary_text = "nn.summary",
-  compile = "train", fit = "train", fit_generator = "train", evaluate = "train",
-    evaluate_generator = "train",
-  predict = "train", predict_generator = "train", train_on_batch = "train",
+  compile = "train.step", train_on_batch = "train.step",
+  fit = "train.fit", fit_generator = "train.fit",
+  evaluate = "train.score", evaluate_generator = "train.score",
+  predict = "train.score", predict_generator = "train.score",
   save = "save", save_weights = "save", load_weights = "save",
 }
 
@@ -54,9 +55,11 @@ local metatable = {
 
 --- A model without layers; append() adds them.
 ---@param name string?
+---@param given? table<string, userdata> weights that need not be drawn, by their names
 ---@return giemsa.Model
-function Model.empty(name)
+function Model.empty(name, given)
   return setmetatable({
+    given = given,
     name = name or "model", rows = {}, outputs = {}, counts = {}, by_name = {}, epoch = 0,
       draws = 0,
     seed = random.get_seed(), number = random.consumer(),
@@ -93,14 +96,21 @@ local function input_shape_of(model, class, inputs)
   return inputs[1] and model.rows[inputs[1]].shape
 end
 
--- The layer's weights, each from its own random stream (seed, model, row, weight).
+-- The weight that from_config was given, if it fits.
+local function given_weight(model, name, shape)
+  local tensor = model.given and model.given[name]
+  return tensor and shape_text(tensor.shape) == shape_text(shape) and tensor
+end
+
+-- The layer's weights, each drawn from its own random stream (seed, model, row, weight).
 local function make_weights(model, row, class)
   for i, weight in ipairs(class.weights and class.weights(row.config, row.input_shape) or {}) do
-    local name, shape, initializer = weight[1], weight[2], weight[3]
-    local tensor = initializers.make(initializer, shape, { model.seed, model.number, row.index, i })
+    local name, shape, initializer = row.name .. "/" .. weight[1], weight[2], weight[3]
+    local tensor = given_weight(model, name, shape)
+      or initializers.make(initializer, shape, { model.seed, model.number, row.index, i })
     local regularizer = weight.regularizer
-    tensor.name = row.name .. "/" .. name
-    row.weights[name] = tensor
+    tensor.name = name
+    row.weights[weight[1]] = tensor
     row.variables[i] = {
       name = tensor.name, tensor = tensor, l2 = regularizer and regularizer.l2 or 0,
         trainable = weight.trainable ~= false,
@@ -386,7 +396,7 @@ end
 --- Sets which rows go in and come out; the last step of building.
 ---@param outputs integer[] row numbers
 function Model:finish(outputs)
-  self.outputs, self.input_rows = outputs, {}
+  self.outputs, self.input_rows, self.given = outputs, {}, nil
   for i, row in ipairs(self.rows) do
     if row.class == "Input" then self.input_rows[#self.input_rows + 1] = i end
   end

@@ -90,8 +90,8 @@ local function step_of(row)
   local class = classes[row.class]
   local activation, name = activation_of(row)
   return {
-    row = row, to = row.index, from = not class.merges and row.inputs[1], forward = class.forward,
-    activation = activation, forget = {}, release = {}, reads = {},
+    name = row.name, row = row, to = row.index, from = not class.merges and row.inputs[1],
+    forward = class.forward, activation = activation, forget = {}, release = {}, reads = {},
     spends = not class.aliases and name ~= "function", -- what the activation reads is nobody else's
   }
 end
@@ -121,6 +121,7 @@ local function make_plan(model, logits, keep)
       local fused = fuse.rows(row, around)
       if fused then
         step.forward, step.to = fused.forward, fused.last.index
+        if fused.last ~= row then step.name = row.name .. " + " .. fused.last.name end
         step.reads, step.lends = fused.reads or step.reads, fused.lends
         done[step.to] = true
         for _, covered in ipairs(fused.covers or {}) do done[covered] = true end
@@ -151,6 +152,9 @@ local function gather(row, values)
   return list
 end
 
+-- After a run, also one that raised, ops are no layer's.
+local leave = setmetatable({}, { __close = function() grad.layer = nil end })
+
 --- The loop. While gradients are recorded the tape decides what stays alive; else values go
 --- as soon as they were read.
 ---@param model giemsa.Model
@@ -160,11 +164,12 @@ end
 ---@param poll boolean? raise plan.INTERRUPTED between layers after Ctrl-C
 function plan.run(model, steps, values, training, poll)
   local recording = grad.enabled()
+  local _ <close> = leave
   values.moments = {} -- of rows whose maker summed them on the way
   for _, step in ipairs(steps) do
     if poll and core.interrupted() then error(plan.INTERRUPTED, 0) end
     local row = step.row
-    model.running = row
+    model.running, grad.layer = row, step
     local y = step.forward(row, step.from and values[step.from] or gather(row, values), training,
       model, values)
     if step.activation then

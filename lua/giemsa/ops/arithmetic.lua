@@ -70,9 +70,8 @@ local two_operands = {
 }
 
 for name, makers in pairs(two_operands) do
-  local forward = core[name]
   ops[name] = function(a, b)
-    local y, to_a, to_b = result(name, pcall(forward, a, b)), target(a), target(b)
+    local y, to_a, to_b = result(name, pcall(core[name], a, b)), target(a), target(b)
     if not (to_a or to_b) then return y end
     local slope_a, slope_b = to_a and makers[1](a, b, y), to_b and makers[2](a, b, y)
     return record(y, { to_a, to_b }, function(dy)
@@ -103,9 +102,9 @@ local from_y = {
   neg = function(dy) return core.neg(dy) end,
   exp = function(dy, y) return core.mul(dy, y) end,
   sqrt = function(dy, y) return core.mul(core.div(dy, y), 0.5) end,
-  relu = core.relu_dx, -- 0 at 0
-  sigmoid = core.sigmoid_dx,
-  tanh = core.tanh_dx,
+  relu = function(dy, y) return core.relu_dx(dy, y) end, -- 0 at 0
+  sigmoid = function(dy, y) return core.sigmoid_dx(dy, y) end,
+  tanh = function(dy, y) return core.tanh_dx(dy, y) end,
 }
 local from_x = {
   log = function(dy, x) return core.div(dy, x) end,
@@ -114,17 +113,15 @@ local from_x = {
 }
 
 for name, slope in pairs(from_y) do
-  local forward = core[name]
   ops[name] = function(x)
-    local y, to_x = result(name, pcall(forward, x)), target(x)
+    local y, to_x = result(name, pcall(core[name], x)), target(x)
     return record(y, { to_x }, function(dy) accumulate(to_x, slope(dy, y)) end, name)
   end
 end
 
 for name, slope in pairs(from_x) do
-  local forward = core[name]
   ops[name] = function(x)
-    local y, to_x = result(name, pcall(forward, x)), target(x)
+    local y, to_x = result(name, pcall(core[name], x)), target(x)
     return record(y, { to_x }, function(dy) accumulate(to_x, slope(dy, x)) end, name)
   end
 end
@@ -215,10 +212,9 @@ end
 function ops.std(x, axis, keepdims) return ops.sqrt(ops.var(x, axis, keepdims)) end
 
 for _, name in ipairs { "max", "min" } do
-  local forward = core[name]
   -- Equal largest (smallest) values share the gradient evenly.
   ops[name] = function(x, axis, keepdims)
-    local y, to_x = result(name, pcall(forward, x, axis, keepdims)), target(x)
+    local y, to_x = result(name, pcall(core[name], x, axis, keepdims)), target(x)
     return record(y, { to_x }, function(dy)
       local kept = kept_shape(to_x.shape, axis)
       local chosen = core.eq(x, core.reshape(y, kept))

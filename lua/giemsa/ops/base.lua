@@ -8,8 +8,8 @@ local base = {}
 --- The core's message without the place in our files and the number of an argument the caller never
 --- wrote.
 local function plain(message)
-  message = tostring(message):gsub("^[^\n]-:%d+: (bad argument)", "%1")
-  return (message:gsub("^bad argument #%d+ to '[^']*' %((.*)%)$", "%1"))
+  return (tostring(message):gsub("^%S*/giemsa/ops/%w+%.lua:%d+: ", "")
+    :gsub("^bad argument #%d+ to '[^']*' %((.*)%)$", "%1"))
 end
 
 --- base.result("conv2d", pcall(core.conv2d, ...)): the results, or the message raised as that of

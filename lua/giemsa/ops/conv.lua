@@ -3,36 +3,27 @@ local core = require "giemsa.core"
 local grad = require "giemsa.grad"
 local mapped = require "giemsa.grad.mapped"
 local base = require "giemsa.ops.base"
+local grouped = require "giemsa.ops.grouped"
 local norm = require "giemsa.ops.norm"
-local windows = require "giemsa.ops.windows"
+local window = require "giemsa.ops.window"
 
 local ops = {}
 
 local accumulate, record, target = grad.accumulate, grad.op, grad.target
 local result, check, pair = base.result, base.check, base.pair
-local dims_of, padding_of = windows.dims, windows.padding
+local dims_of, padding_of = window.dims_of, window.padding_of
 
 ---@class giemsa.ops.ConvOptions
 ---@field strides (integer|integer[])? default 1
 ---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
 ---@field dilation (integer|integer[])? default 1
+---@field groups integer? default 1; see giemsa.ops.grouped. The next two are not for groups
 ---@field add tensor? added to the result, whose shape it has: a shortcut past this convolution
 ---@field moments boolean? also give the moments of the result by channel, for a batch norm of it
 local conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
-  add = "userdata", moments = "boolean",
+  groups = "integer", add = "userdata", moments = "boolean",
 }
-
--- What the core wants to know of the geometry: strides, padding, dilation.
-local function geometry_of(who, x, w, opts)
-  local sh, sw = pair(who, "strides", opts.strides, 1, 1, 1)
-  local dh, dw = pair(who, "dilation", opts.dilation, 1, 1, 1)
-  local _, height, width = dims_of(who, x, "x", 1)
-  local kh, kw = dims_of(who, w, "w", 1)
-  local top, bottom, left, right =
-    padding_of(who, opts.padding, height, width, (kh - 1) * dh + 1, (kw - 1) * dw + 1, sh, sw, 1)
-  return { sh, sw, top, bottom, left, right, dh, dw }
-end
 
 -- ---- convolution --------------------------------------------------------------------------------
 
@@ -76,16 +67,20 @@ end
 
 --- Convolution (cross-correlation, as everywhere in deep learning).
 ---@param x tensor (n, h, w, in), or a giemsa.Normalised: then relu(batch norm) is done on the way
----@param w tensor (kernel_h, kernel_w, in, out)
+---@param w tensor (kernel_h, kernel_w, in / groups, out)
 ---@param b tensor? (out)
 ---@param opts giemsa.ops.ConvOptions?
 ---@return tensor y (n, out_h, out_w, out)
 ---@return tensor? moments (3, out), with opts.moments
 function ops.conv2d(x, w, b, opts)
   opts = check("conv2d", opts, conv_options)
+  if (opts.groups or 1) ~= 1 then
+    if opts.add or opts.moments then error("conv2d: add and moments are not for groups", 2) end
+    return grouped.conv2d(x, w, b, opts)
+  end
   local normalised = norm.is_normalised(x)
   dims_of("conv2d", normalised and x.x or x)
-  local geometry = geometry_of("conv2d", normalised and x.x or x, w, opts)
+  local geometry = { select(3, window.geometry("conv2d", normalised and x.x or x, w, opts)) } -- strides, padding, dilation
   local y, moments = result("conv2d", pcall(forward, x, w, b, geometry, opts))
   local to_x
   if normalised then to_x = norm.read(x) else to_x = target(x) end
@@ -99,6 +94,8 @@ function ops.conv2d(x, w, b, opts)
   return y, moments
 end
 
+ops.depthwise_conv2d = grouped.depthwise_conv2d
+
 --- Two convolutions of one normalised picture, whose gradients come back in one pass over it. The
 --- second has no moments, no shortcut and no bias; else as ops.conv2d.
 ---@param x giemsa.Normalised
@@ -111,7 +108,8 @@ end
 ---@return tensor? moments of y1
 function ops.conv2d_pair(x, w1, opts1, w2, opts2)
   opts1, opts2 = check("conv2d", opts1, conv_options), check("conv2d", opts2, conv_options)
-  local g1, g2 = geometry_of("conv2d", x.x, w1, opts1), geometry_of("conv2d", x.x, w2, opts2)
+  local g1 = { select(3, window.geometry("conv2d", x.x, w1, opts1)) }
+  local g2 = { select(3, window.geometry("conv2d", x.x, w2, opts2)) }
   local y1, moments = result("conv2d", pcall(forward, x, w1, nil, g1, opts1))
   local y2 = result("conv2d", pcall(forward, x, w2, nil, g2, opts2))
   local to_x = norm.read(x)
@@ -179,7 +177,7 @@ function ops.norm_conv2d(x, weights, w, b, opts)
   local moments_of_x = opts.training and not target(x) and core.moments(x)
   local lazy = norm.normalised(x, gamma, beta, mean, variance, between, moments_of_x)
   if target(x) or not opts.training then return ops.conv2d(lazy, w, b, how) end
-  local geometry = geometry_of("norm_conv2d", x, w, opts)
+  local geometry = { select(3, window.geometry("norm_conv2d", x, w, opts)) } -- strides, padding, dilation
   local y, moments = result("norm_conv2d", pcall(forward, lazy, w, b, geometry, how))
   local to_gamma, to_beta, to_w, to_b = target(gamma), target(beta), target(w), target(b)
   local plain = core.norm(moments_of_x, x.size // x.shape[4], nil, nil, opts.epsilon or 1e-3)

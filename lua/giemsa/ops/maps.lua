@@ -5,13 +5,13 @@ local options = require "giemsa.options"
 local arithmetic = require "giemsa.ops.arithmetic"
 local base = require "giemsa.ops.base"
 local norm = require "giemsa.ops.norm"
-local windows = require "giemsa.ops.windows"
+local window = require "giemsa.ops.window"
 
 local ops = {}
 
 local accumulate, record, target = grad.accumulate, grad.op, grad.target
 local result, check, pair = base.result, base.check, base.pair
-local dims_of, padding_of = windows.dims, windows.padding
+local dims_of, padding_of = window.dims_of, window.padding_of
 
 -- ---- pooling ------------------------------------------------------------------------------------
 

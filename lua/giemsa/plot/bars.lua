@@ -9,7 +9,8 @@ local at_caller, known, number = base.at_caller, base.known, base.number
 -- ---- bars: place i is at i on the axis; the bars of a place share a width of 0.72
 
 local BARS = known { labels = "table", values = "table|tensor", series = "table",
-  errors = "table", horizontal = "boolean", format = "string|boolean", color = "string" }
+  errors = "table", horizontal = "boolean", stacked = "boolean",
+  format = "string|boolean", color = "string" }
 
 local function bar_series(o)
   local series = o.series or { { values = o.values, errors = o.errors, color = o.color } }
@@ -24,10 +25,25 @@ local function bar_series(o)
     end
     out[k] = { values = values, errors = s.errors, title = s.title,
       color = base.color("bars", s.color, k) }
-    local width = 0.72 / #series
-    out[k].width, out[k].offset = width, (k - 1) * width - 0.36
+    local width = o.stacked and 0.72 or 0.72 / #series
+    out[k].width, out[k].offset = width, o.stacked and -0.36 or (k - 1) * width - 0.36
   end
   return out
+end
+
+-- Each series begins where those before it end.
+local function stack(series)
+  local ends = {}
+  for _, s in ipairs(series) do
+    if s.errors then error("bars: stacked bars have no errors", 0) end
+    s.base = {}
+    for i, v in ipairs(s.values) do
+      if not (v >= 0) then error(("bars: stacked values are >= 0, got %g"):format(v), 0) end
+      s.base[i] = ends[i] or 0
+      ends[i] = s.base[i] + v
+    end
+  end
+  return { { values = ends, width = series[1].width, offset = series[1].offset } }
 end
 
 -- Columns 1-6: x y xlow xhigh ylow yhigh of the box from 0 to the value; 7: the middle of its
@@ -37,6 +53,7 @@ local function bar_data(name, s, horizontal)
   for c = 1, 9 do columns[c] = {} end
   for i, v in ipairs(s.values) do
     local near, far = math.min(0, v), math.max(0, v)
+    if s.base then near, far = s.base[i], s.base[i] + v end
     local left, right = i + s.offset, i + s.offset + s.width
     local e = s.errors and s.errors[i] or { v, v }
     local row = horizontal and { far, left, near, far, left, right }
@@ -93,6 +110,7 @@ end
 local function bars(spec)
   local o = options.check("bars", spec, BARS, 0)
   local series, horizontal = bar_series(o), o.horizontal
+  local whole = o.stacked and stack(series) or series -- what the values at the bars say
   local along, across = horizontal and "x" or "y", horizontal and "y" or "x"
   local legend = o.legend
   if legend == nil then legend = #series > 1 and "above" or false end
@@ -102,13 +120,15 @@ local function bars(spec)
     base.frame("bars", base.with(o, { legend = legend })), base.name_tics(across, o.labels),
     ("set grid no%stics %stics\n"):format(across, along),
     ("set %srange [%g:%g]\n"):format(across, first, last),
-    o[along .. "range"] and "" or extent_line(series, along, horizontal and 1.14 or 1.1),
+    o[along .. "range"] and "" or extent_line(whole, along, horizontal and 1.14 or 1.1),
   }, {}
   local format = o.format == nil and "%g" or o.format
   for k, s in ipairs(series) do
     parts[#parts + 1] = bar_data("d" .. k, s, horizontal)
-    if type(format) == "string" then parts[#parts + 1] = value_labels(s, format, horizontal) end
     add_commands(commands, s, "d" .. k, horizontal)
+  end
+  for _, s in ipairs(type(format) == "string" and whole or {}) do
+    parts[#parts + 1] = value_labels(s, format, horizontal)
   end
   parts[#parts + 1] = base.plot_command(commands)
   return base.figure(parts, o, "bars")
@@ -116,9 +136,10 @@ end
 
 --- Bars: plot.bars{ labels = {"Africa", ...}, values = {94, ...}, horizontal = true }.
 ---
---- Several side by side: series = { {title, values, errors?, color?}, ... }. errors is
---- {{low, high}, ...}. format (of string.format, "%g" when absent) writes each value at its bar;
---- false leaves it out. Common options: see plot.lines.
+--- Several side by side, or with stacked = true one on the other: series = { {title, values,
+--- errors?, color?}, ... }. errors is {{low, high}, ...}. format (of string.format, "%g" when
+--- absent) writes each value (of stacked bars, the sum) at its bar; false leaves it out. Common
+--- options: see plot.lines.
 ---@param spec table
 ---@return giemsa.figure
 function plot.bars(spec) return at_caller(bars, spec) end

@@ -25,6 +25,7 @@ base.colors, base.color_order, base.ink = COLORS, ORDER, INK
 ---@field width integer pixels
 ---@field height integer pixels
 ---@field path string? where it was saved last
+---@field says string? what it shows, in a line: what tostring gives
 local Figure = {}
 Figure.__index = Figure
 
@@ -38,7 +39,7 @@ end
 function base.is_figure(x) return getmetatable(x) == Figure end
 
 function Figure:__tostring()
-  return ("plot: %s, %d x %d"):format(self.kind, self.width, self.height)
+  return self.says or ("plot: %s, %d x %d"):format(self.kind, self.width, self.height)
 end
 
 --- The gnuplot script, to learn from or to go on with by hand.
@@ -223,7 +224,7 @@ function base.frame(who, o)
     legend_line(who, o.legend), title_lines(o),
     range_line(who, "x", o.xrange), range_line(who, "y", o.yrange),
     label_line("x", o.xlabel), label_line("y", o.ylabel),
-    log and ("set logscale %s\n"):format(log) or "",
+    log and ("set logscale %s\nset format %s '%%g'\n"):format(log, log) or "",
   }
 end
 

@@ -79,6 +79,22 @@ local function heatmap(who, o, matrix, range, texts)
   }, o, who)
 end
 
+-- Whole numbers as they are; others with three figures at most of the largest, and the same number
+-- of decimals in every cell, so that columns can be compared at a glance.
+local function common_format(matrix)
+  local largest, whole = 0, true
+  for _, row in ipairs(matrix) do
+    for _, v in ipairs(row) do
+      if math.abs(v) < math.huge then -- not NaN
+        largest, whole = math.max(largest, math.abs(v)), whole and v % 1 == 0
+      end
+    end
+  end
+  if largest >= 1e6 or largest > 0 and largest < 0.01 then return "%.2g" end
+  if whole then return "%.0f" end
+  return ("%%.%df"):format(largest < 10 and 2 or largest < 100 and 1 or 0)
+end
+
 -- Every value as text, row by row.
 local function texts_of(matrix, format)
   local out = {}
@@ -96,7 +112,7 @@ local function any_heatmap(spec)
     error("heatmap: values must be rows of numbers or a 2-d tensor", 0)
   end
   local format = o.format
-  if format == nil then format = #values * #values[1] <= 144 and "%g" end
+  if format == nil then format = #values * #values[1] <= 144 and common_format(values) end
   local texts = type(format) == "string" and texts_of(values, format) or nil
   return heatmap("heatmap", o, values, nil, texts)
 end
@@ -104,7 +120,8 @@ end
 --- A matrix in colours: plot.heatmap{ values = {{...}, ...} }.
 ---
 --- Options: values (rows of numbers, or a tensor of shape (rows, columns)), rows and columns
---- (names), format (of the numbers in the cells, "%g" when absent and few, false for none),
+--- (names), format (of the numbers in the cells, as "%.2f"; when absent and they are few: what fits
+--- the largest; false for none),
 --- palette = "blues"|"viridis"|"diverging", and the common ones, see plot.lines.
 ---@param spec table
 ---@return giemsa.figure

@@ -10,12 +10,14 @@ local plot = {}
 
 local IMAGES = { captions = "table", colors = "table", columns = "integer", tile = "integer|table",
   title = "string" }
-local GAP, CAPTION, TITLE, LETTER = 8, 20, 34, 6.6 -- pixels; the width of a caption's letter
+-- Pixels; the widths of a caption's and of a title's letter.
+local GAP, LINE, TITLE, LETTER, TITLE_LETTER = 8, 16, 34, 7.2, 9
 
 -- ---- what can be drawn
 
--- 0..255 or 0..1, told apart by the largest value; anything else is stretched to its own range.
-local function range_of(x)
+--- {low, high} of the values that are drawn black and white: 0..255 or 0..1, told apart by the largest
+--- value; anything else is stretched to its own range.
+function plot.range_of(x)
   local low, high = core.min(x):item(), core.max(x):item()
   if low >= 0 and high <= 1 then return { 0, 1 } end
   if low >= 0 and high <= 255 then return { 0, 255 } end
@@ -26,7 +28,7 @@ end
 ---@return giemsa.picture
 function plot.picture_of(given, who)
   if image.is_picture(given) then return given end
-  if core.is_tensor(given) then return image.from_tensor(given, { range = range_of(given) }) end
+  if core.is_tensor(given) then return image.from_tensor(given, { range = plot.range_of(given) }) end
   if type(given) == "string" then
     local picture, why = image.read(given)
     return picture or error(("%s: %s"):format(who, why), 0)
@@ -38,7 +40,7 @@ end
 local function pictures_of(given)
   local list = {}
   if core.is_tensor(given) and given.ndim == 4 then
-    local range = range_of(given)
+    local range = plot.range_of(given)
     for i = 1, #given do list[i] = image.from_tensor(given[i], { range = range }) end
   else
     for i, one in ipairs(type(given) == "table" and given or { given }) do
@@ -74,18 +76,35 @@ local function tile_size(o, pictures)
   return math.ceil(width * wanted / largest), math.ceil(height * wanted / largest)
 end
 
+local function lines_of(caption)
+  local lines = {}
+  for line in (tostring(caption or "") .. "\n"):gmatch("(.-)\n") do lines[#lines + 1] = line end
+  return lines
+end
+
 -- A caption may be wider than its picture, up to twice; a longer one is cut.
 local function layout_of(o, pictures)
   local width, height = tile_size(o, pictures)
-  local longest = 0
-  for _, caption in ipairs(o.captions or {}) do
-    longest = math.max(longest, (utf8.len(caption) or #caption) * LETTER + 4)
+  local longest, most_lines = 0, 0
+  for i = 1, o.captions and #pictures or 0 do
+    local lines = lines_of(o.captions[i])
+    most_lines = math.max(most_lines, #lines)
+    for _, line in ipairs(lines) do
+      longest = math.max(longest, (utf8.len(line) or #line) * LETTER + 4)
+    end
   end
   local columns = math.min(#pictures, o.columns or math.ceil(math.sqrt(#pictures)))
+  local title = o.title and lines_of(o.title) or {}
   local l = { tile_width = width, tile_height = height, columns = columns,
     cell_width = math.ceil(math.max(width, math.min(longest, math.max(2 * width, 150)))) + GAP,
-    cell_height = height + (o.captions and CAPTION or 0) + GAP, top = o.title and TITLE or 0 }
-  l.width = columns * l.cell_width + GAP
+    cell_height = height + (most_lines > 0 and most_lines * LINE + 4 or 0) + GAP,
+    title = title, top = #title > 0 and TITLE + (#title - 1) * LINE + 4 or 0 }
+  local widest = 0
+  for i, line in ipairs(title) do
+    widest = math.max(widest, (utf8.len(line) or #line) * (i == 1 and TITLE_LETTER or LETTER))
+  end
+  l.width = math.max(columns * l.cell_width + GAP, math.ceil(widest) + 2 * GAP)
+  l.left = GAP + (l.width - GAP - columns * l.cell_width) // 2
   l.height = math.ceil(#pictures / columns) * l.cell_height + GAP + l.top
   return l
 end
@@ -111,11 +130,14 @@ local function images(given, opts)
   local parts = {
     "set margins 0,0,0,0\nunset border\nunset tics\nunset key\n",
     ("set xrange [0:%d]\nset yrange [%d:0]\n"):format(l.width, l.height),
-    o.title and label(o.title, l.width / 2, TITLE / 2 + 2, 13, base.ink) or "",
   }
+  for i, line in ipairs(l.title) do
+    parts[#parts + 1] = label(line, l.width / 2, TITLE / 2 + (i - 1) * LINE + (i > 1 and 6 or 0), i == 1 and 13 or 10,
+      base.ink)
+  end
   local commands, bytes = {}, {}
   for i, picture in ipairs(pictures) do
-    local left = GAP + (i - 1) % l.columns * l.cell_width
+    local left = l.left + (i - 1) % l.columns * l.cell_width
     local top = l.top + GAP + (i - 1) // l.columns * l.cell_height
     local p = fitted(picture, l.tile_width, l.tile_height)
     local middle = left + (l.cell_width - GAP) / 2
@@ -124,11 +146,10 @@ local function images(given, opts)
     commands[i] = ("'-' binary array=(%d,%d) origin=(%g,%g) dx=1 dy=1 format='%%uchar' using 1:2:3 "
       .. "with rgbimage"):format(p.width, p.height, x + 0.5, y + 0.5)
     bytes[i] = p:convert(3):bytes()
-    local caption = o.captions and o.captions[i]
-    if caption then
-      parts[#parts + 1] = label(shortened(tostring(caption), l.cell_width), middle,
-        top + l.tile_height + CAPTION / 2, 10, base.color("images", o.colors and o.colors[i]
-          or base.ink))
+    for number, line in ipairs(o.captions and lines_of(o.captions[i]) or {}) do
+      parts[#parts + 1] = label(shortened(line, l.cell_width), middle,
+        top + l.tile_height + 2 + (number - 0.5) * LINE, 10,
+        base.color("images", o.colors and o.colors[i] or base.ink))
     end
   end
   parts[#parts + 1] = "plot " .. table.concat(commands, ", \\\n     ") .. "\n"
@@ -142,7 +163,7 @@ end
 ---
 --- The list holds pictures (giemsa.image), tensors (h, w, c) or paths; a batch (n, h, w, c) does as
 --- well. Tensors hold 0..255 or 0..1; others are stretched from their lowest to their highest.
---- colors: of the captions, "#rrggbb" or a name of plot.colors. tile: pixels of the longer side, or
+--- A caption may have several lines, a title too (the first is the larger). colors: of the captions, "#rrggbb" or a name of plot.colors. tile: pixels of the longer side, or
 --- {width, height}. Small pictures are enlarged with square pixels.
 ---@param list any
 ---@param opts? {captions?: string[], colors?: string[], columns?: integer, tile?: any,

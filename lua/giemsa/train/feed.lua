@@ -1,6 +1,6 @@
 --- Whatever fit, evaluate and predict are given, brought into the form of a data source: a
 -- generator as it is, tensors (x, y), or a plain function that returns the next batch at each call.
-local array = require("giemsa.data").array
+local array = require "giemsa.data.array"
 local core = require "giemsa.core"
 
 local feed = {}

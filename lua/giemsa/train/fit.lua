@@ -3,14 +3,12 @@
 --- an epoch's loss is the mean over its samples of what each step saw before its own update, L2
 --- included; the learning rate decays with updates, not epochs. Passes are numbered by model.epoch,
 --- so training that goes on after a load sees what it would have seen.
-local callbacks = require "giemsa.callbacks"
+local checkpoint = require "giemsa.train.checkpoint"
 local core = require "giemsa.core"
-local feed = require "giemsa.train.feed"
 local grad = require "giemsa.grad"
 local Model = require "giemsa.nn.model"
-local objective = require "giemsa.train.objective"
-local options = require "giemsa.options"
 local plan = require "giemsa.nn.plan"
+local prepare = require "giemsa.train.prepare"
 local progress = require "giemsa.progress"
 local score = require "giemsa.train.score"
 local step = require "giemsa.train.step"
@@ -20,15 +18,6 @@ local means, new_totals = step.means, step.new_totals
 local shown, rate_text = score.shown, score.rate_text
 
 local function note(message, ...) io.stderr:write("note: ", message:format(...), "\n") end
-
----@class giemsa.History
----@field loss number[] a value an epoch; likewise accuracy, val_loss, val_accuracy, ...
----@field epoch integer[] the epochs' numbers, from 1
----@field interrupted boolean? Ctrl-C ended it
----@field partial table? of the epoch that Ctrl-C ended: {epoch =, step =, loss =, ...}
-local History = {}
--- H.history.loss, as in Keras
-History.__index = function(self, key) if key == "history" then return self end end
 
 local function call(run, event, ...)
   for _, callback in ipairs(run.callbacks) do
@@ -68,6 +57,7 @@ end
 
 local function one_batch(run, epoch, x, y)
   local model = run.model
+  checkpoint.before_step(run)
   run.step = run.step + 1
   call(run, "on_batch_begin", run.step)
   if not y then error("fit: the data source gives no labels (class_mode?)", 0) end
@@ -78,17 +68,27 @@ local function one_batch(run, epoch, x, y)
   if run.hears_batches then call(run, "on_batch_end", run.step, means(model, run.totals, "")) end
 end
 
+-- The batches of a pass from the first that was not trained on yet.
+local function batches_left(run)
+  local source, done = run.source, run.step
+  local next_batch, state, control, closing = source:batches{ epoch = run.model.epoch + 1,
+    steps = run.steps, first = source.seeks and done > 0 and done + 1 or nil,
+    shuffle_batches = run.shuffle_batches, seed = run.seed }
+  for _ = 1, source.seeks and 0 or done do next_batch(state, control) end
+  return next_batch, state, control, closing
+end
+
 local function train_pass(run, epoch)
-  local model, started = run.model, core.now()
-  run.totals, run.step = new_totals(), 0
-  for x, y in run.source:batches{ epoch = model.epoch + 1, steps = run.steps,
-    shuffle_batches = run.shuffle_batches,
-    seed = run.seed } do
+  local model, started, before = run.model, core.now(), run.totals.n
+  for x, y in batches_left(run) do
     if core.interrupted() then error(plan.INTERRUPTED, 0) end
     one_batch(run, epoch, x, y)
     spend(run, x, y)
-    run.rate = rate_text(run.totals.n, core.now() - started)
+    run.rate = rate_text(run.totals.n - before, core.now() - started)
     run.bar:update(run.step, shown(means(model, run.totals, ""), run.rate, lr_text(model)))
+    if run.checkpoint_every and run.step % run.checkpoint_every == 0 and run.step < run.steps then
+      checkpoint.save(run, epoch - 1, run.step)
+    end
   end
   if core.interrupted() then error(plan.INTERRUPTED, 0) end
   if run.step == 0 then error("fit: the data source gave no batches", 0) end
@@ -97,8 +97,9 @@ end
 
 local function validate(run, logs)
   if not run.validation then return end
-  local totals = grad.no_grad(score.measure, run.model, run.validation, run.validation_steps,
-    run.model.epoch + 1)
+  run.phase = "validation"
+  local totals = grad.no_grad(score.measure, run.model, run.validation,
+    { steps = run.validation_steps, pass = run.model.epoch + 1, seed = run.validation_seed })
   for name, value in pairs(means(run.model, totals, "val_")) do logs[name] = value end
 end
 
@@ -133,27 +134,35 @@ end
 
 local function one_epoch(run, epoch)
   local model = run.model
-  run.epoch = epoch
-  call(run, "on_epoch_begin", epoch)
+  run.epoch, run.phase = epoch, "steps"
+  if run.step == 0 then -- else a checkpoint was made in the middle of it
+    run.totals = new_totals()
+    call(run, "on_epoch_begin", epoch)
+  end
   run.bar = progress.bar{ total = run.steps, label = ("Epoch %d/%d"):format(epoch, run.epochs),
     quiet = run.verbose == 0, plain = run.verbose == 2 }
   local logs = train_pass(run, epoch)
   validate(run, logs)
+  run.phase = "epoch end"
   run.bar:finish(shown(logs, run.rate, lr_text(model), best_mark(run, logs)))
   model.epoch = model.epoch + 1
   learn_about_data(model, run.source)
   remember(run, epoch, logs) -- before the callbacks: one that saves the model saves this epoch too
   call(run, "on_epoch_end", epoch, logs)
   remember(run, epoch, logs) -- and what they wrote into logs
+  run.step = 0
+  checkpoint.save(run, epoch, 0)
 end
 
 local function all_epochs(run)
   local model = run.model
-  model.stop_training = false
-  call(run, "on_train_begin")
-  for epoch = run.initial_epoch + 1, run.epochs do
-    one_epoch(run, epoch)
+  if not run.resumed then
+    model.stop_training = false
+    call(run, "on_train_begin")
+  end
+  for epoch = run.done + 1, run.epochs do
     if model.stop_training then break end
+    one_epoch(run, epoch)
   end
   call(run, "on_train_end")
 end
@@ -164,6 +173,7 @@ local function stopped_by_hand(run)
   history.interrupted = true
   if run.bar then run.bar:abandon() end
   run.model:zero_grad()
+  checkpoint.save_interrupted(run)
   local begun = run.totals and run.totals.n > 0
   if begun and history.epoch[#history.epoch] ~= run.epoch then
     history.partial = means(run.model, run.totals, "")
@@ -172,80 +182,6 @@ local function stopped_by_hand(run)
   io.write(("interrupted in epoch %s, step %s: %d whole epochs are in the history; "
     .. "the model keeps its last update\n"):format(run.epoch or 1, run.step or 0, #history.epoch))
   call(run, "on_train_end")
-end
-
-local fit_options = {
-  epochs = "integer", initial_epoch = "integer", steps_per_epoch = "integer",
-  batch_size = "integer", validation_data = "any", validation_steps = "integer",
-  validation_split = "number",
-  shuffle = "boolean", seed = "integer", class_weight = "table", callbacks = "table|function",
-  verbose = "integer",
-}
-
--- The last part of the tensors, before any shuffling (as Keras).
-local function split(data, y, part, level)
-  if type(data) == "table" and not feed.is_source(data) then data, y = data[1], data[2] end
-  if not (core.is_tensor(data) and core.is_tensor(y)) then
-    error("fit: validation_split needs tensors; with a generator give ImageDataGenerator its own",
-      level + 1)
-  end
-  local at = #data * (1 - part) // 1 | 0
-  if not (part > 0 and part < 1) or at < 1 or at >= #data then
-    error(("fit: validation_split = %g leaves no samples on one side of %d"):format(part, #data),
-      level + 1)
-  end
-  return data:rows(1, at), y:rows(1, at), { data:rows(at + 1, #data), y:rows(at + 1, #y) }
-end
-
-local function prepare_validation(run, given, opts, level)
-  if not given then return end
-  local size = not feed.is_source(given) and opts.batch_size or nil
-  run.validation = feed.source("fit: validation_data", given, nil, { batch_size = size }, level + 1)
-  local remark
-  run.validation_steps, remark = feed.steps("fit", "validation_steps", run.validation,
-    opts.validation_steps, level + 1)
-  if remark then note("fit: %s", remark) end
-end
-
-local function prepare_training(run, data, y, opts, level)
-  local model = run.model
-  run.source = feed.source("fit", data, y, { batch_size = opts.batch_size,
-    shuffle = opts.shuffle ~= false, seed = model.seed ~ model.number << 32 }, level + 1)
-  run.shuffle_batches = opts.shuffle ~= false and not run.source.tensors
-  run.spends = run.source.fresh
-  for _, metric in ipairs(model.metrics) do run.spends = run.spends and not metric.on_output end
-  local remark
-  if opts.steps_per_epoch == 0 then
-    error(("fit: steps_per_epoch = 0: fewer samples (%s) than a batch (%s)?")
-      :format(tostring(run.source.n), tostring(run.source.batch_size)), level + 1)
-  end
-  run.steps, remark = feed.steps("fit", "steps_per_epoch", run.source, opts.steps_per_epoch,
-    level + 1)
-  if remark then note("fit: %s", remark) end
-end
-
-local function prepare(model, data, y, opts, level)
-  local run = { model = model, epochs = opts.epochs or 1, initial_epoch = opts.initial_epoch or 0,
-    seed = opts.seed, verbose = opts.verbose or 1,
-    history = setmetatable({ epoch = {} }, History) }
-  local validation = opts.validation_data
-  if opts.validation_split and not validation then
-    data, y, validation = split(data, y, opts.validation_split, level + 1)
-  end
-  prepare_training(run, data, y, opts, level + 1)
-  prepare_validation(run, validation, opts, level + 1)
-  local ok, problem = pcall(function()
-    run.callbacks = callbacks.list(opts.callbacks)
-    local names = run.source.class_names or model.class_names
-    run.step_options = { poll = true, objective = opts.class_weight
-      and objective.weighted(model.objective, opts.class_weight, names) or nil }
-  end)
-  if not ok then error("fit: " .. tostring(problem), level + 1) end
-  for _, callback in ipairs(run.callbacks) do
-    callback.model = model
-    run.hears_batches = run.hears_batches or callback.on_batch_end ~= nil
-  end
-  return run
 end
 
 -- The model's own history: kept up to initial_epoch, so that it stays whole over a save and a load.
@@ -273,17 +209,23 @@ end
 --- - verbose: 0 silent, 1 (default) a progress line, 2 one line an epoch
 --- - shuffle (true): samples of tensors, or the order of a generator's batches. seed: of that order
 --- - batch_size (32) for tensors. class_weight: {class = weight}, classes from 1 or by name
+--- - checkpoint: a file that keeps all of the training after every epoch, at Ctrl-C, and every
+---   checkpoint_every steps; the one before stays as FILE.previous. nn.load_model reads it too.
+---   resume: true goes on from it if it is there, to the same bits as a training that never
+---   stopped; false begins anew; "previous" goes back by one. epochs may be raised; data, net, optimiser and
+---   the other options must be those of the beginning
 ---@param data giemsa.Source|table|userdata|function
 ---@param opts table?
 ---@return giemsa.History history name -> array with a value an epoch: loss, accuracy, val_loss,
 ---  val_accuracy
 function Model:fit(data, opts, more)
   step.need_compiled(self, "fit", 2)
-  local y
-  data, y, opts = feed.arguments(data, opts, more)
-  opts = options.check("fit", opts, fit_options, 3)
-  local run = prepare(self, data, y, opts, 2)
+  local run
+  run, opts = prepare.run(self, data, opts, more, 2)
   keep_history(self, run.initial_epoch)
+  local opened, remark = pcall(checkpoint.open, run, opts)
+  if not opened then error("fit: " .. remark, 2) end
+  if remark then note("fit: %s", remark) end
   local ok, problem = pcall(score.with_interrupts, all_epochs, run)
   if ok then return run.history end
   if score.is_interrupt(problem) then

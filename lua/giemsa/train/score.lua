@@ -1,7 +1,9 @@
 --- evaluate and predict: a compiled model on data, in inference mode, nothing recorded.
+local answers = require "giemsa.train.answers"
 local core = require "giemsa.core"
 local feed = require "giemsa.train.feed"
 local grad = require "giemsa.grad"
+local guards = require "giemsa.train.guards"
 local Model = require "giemsa.nn.model"
 local options = require "giemsa.options"
 local plan = require "giemsa.nn.plan"
@@ -39,13 +41,16 @@ end
 -- ---- evaluate -----------------------------------------------------------------------------------
 
 --- Sums of loss and metrics over batches, in inference mode; the L2 term as it is now.
-function score.measure(model, source, steps, pass, bar)
+---@param how {steps: integer?, pass: integer, bar: giemsa.ProgressBar?, seed: integer?} seed: in
+---  place of the source's own
+function score.measure(model, source, how)
   local own, totals, started = model.objective, new_totals(), core.now()
-  local how = { training = false, logits = own.on_logits, poll = true }
-  local done = 0
-  for x, y in source:batches{ epoch = pass, steps = steps, shuffle_batches = false } do
+  local inference = { training = false, logits = own.on_logits, poll = true }
+  local done, bar = 0, how.bar
+  for x, y in source:batches{ epoch = how.pass, steps = how.steps, shuffle_batches = false,
+    seed = how.seed } do
     if not y then error("the data source gives no labels (class_mode?)", 0) end
-    local output = model:forward(x, how)
+    local output = model:forward(x, inference)
     add_batch(totals, #x, own.value(y, output):item(), step.metric_values(model, own, y, output))
     done = done + 1
     if bar then
@@ -85,7 +90,7 @@ end
 --- Loss and metrics on data, in inference mode.
 ---
 --- Takes (source, opts), ({x, y}, opts) or (x, y, opts). A source that shuffles is fine here: the
---- means do not mind.
+--- means do not mind; one that shuffles and is cut short by steps, or varies its pictures, is told.
 ---@param data giemsa.Source|table|userdata
 ---@param opts {steps: integer?, batch_size: integer?, verbose: integer?}? steps: only so many
 ---  batches; verbose: 1 shows a bar
@@ -101,9 +106,11 @@ function Model:evaluate(data, opts, more)
   local source = feed.source("evaluate", data, y, { batch_size = opts.batch_size }, 2)
   local steps, remark = feed.steps("evaluate", "steps", source, opts.steps, 2)
   if remark then note("evaluate: %s", remark) end
+  guards.warn_of_variations("evaluate", source)
+  guards.warn_of_shuffled_part("evaluate", source, steps)
   local bar = progress.bar{ total = steps, label = "evaluate", quiet = (opts.verbose or 0) == 0 }
-  local ok, totals = pcall(score.with_interrupts, grad.no_grad, score.measure, self, source, steps,
-    1, bar)
+  local ok, totals = pcall(score.with_interrupts, grad.no_grad, score.measure, self, source,
+    { steps = steps, pass = 1, bar = bar })
   if not ok then
     bar:abandon()
     pass_on("evaluate", totals)
@@ -142,28 +149,31 @@ end
 ---
 --- A source that shuffles is refused: nobody could say which row belongs to which file.
 ---@param data giemsa.Source|userdata a source, or a tensor (N, ...)
----@param opts {steps: integer?, batch_size: integer?, verbose: integer?}?
+---@param opts {steps: integer?, batch_size: integer?, verbose: integer?, details: boolean?}?
+---  details: the second result says for each row its index, file, true and predicted label
 ---@return userdata predictions (n, ...)
+---@return giemsa.Answer[]? answers with details = true
 function Model:predict(data, opts)
   opts = options.check("predict", opts, { steps = "integer", batch_size = "integer",
-    verbose = "integer" }, 3)
+    verbose = "integer", details = "boolean" }, 3)
   if #self.outputs ~= 1 then
     error("predict: the model has several outputs; call model(x), which gives them all", 2)
   end
   local source = feed.source("predict", data, nil, { batch_size = opts.batch_size }, 2)
   if not source.n then error("predict: needs a tensor or a data source, got a function", 2) end
-  if source.shuffle then
-    error("predict: this source shuffles, so the rows would come in an order nobody knows; "
-      .. "make it with shuffle = false", 2)
-  end
+  guards.refuse_shuffle("predict", source, 2)
+  guards.warn_of_variations("predict", source)
   local steps = feed.steps("predict", "steps", source, opts.steps, 2)
   local n = math.min(source.n, steps * source.batch_size)
   local bar = progress.bar{ total = steps, label = "predict", quiet = (opts.verbose or 0) == 0 }
   local ok, result = pcall(score.with_interrupts, grad.no_grad, predict_rows, self, source, steps,
     n, bar)
-  if ok then return result end
-  bar:abandon()
-  return pass_on("predict", result)
+  if not ok then
+    bar:abandon()
+    pass_on("predict", result)
+  end
+  if opts.details then return result, answers.of(source, result) end
+  return result
 end
 Model.predict_generator = Model.predict
 

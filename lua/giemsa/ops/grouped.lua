@@ -1,0 +1,136 @@
+--- Convolutions in groups of channels: every output channel sees only the inputs of its own group.
+--- Depthwise is the extreme, each input channel a group by itself, and has a kernel of its own in
+--- the core; other groups are ordinary convolutions side by side.
+local core = require "giemsa.core"
+local grad = require "giemsa.grad"
+local base = require "giemsa.ops.base"
+local window = require "giemsa.ops.window"
+
+local grouped = {}
+
+local accumulate, record, target = grad.accumulate, grad.op, grad.target
+local result, check = base.result, base.check
+
+-- An op made of a forward pass and its two gradients (as core.conv2d, conv2d_dx, conv2d_dw are).
+-- Ops end with a call of it, so that a mistake is told at the line of their caller.
+local function convolve(who, passes, x, w, b, opts)
+  local _, height, width = window.dims_of(who, x)
+  local kh, kw, sh, sw, top, bottom, left, right, dh, dw = window.geometry(who, x, w, opts)
+  local y = result(who, pcall(passes.forward, x, w, sh, sw, top, bottom, left, right, dh, dw, b))
+  local to_x, to_w, to_b = target(x), target(w), target(b)
+  if not (to_x or to_w or to_b) then return y end
+  local for_x, for_w = to_x and w, to_w and x -- each gradient reads the other operand
+  return record(y, { to_x, to_w, to_b }, function(dy)
+    if to_b then accumulate(to_b, core.sum_to(dy, to_b.shape)) end
+    if to_w then
+      accumulate(to_w, passes.dw(dy, for_w, kh, kw, sh, sw, top, bottom, left, right, dh, dw))
+    end
+    if to_x then
+      accumulate(to_x, passes.dx(dy, for_x, height, width,
+        sh, sw, top, bottom, left, right, dh, dw))
+    end
+  end, who)
+end
+
+-- ---- depthwise ----------------------------------------------------------------------------------
+
+local depthwise = {
+  forward = core.depthwise_conv2d, dx = core.depthwise_conv2d_dx, dw = core.depthwise_conv2d_dw,
+}
+local depthwise_options = base.options {
+  strides = "integer|table", padding = "string|table", dilation = "integer|table",
+}
+
+--- Convolution of each channel by itself, with `multiplier` kernels a channel: outputs
+--- (c - 1) * multiplier + 1 to c * multiplier come from input c.
+---@param x tensor (n, h, w, channels)
+---@param w tensor (kernel_h, kernel_w, channels, multiplier)
+---@param b tensor? (channels * multiplier)
+---@param opts giemsa.ops.ConvOptions? strides, padding, dilation
+---@return tensor y (n, out_h, out_w, channels * multiplier)
+function grouped.depthwise_conv2d(x, w, b, opts)
+  opts = check("depthwise_conv2d", opts, depthwise_options)
+  return convolve("depthwise_conv2d", depthwise, x, w, b, opts)
+end
+
+-- The same numbers with the kernel as a grouped convolution has it: (kh, kw, 1, outputs).
+local function by_channel(channels)
+  local function view(w)
+    local kh, kw, _, outputs = core.dims(w)
+    return core.reshape(w, { kh, kw, channels, outputs // channels })
+  end
+  return {
+    forward = function(x, w, ...) return core.depthwise_conv2d(x, view(w), ...) end,
+    dx = function(dy, w, ...) return core.depthwise_conv2d_dx(dy, view(w), ...) end,
+    dw = function(dy, x, kh, kw, ...)
+      local dw = core.depthwise_conv2d_dw(dy, x, kh, kw, ...)
+      return core.reshape(dw, { kh, kw, 1, dw.shape[3] * dw.shape[4] })
+    end,
+  }
+end
+
+-- ---- groups -------------------------------------------------------------------------------------
+
+-- A pass for each group, on its share of the channels of a and b; the results side by side.
+local function in_groups(groups, pass, a, b, ...)
+  local function share(t, g)
+    local n = t.shape[4] // groups
+    return core.slice(t, 4, (g - 1) * n + 1, g * n)
+  end
+  local parts = {}
+  for g = 1, groups do parts[g] = pass(share(a, g), share(b, g), ...) end
+  return core.concat(parts, 4)
+end
+
+local function side_by_side(groups)
+  return {
+    forward = function(x, w, sh, sw, top, bottom, left, right, dh, dw, b)
+      local y = in_groups(groups, core.conv2d, x, w, sh, sw, top, bottom, left, right, dh, dw)
+      return b and core.add_(y, b) or y
+    end,
+    dx = function(dy, w, ...) return in_groups(groups, core.conv2d_dx, dy, w, ...) end,
+    dw = function(dy, x, ...) return in_groups(groups, core.conv2d_dw, dy, x, ...) end,
+  }
+end
+
+local function shape_text(t)
+  return "(" .. table.concat(t.shape, ", ") .. (t.ndim == 1 and ",)" or ")")
+end
+
+local function check_groups(groups, x, w, b)
+  local function refuse(message, ...) -- at the line of who called ops.conv2d
+    error("conv2d: " .. message:format(...), 4)
+  end
+  local channels, outputs = x.shape[4], w.shape[4]
+  if math.type(groups) ~= "integer" or groups < 1 then
+    refuse("groups must be a whole number from 1 up, got %s", groups)
+  end
+  if channels % groups ~= 0 then
+    refuse("the input's %d channels do not divide into %d groups (x is %s)", channels, groups,
+      shape_text(x))
+  end
+  if outputs % groups ~= 0 then
+    refuse("the kernel's %d outputs do not divide into %d groups (w is %s)", outputs, groups,
+      shape_text(w))
+  end
+  if w.shape[3] ~= channels // groups then
+    refuse("with %d groups each output sees %d of the input's %d channels: "
+      .. "w must be (%d, %d, %d, %d), got %s", groups, channels // groups, channels, w.shape[1], w.shape[2],
+      channels // groups, outputs, shape_text(w))
+  end
+  if b and not (b.ndim == 1 and b.size == outputs) then
+    refuse("the bias must be (%d,), got %s", outputs, shape_text(b))
+  end
+end
+
+-- What ops.conv2d does when opts.groups is not 1.
+function grouped.conv2d(x, w, b, opts)
+  window.dims_of("conv2d", x)
+  window.dims_of("conv2d", w, "w")
+  local groups = opts.groups
+  check_groups(groups, x, w, b)
+  local passes = w.shape[3] == 1 and by_channel(groups) or side_by_side(groups)
+  return convolve("conv2d", passes, x, w, b, opts)
+end
+
+return grouped

@@ -1,0 +1,293 @@
+--- Runs a lesson from top to bottom. Outputs go to the run log first (giemsa.runlog), then to the
+-- terminal; cells are run by the evaluator (giemsa.cell). `run.lesson` is `giemsa run`; what it does in
+-- between cells with --step is in giemsa.step.
+local cell = require "giemsa.cell"
+local core = require "giemsa.core"
+local display = require "giemsa.display"
+local fingerprint = require "giemsa.fingerprint"
+local json = require "giemsa.json"
+local notebook = require "giemsa.notebook"
+local options = require "giemsa.options"
+local progress = require "giemsa.progress"
+local runlog = require "giemsa.runlog"
+local version = require "giemsa.version"
+
+local run = {}
+
+local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
+
+---@class giemsa.Runner
+---@field book giemsa.Notebook
+---@field session giemsa.Session
+---@field log giemsa.RunLog
+---@field opts table
+---@field before table<string, number> seconds of each cell in the run before
+---@field status "ok"|"failed"|"timeout"|"interrupted"
+local Runner = {}
+Runner.__index = Runner
+
+-- ---- what stands on the terminal beside the outputs: in grey, and only on a terminal
+
+local function shown(runner, text)
+  if display.columns() then core.capture_show("\27[90m" .. text .. "\27[0m\n") end
+end
+
+local function seconds_text(seconds)
+  if seconds < 60 then return ("%.1f s"):format(seconds) end
+  return progress.time_text(seconds)
+end
+
+-- "took 41.2 s (last 40.8 s)", of cells that take long enough to be noticed.
+local NOTICED = 0.5
+
+function Runner:show_time(one, seconds, before)
+  if seconds < NOTICED and (before or 0) < NOTICED then return end
+  local last = before and (" (last %s)"):format(seconds_text(before)) or ""
+  shown(self, ("%s took %s%s"):format(one:label(), seconds_text(seconds), last))
+end
+
+local function complain(text)
+  io.stdout:flush()
+  io.stderr:write(text, "\n")
+end
+
+-- "file:line: message", then where: the cell, and the frames of the lesson.
+function Runner:show_error(one, outcome)
+  local lines = { outcome.message, "  in " .. one:label() }
+  for _, frame in ipairs(outcome.traceback) do lines[#lines + 1] = "  " .. frame end
+  complain(table.concat(lines, "\n"))
+end
+
+-- ---- times of the run before
+
+local function times_path(lesson) return runlog.folder(lesson) .. "/times.json" end
+
+local function read_times(lesson)
+  local file <close> = io.open(times_path(lesson), "rb")
+  local times = file and json.decode(file:read("a"))
+  return type(times) == "table" and times or {}
+end
+
+local function key_of(one) return one.name or tostring(one.number) end
+
+function Runner:write_times()
+  local times = {}
+  for key, seconds in pairs(self.before) do times[key] = seconds end
+  for key, seconds in pairs(self.times) do times[key] = seconds end
+  core.write_file(times_path(self.book.path), json.encode(times) .. "\n")
+end
+
+-- ---- a cell
+
+local function now_utc() return os.date "!%Y-%m-%dT%H:%M:%SZ" end
+
+-- Seconds that the cell may take: its own limit, the command's, what is left of the whole run's.
+function Runner:limit(one)
+  local limit = one.timeout or self.opts.cell_timeout
+  local total = self.opts.timeout
+  if total > 0 then
+    local left = math.max(self.started + total - core.now(), 0.01)
+    limit = limit > 0 and math.min(limit, left) or left
+  end
+  return limit
+end
+
+local STOPPED = { interrupted = "interrupted!", timeout = "timed out" }
+
+local function status_of(one, outcome)
+  if outcome.ok and outcome.stopped then -- it caught the error
+    outcome.ok, outcome.traceback = false, {}
+    outcome.message = STOPPED[outcome.stopped]
+  end
+  if outcome.stopped then return outcome.stopped end
+  local should_fail = one:has_tag "raises-exception"
+  if outcome.ok and should_fail then
+    outcome.ok, outcome.traceback = false, {}
+    outcome.message = "the cell should have raised an error (tag raises-exception)"
+    return "failed"
+  end
+  return (outcome.ok or should_fail) and "ok" or "failed"
+end
+
+function Runner:log_error(one, outcome)
+  self.log:write{ event = "error", cell = one.number, message = outcome.message,
+    traceback = setmetatable(outcome.traceback, { __jsontype = "array" }) }
+end
+
+-- What a cell prints is captured until it is over, whatever ends it.
+function Runner:captured(one, f, ...)
+  local limit = self:limit(one)
+  self.log:capture(true)
+  if has_interrupt and limit > 0 then interrupt.alarm(limit) end
+  local outcome = f(self.session, ...)
+  if has_interrupt then interrupt.alarm(0) end
+  self.is_mid_line = not self.log:sync()
+  if self.is_mid_line and display.columns() then
+    core.capture_show("\n")
+    self.is_mid_line = false
+  end
+  self.log:capture(false)
+  return outcome
+end
+
+--- Begins a cell in the log: from here on outputs are its.
+---@param one giemsa.Cell
+function Runner:begin(one)
+  self.log:write{ event = "cell", cell = one.number, name = one.name, line = one.line }
+end
+
+function Runner:done(one, status, seconds)
+  local before = self.before[key_of(one)]
+  self.log:write{ event = "done", cell = one.number, status = status, seconds = seconds,
+    before = before }
+  if status == "ok" then self.times[key_of(one)] = seconds end
+  self:show_time(one, seconds, before)
+end
+
+--- Runs a code cell. Returns its status.
+---@param one giemsa.Cell
+---@return string status
+function Runner:cell(one)
+  self:begin(one)
+  if one:has_tag "skip-execution" then
+    self.session:run(one.number)
+    self:done(one, "skipped", 0)
+    return "ok"
+  end
+  local started = core.now()
+  local outcome = self:captured(one, self.session.run, one.number)
+  local seconds = core.now() - started
+  local status = status_of(one, outcome)
+  if not outcome.ok then
+    self:log_error(one, outcome)
+    self:show_error(one, outcome)
+  end
+  self:done(one, status, seconds)
+  return status
+end
+
+-- ---- the whole
+
+-- The first status that is not "ok" is the run's.
+local function worse(status, other) return status == "ok" and other or status end
+
+function Runner:all()
+  local stop_at = self.last
+  for _, one in ipairs(self.book.cells) do
+    if one.kind ~= "code" then
+      self:begin(one)
+    else
+      local status = self:cell(one)
+      self.status = worse(self.status, status)
+      local goes_on = status == "ok" or status == "failed" and self.opts.keep_going
+        or status == "timeout" and self.opts.keep_going and not self:is_over()
+      if not goes_on then return end
+    end
+    if one == stop_at then return end
+  end
+end
+
+function Runner:is_over()
+  return self.opts.timeout > 0 and core.now() - self.started >= self.opts.timeout
+end
+
+-- Variables declared <close>, and objects with finalizers, may still print.
+function Runner:finish()
+  self.log:capture(true)
+  local problem = self.session:close()
+  self.log:capture(false)
+  if problem then complain(problem) end
+  local words = fingerprint.of(self.session)
+  self.log:close{ event = "end", status = self.status, seconds = core.now() - self.started,
+    fingerprint = words }
+  self:write_times()
+  local text = fingerprint.text(words)
+  if text ~= "" and self.status == "ok" then
+    print((self.is_mid_line and "\n" or "") .. "fingerprint: " .. text)
+  end
+end
+
+-- ---- starting
+
+local OPTIONS = { to = "string", from = "string", fresh = "boolean", seed = "integer",
+  timeout = "number", cell_timeout = "number", keep_going = "boolean", quick = "boolean",
+  lang = "string", step = "boolean", args = "table" }
+
+-- The language of a reader: asked for, else the locale's.
+local function language(given)
+  if given and given ~= "" then return given end
+  for _, name in ipairs { "LC_ALL", "LC_MESSAGES", "LANG" } do
+    local value = os.getenv(name)
+    if value and value ~= "" then return value:match "^%a%a" or "en" end
+  end
+  return "en"
+end
+
+local function set_environment(opts)
+  if opts.seed then core.set_environment("GIEMSA_SEED", tostring(opts.seed)) end
+  if opts.quick then core.set_environment("GIEMSA_QUICK", "1") end
+  core.set_environment("GIEMSA_LANG", opts.lang)
+end
+
+local function start_event(book, opts)
+  return { event = "start", lesson = book.path, title = book.meta.title, lang = opts.lang,
+    seed = opts.seed or book.meta.seed, quick = opts.quick or nil, time = now_utc(),
+    version = version, source = book:text() }
+end
+
+-- The cells named by --to and --from; nil and a message when there is none of the name.
+local function named_cell(book, name)
+  if not name or name == "" then return true end
+  local one, message = book:find(name)
+  if not one then return nil, message end
+  return true, one
+end
+
+--- Prepares the run of a lesson: the log is begun, the display goes to it, nothing has run.
+---@param path string
+---@param opts table? see OPTIONS; timeouts in seconds, 0 for none
+---@return giemsa.Runner? runner nil and why: the file, what does not compile, a name
+---@return string? message
+function run.start(path, opts)
+  opts = setmetatable(options.check("run", opts, OPTIONS),
+    { __index = { timeout = 0, cell_timeout = 0 } })
+  opts.lang = language(opts.lang)
+  local book, message = notebook.read(path)
+  if not book then return nil, message end
+  local found, last = named_cell(book, opts.to)
+  if not found then return nil, last end
+  local has_from, first = named_cell(book, opts.from)
+  if not has_from then return nil, first end
+  set_environment(opts)
+  arg = table.move(opts.args or {}, 1, #(opts.args or {}), 1, { [0] = path })
+  local session, problem = cell.session(book, opts.args)
+  if not session then return nil, problem end
+  local before = read_times(path)
+  local log, trouble = runlog.start(path)
+  if not log then return nil, trouble end
+  local runner = setmetatable({ book = book, session = session, log = log, opts = opts,
+    last = last, first = first, before = before, times = {}, status = "ok",
+    started = core.now() }, Runner)
+  log:write(start_event(book, opts))
+  display.sinks = { log:sink(), display.terminal(log:terminal()) }
+  return runner
+end
+
+--- Runs a lesson: all of it, or up to the cell `to`. Returns its status and the path of its log.
+---@param path string
+---@param opts table? see run.start
+---@return string? status "ok", "failed", "timeout", "interrupted"; nil and why when nothing could run
+---@return string path_or_message
+function run.lesson(path, opts)
+  local runner, message = run.start(path, opts)
+  if not runner then return nil, message end
+  if runner.opts.step then
+    require("giemsa.step").through(runner)
+  else
+    runner:all()
+  end
+  runner:finish()
+  return runner.status, runner.log.path
+end
+
+return run

@@ -1,0 +1,336 @@
+--- The run log: everything a run of a lesson does and shows, one JSON object a line, appended before
+-- anybody sees it. Pages, notebooks and terminals are made from it without running again.
+--
+--   out/runs/<lesson>/<n>/log.jsonl        out/runs/<lesson>/latest is a link to the newest <n>
+--
+-- Events, in the order they happen (pictures are files beside the log, named by their content):
+--   start   lesson, title, seed, time, version, source (the whole text of the lesson)
+--   cell    cell (its number in the file; text cells count), name, line: the cell begins
+--   stream  cell, name ("stdout", "stderr"), text
+--   display cell, id, data: { MIME type = text, or {file, width, height} for a picture }
+--   update  id, data: replaces what the display of that id shows
+--   result  cell, data: the value of the cell's last expression
+--   error   cell, message, traceback: list of lines
+--   done    cell, status, seconds, before (seconds of the run before);
+--           status: ok, failed, cached, skipped, timeout, interrupted
+--   end     status, seconds, fingerprint {data, code, weights}; status "killed" when the run was
+local core = require "giemsa.core"
+local json = require "giemsa.json"
+
+local runlog = {}
+
+-- ---- writing
+
+---@class giemsa.RunLog
+---@field folder string
+---@field path string of the log
+local Log = {}
+Log.__index = Log
+
+local SHOWN_BYTES = 200000 -- of a cell's output, in the terminal; the log has all of it
+
+-- The lesson's name: its path without folders and ".lua".
+local function name_of(lesson)
+  return (lesson:match("([^/]+)$") or lesson):gsub("%.lua$", "")
+end
+
+--- The folder of a lesson's runs.
+---@param lesson string
+---@return string
+function runlog.folder(lesson) return "out/runs/" .. name_of(lesson) end
+
+--- The log of a lesson's newest run, nil when there is none.
+---@param lesson string
+---@return string? path
+function runlog.latest(lesson)
+  local path = runlog.folder(lesson) .. "/latest/log.jsonl"
+  return core.file_info(path) and path
+end
+
+-- A folder that no other run has, and the helper that writes the log in it.
+local function claim(parent)
+  local n = 0
+  while true do
+    repeat n = n + 1 until not core.file_info(("%s/%d"):format(parent, n))
+    local folder = ("%s/%d"):format(parent, n)
+    local ok, message, exists = core.make_folder(folder)
+    if ok then ok, message, exists = core.capture_start(folder .. "/log.jsonl", SHOWN_BYTES) end
+    if ok then return folder, n end
+    if not exists then return nil, message end
+  end
+end
+
+--- Begins a run: makes its folder and starts the helper process that owns the log (see
+--- core/capture.h). One run a process; nothing is captured before log:capture(true).
+---@param lesson string path of the lesson
+---@return giemsa.RunLog? log nil and why when the folder cannot be written
+---@return string? message
+function runlog.start(lesson)
+  local parent = runlog.folder(lesson)
+  local folder, n = claim(parent)
+  if not folder then return nil, n end
+  core.symlink(tostring(n), parent .. "/latest")
+  return setmetatable({ folder = folder, path = folder .. "/log.jsonl", cell = 0 }, Log)
+end
+
+--- Appends an event. Returns when it is in the log, after all output that was written before it.
+---@param event table
+function Log:write(event)
+  if event.event == "cell" then self.cell = event.cell end
+  if event.event == "done" then self.cell = 0 end
+  self:send(json.encode(event) .. "\n")
+end
+
+-- A line for the log, perhaps none; then all output so far is in the log and shown.
+function Log:send(line)
+  local is_broken, is_mid_line = core.capture_event(line, self.cell, self.is_live)
+  self.is_broken = is_broken or self.is_broken
+  self.is_mid_line = is_mid_line
+end
+
+--- Waits until all output so far is in the log and shown. Returns whether it ended its last line.
+---@return boolean
+function Log:sync()
+  self:send("")
+  return not self.is_mid_line
+end
+
+--- Whether outputs go to the log (print, io.write, C libraries, other programs), or to the terminal.
+---@param on boolean
+function Log:capture(on) core.capture(on) end
+
+--- The last event; ends the helper.
+---@param event table
+function Log:close(event)
+  self:write(event)
+  core.capture_stop()
+end
+
+-- ---- displays in the log
+
+local function digest(bytes)
+  local has_hash, hash = pcall(require, "giemsa.hash")
+  return has_hash and hash.sha256(bytes):sub(1, 16)
+end
+
+-- Without nettle pictures are numbered.
+function Log:picture(bytes, ending)
+  self.pictures = (self.pictures or 0) + 1
+  local file = (digest(bytes) or ("picture-%d"):format(self.pictures)) .. ending
+  local ok, message = core.write_file(self.folder .. "/" .. file, bytes)
+  if not ok then error("display: " .. message, 0) end
+  local picture = { file = file }
+  if ending == ".png" then picture.width, picture.height = (">I4I4"):unpack(bytes, 17) end
+  return picture
+end
+
+--- The data of an event: what display's forms are by MIME type.
+---@param forms table
+---@return table<string, any>
+function Log:data(forms)
+  local png, svg = forms:png(), forms:svg()
+  local data = { ["text/plain"] = forms.text or forms.ansi, ["text/html"] = forms.html }
+  if png then data["image/png"] = self:picture(png, ".png") end
+  if svg then data["image/svg+xml"] = self:picture(svg, ".svg") end
+  if png and not forms.path then forms.path = self.folder .. "/" .. data["image/png"].file end
+  return data
+end
+
+local UPDATE_SECONDS = 0.5
+
+local Sink = {}
+Sink.__index = Sink
+
+--- The sink of display that writes to the log.
+function Log:sink() return setmetatable({ log = self, at = {} }, Sink) end
+
+function Sink:show(id, forms)
+  local log = self.log
+  log:write{ event = "display", cell = log.cell, id = id, data = log:data(forms) }
+  self.at[id] = core.now()
+end
+
+-- A live thing is logged twice a second at most, and at its end.
+function Sink:update(id, forms)
+  if forms.live and core.now() - (self.at[id] or 0) < UPDATE_SECONDS then return end
+  self.log:write{ event = "update", id = id, data = self.log:data(forms) }
+  self.at[id] = core.now()
+end
+
+function Sink:close(id, forms)
+  if forms then self.log:write{ event = "update", id = id, data = self.log:data(forms) } end
+  self.at[id] = nil
+end
+
+--- Where display's terminal sink writes while outputs are captured: the terminal itself, in order with
+--- what the helper passes on. `is_live` says that the cursor stays at the end of the text.
+function Log:terminal()
+  local display = require "giemsa.display"
+  local log = self
+  return {
+    columns = display.columns,
+    write = core.capture_show,
+    begin = function(is_live)
+      log.is_live = is_live
+      log:send("")
+      local is_broken = log.is_broken
+      log.is_broken = nil
+      return is_broken
+    end,
+  }
+end
+
+-- ---- reading
+
+---@class giemsa.RunOutput
+---@field kind "stream"|"display"|"result"|"error"
+---@field name string? of a stream
+---@field text string? of a stream: all of it
+---@field id string? of a display
+---@field data table<string, any>? by MIME type
+---@field message string? of an error
+---@field traceback string[]?
+
+---@class giemsa.RunCell
+---@field cell integer its number in the file
+---@field name string?
+---@field line integer?
+---@field status string? nil while it runs, and when the run was killed in it
+---@field seconds number?
+---@field before number?
+---@field outputs giemsa.RunOutput[]
+
+---@class giemsa.Run
+---@field folder string where the pictures are
+---@field path string
+---@field start table the start event
+---@field cells table<integer, giemsa.RunCell> by number; a cell that ran again: its last time
+---@field order integer[] the numbers in the order of their (last) beginning
+---@field finish table? the end event; nil while it runs
+local Run = {}
+Run.__index = Run
+
+local function is_same_stream(output, event)
+  return output and output.kind == "stream" and output.name == event.name
+end
+
+local readers = {}
+
+function readers.start(run, event) run.start = event end
+
+function readers.cell(run, event)
+  for i, number in ipairs(run.order) do
+    if number == event.cell then table.remove(run.order, i) break end
+  end
+  table.insert(run.order, event.cell)
+  run.cells[event.cell] = { cell = event.cell, name = event.name, line = event.line, outputs = {} }
+end
+
+-- What stands outside of every cell belongs to cell 0.
+local function outputs_of(run, event)
+  local number = event.cell or 0
+  if not run.cells[number] then readers.cell(run, { cell = number }) end
+  return run.cells[number].outputs
+end
+
+function readers.stream(run, event)
+  local outputs = outputs_of(run, event)
+  local last = outputs[#outputs]
+  if not is_same_stream(last, event) then
+    last = { kind = "stream", name = event.name, parts = {} }
+    outputs[#outputs + 1] = last
+  end
+  last.parts[#last.parts + 1] = event.text
+end
+
+function readers.display(run, event)
+  local output = { kind = "display", id = event.id, data = event.data }
+  table.insert(outputs_of(run, event), output)
+  run.displays[event.id] = output
+end
+
+function readers.update(run, event)
+  local output = run.displays[event.id]
+  if output then output.data = event.data end
+end
+
+function readers.result(run, event)
+  table.insert(outputs_of(run, event), { kind = "result", data = event.data })
+end
+
+function readers.error(run, event)
+  table.insert(outputs_of(run, event),
+    { kind = "error", message = event.message, traceback = event.traceback })
+end
+
+function readers.done(run, event)
+  local cell = run.cells[event.cell]
+  if not cell then return end
+  cell.status, cell.seconds, cell.before = event.status, event.seconds, event.before
+end
+
+readers["end"] = function(run, event) run.finish = event end
+
+local function join_streams(run)
+  for _, cell in pairs(run.cells) do
+    for _, output in ipairs(cell.outputs) do
+      if output.parts then output.text, output.parts = table.concat(output.parts), nil end
+    end
+  end
+end
+
+--- Reads a log, of a run that may still be going on or was killed: a last line without its end is
+--- left out.
+---@param path string
+---@return giemsa.Run? run nil and why when the file cannot be read or is no log
+---@return string? message
+function runlog.read(path)
+  local file <close>, problem = io.open(path, "rb")
+  if not file then return nil, problem end
+  local run = setmetatable({ folder = path:match("^(.*)/[^/]*$") or ".", path = path, cells = {},
+    order = {}, displays = {} }, Run)
+  local number = 0
+  for line in file:lines("L") do
+    number = number + 1
+    local event, message = json.decode(line)
+    local is_whole = line:sub(-1) == "\n"
+    if type(event) ~= "table" and is_whole then
+      return nil, ("%s:%d: %s"):format(path, number, message or "an event is an object")
+    end
+    if is_whole and readers[event.event] then readers[event.event](run, event) end
+  end
+  if not run.start then return nil, path .. ": a run log begins with its start" end
+  join_streams(run)
+  return run
+end
+
+--- The bytes of a picture of the run: of {file = ...} in an output's data.
+---@param picture {file: string}
+---@return string? bytes, string? message
+function Run:bytes(picture)
+  if picture.file:find("/", 1, true) then return nil, picture.file .. ": not a file of the run" end
+  local file <close>, message = io.open(self.folder .. "/" .. picture.file, "rb")
+  if not file then return nil, message end
+  return file:read("a")
+end
+
+local HEAD, TAIL = 16000, 4000
+
+--- A long text as it is shown: its beginning, how much is left out and where all of it is, its end.
+--- Cut at line breaks; a short text comes back as it is.
+---@param text string
+---@param path string of the log
+---@return string shown
+---@return boolean is_cut
+function runlog.shown(text, path)
+  if #text <= HEAD + TAIL + 1000 then return text, false end
+  local head = text:sub(1, HEAD):match("^(.*\n)") or text:sub(1, utf8.offset(text, 0, HEAD) - 1)
+  local tail = text:sub(-TAIL)
+  tail = tail:match("\n(.*)$") or tail:sub((tail:find("[^\x80-\xBF]")))
+  local _, lines = text:gsub("\n", "")
+  local cut = #text - #head - #tail
+  return ("%s[... %d of %d bytes (%d lines in all) are not shown; all is in %s]\n%s")
+    :format(head, cut, #text, lines, path, tail), true
+end
+
+return runlog

@@ -1,0 +1,406 @@
+-- ---
+-- title: Where the time goes
+-- seed: 42
+-- ---
+
+-- %% [markdown] name="goal"
+-- # 8. Where the time goes
+--
+-- **Goal:** take one real layer of the course's net, write it four times, each time with one idea
+-- more, and measure on your own machine how it goes from 1 % of what the processor can do to most
+-- of it; then see why the rest of the net is slow for quite another reason.
+--
+-- At the end there are four figures (`out/08_*.png`): how fast memory is, the four versions, the
+-- roofline of your machine, and the profile of a training step. Time: about twenty seconds. All
+-- numbers are measured while you read; close what else is running, and do not wonder when a number
+-- differs by a tenth from run to run.
+--
+-- A teaching tool, not a medical device.
+
+-- %% name="setup"
+local giemsa = require "giemsa"
+local core, nn, ops, optim = giemsa.core, giemsa.nn, giemsa.ops, giemsa.optim
+local plot, tensor = giemsa.plot, giemsa.tensor
+
+giemsa.random.seed(42)
+
+-- The best of many runs, in seconds: whatever disturbs a run can only make it longer.
+local function seconds_of(run)
+  local best, stop = math.huge, core.now() + 0.4
+  run()
+  repeat
+    local start = core.now()
+    run()
+    best = math.min(best, core.now() - start)
+  until core.now() > stop
+  return best
+end
+
+local CORES = core.threads()
+print(("%d cores, vectors of %d numbers"):format(CORES, core.vector_length()))
+
+-- %% [markdown] name="roofs"
+-- ## Two roofs
+--
+-- A processor does two things: it computes, and it fetches what it computes with. Each has a limit,
+-- and no program can be faster than the lower one.
+--
+-- **Computing.** The unit is the multiply-add, `sum + a * b`, counted as two operations; one
+-- instruction does it for a whole vector of numbers. The cell below runs nothing but multiply-adds
+-- on numbers that never leave their registers: that is the roof, in GFLOP/s (thousand million
+-- operations a second).
+--
+-- **Fetching.** It depends on where the numbers are. Near the core are small caches, further away
+-- larger ones, and far away is the main memory. We measure `y = a * x` for vectors of different
+-- length, and count what is read and written.
+
+-- %% name="roofs-code"
+local PEAK = {} -- threads -> GFLOP/s
+for _, n in ipairs{ 1, CORES } do
+  core.threads(n)
+  PEAK[n] = core.machine_flops(0.5) / 1e9
+  print(("%d thread(s): %6.0f GFLOP/s"):format(n, PEAK[n]))
+end
+
+local sizes, speeds = {}, {}
+for power = 14, 28 do
+  local bytes = 1 << power
+  sizes[#sizes + 1], speeds[#speeds + 1] = bytes / 1024, core.machine_bandwidth(bytes, 0.1) / 1e9
+end
+local CACHE, MEMORY = speeds[8], speeds[#speeds] -- 2 MiB, 256 MiB
+print(("2 MiB of numbers: %.0f GB/s; 256 MiB: %.0f GB/s"):format(CACHE, MEMORY))
+
+plot.lines{ { x = sizes, y = speeds, style = "both" }, log = "xy",
+  xrange = { 10, 400000 }, yrange = { 1, false },
+  title = "How fast numbers come, by how many there are", xlabel = "KiB in use",
+  ylabel = "GB/s, all cores" }:save("out/08_memory.png"):show()
+
+-- %% [markdown] name="notice-roofs"
+-- **What to notice.** The curve is a staircase going down: each step is a cache that has become too
+-- small. Between the first and the last step lies a factor of ten or so.
+--
+-- Now divide the two roofs. How many operations must a program do with every number it fetches from
+-- memory, or else wait? This is the most important figure of the lesson: **arithmetic is cheap,
+-- numbers are dear.**
+
+-- %% name="balance"
+print(("this machine: %.0f operations for every number that comes from memory")
+  :format(4 * PEAK[CORES] / MEMORY))
+
+-- %% [markdown] name="layer"
+-- ## A layer
+--
+-- We take a convolution from the last stage of the course's ResNet: 3x3, from 64 channels to 64, on
+-- maps of 8x8, for a batch of 32. (The border of zeros is already there, so the maps that come in
+-- are 10x10.) Its definition, with six loops and a sum:
+--
+-- `y[b][i][j][o] = sum over u, v, c of x[b][i+u][j+v][c] * w[u][v][c][o]`
+--
+-- First by hand, in Lua, for one picture:
+
+-- %% name="lua"
+local x = tensor.normal{ 32, 10, 10, 64, seed = 1 }
+local w = tensor.normal{ 3, 3, 64, 64, seed = 2, std = 0.05 }
+local OPERATIONS = 2 * (32 * 8 * 8 * 64) * (3 * 3 * 64)
+
+local function by_hand(picture, kernel)
+  local y = {}
+  for i = 1, 8 do
+    for j = 1, 8 do
+      for o = 1, 64 do
+        local sum = 0
+        for u = 1, 3 do
+          for v = 1, 3 do
+            local pixel, taps = picture[i + u - 1][j + v - 1], kernel[u][v]
+            for c = 1, 64 do sum = sum + pixel[c] * taps[c][o] end
+          end
+        end
+        y[#y + 1] = sum
+      end
+    end
+  end
+  return y
+end
+
+local picture, kernel = x[1]:totable(), w:totable()
+local start = core.now()
+local by_hand_y = by_hand(picture, kernel)
+local rates = { lua = OPERATIONS / 32 / (core.now() - start) / 1e9 } -- GFLOP/s
+print(("in Lua: %.3f GFLOP/s, %.2f %% of a core"):format(rates.lua, 100 * rates.lua / PEAK[1]))
+
+-- %% [markdown] name="naive"
+-- ## 1: the same loops in C
+--
+-- giemsa has this layer in C in three versions made to be read, `core/lesson.c`. The first is the
+-- loops above, word for word. All versions run on one core; only the last of the lesson uses all.
+
+-- %% name="naive-code"
+core.threads(1)
+
+local function measure(name, run)
+  rates[name] = OPERATIONS / seconds_of(function() run():release() end) / 1e9
+  print(("%-12s %7.1f GFLOP/s, %5.1f %% of a core"):format(name, rates[name],
+    100 * rates[name] / PEAK[1]))
+end
+
+-- All versions must say the same.
+local function check(y)
+  local first, worst = y[1]:reshape(-1), 0
+  for k, want in ipairs(by_hand_y) do worst = math.max(worst, math.abs(first[k] - want)) end
+  assert(worst < 1e-3, "the versions disagree")
+  return y
+end
+
+check(core.lesson_conv2d("naive", x, w))
+measure("naive", function() return core.lesson_conv2d("naive", x, w) end)
+
+-- %% [markdown] name="notice-naive"
+-- **What to notice.** C is a good deal faster than Lua, and still uses one or two hundredths of the
+-- core. Look at the innermost line: `sum += x * w`. The next addition needs the sum of the one
+-- before, and an addition takes about four ticks of the clock, whatever the machine could do at the
+-- same time. Two operations in four ticks: on a core with 3.7 thousand million ticks a second that
+-- is 1.9 GFLOP/s. The processor is not busy. It waits for itself.
+--
+-- ## 2: blocked
+--
+-- The cure for waiting is to have something else to do. Take four neighbouring pixels and three
+-- output channels: twelve sums that do not wait for each other. There is a second gain. The four
+-- inputs and three weights of a step are seven numbers for twelve multiply-adds, where the naive
+-- loop fetched two for each. Sums, inputs and weights all fit into registers.
+
+-- %% name="blocked-code"
+check(core.lesson_conv2d("blocked", x, w))
+measure("blocked", function() return core.lesson_conv2d("blocked", x, w) end)
+
+-- %% [markdown] name="vectorised"
+-- ## 3: vectorised
+--
+-- The same block once more, with a *vector* wherever a number stood: 4, 8 or 16 neighbouring
+-- channels that one instruction multiplies and adds. In `core/lesson.c` the two versions stand
+-- below each other; hardly a line differs. (The compiler would do some of this by itself; in the
+-- blocked version it was kept from it, or you could not see the difference.)
+
+-- %% name="vectorised-code"
+check(core.lesson_conv2d("vectorised", x, w))
+measure("vectorised", function() return core.lesson_conv2d("vectorised", x, w) end)
+
+-- %% [markdown] name="product"
+-- ## 4: the product, on all cores
+--
+-- What giemsa really runs has the same ideas and all the edges that the lesson's version leaves
+-- out: any padding, stride and number of channels, weights laid out in the order in which they are
+-- needed. And it cuts the work into pieces for all cores. The pieces do not depend on how many
+-- cores there are, so neither do the numbers.
+
+-- %% name="product-code"
+local function product() return core.conv2d(x, w, 1, 1, 0, 0, 0, 0) end
+check(product())
+measure("product", product)
+core.threads(CORES)
+measure("all cores", product)
+
+-- %% name="versions-figure"
+local names, bars = { "lua", "naive", "blocked", "vectorised", "product", "all cores" }, {}
+for i, name in ipairs(names) do bars[i] = rates[name] end
+plot.bars{ labels = names, values = bars, horizontal = true, format = "%.2f", height = 340,
+  title = "One layer, six ways", xlabel = "GFLOP/s" }:save("out/08_versions.png"):show()
+
+-- %% [markdown] name="notice-versions"
+-- **What to notice.** From the naive loop to the last bar the arithmetic did not change: the same
+-- multiplications, the same additions. What changed is how often a number is fetched, and how many
+-- sums are under way at a time.
+--
+-- ## The roofline
+--
+-- Which roof holds a program down? Divide its operations by the bytes it *must* fetch and store.
+-- Our layer has 151 million operations and touches 1.5 MB: a hundred operations a byte. It should
+-- be held by the roof of computing, and at last it is.
+--
+-- The other layers of the net are of another kind. ReLU: one operation, eight bytes (read one
+-- number, write one). An addition of two maps: one operation, twelve bytes. Batch normalisation
+-- reads the map twice, once for mean and deviation. Let us measure them, on what the net's first
+-- convolution gives for a batch of 64, and draw them all in one picture: operations a byte to the
+-- right, operations a second upwards, both on logarithmic axes. The two roofs become a slope and a
+-- ceiling; a cache has a slope of its own.
+
+-- %% name="others"
+local map = tensor.normal{ 64, 64, 64, 32, seed = 3 } -- 32 MiB
+local other = tensor.normal{ 64, 64, 64, 32, seed = 4 }
+local gamma, beta = tensor.ones(32), tensor.zeros(32)
+local BYTES = 4 * map.size
+
+-- { name, operations a byte, GFLOP/s }
+local points = {}
+local function add_point(name, operations, bytes, rate)
+  points[#points + 1] = { name, operations / bytes, rate }
+  print(("%-12s %8.2f operations a byte  %8.1f GFLOP/s  %6.1f GB/s"):format(name,
+    operations / bytes, rate, rate * bytes / operations))
+end
+
+local function elementwise(name, operations, passes, run)
+  local seconds = giemsa.grad.no_grad(seconds_of, function() run():release() end)
+  add_point(name, operations * map.size, passes * BYTES, operations * map.size / seconds / 1e9)
+end
+
+elementwise("relu", 1, 2, function() return ops.relu(map) end)
+elementwise("add", 1, 3, function() return ops.add(map, other) end)
+elementwise("batch norm", 5, 3, function()
+  return ops.batch_norm(map, gamma, beta, nil, nil, { training = true })
+end)
+local touched = 4 * (x.size + w.size + 32 * 8 * 8 * 64)
+for _, name in ipairs{ "naive", "vectorised", "all cores" } do
+  add_point(name, OPERATIONS, touched, rates[name])
+end
+
+-- %% name="roofline-figure"
+PEAK[CORES] = math.max(PEAK[CORES], core.machine_flops(0.5) / 1e9) -- was something in the way?
+
+local function roof(peak, bandwidth, title, color, dash)
+  return { x = { 0.03, peak / bandwidth, 1000 }, y = { 0.03 * bandwidth, peak, peak },
+    title = title, color = color, dash = dash }
+end
+
+local figure = { roof(PEAK[CORES], MEMORY, "from memory", "black"),
+  roof(PEAK[CORES], CACHE, "from a cache", "grey"),
+  roof(PEAK[1], MEMORY, "one core", "grey", true), log = "xy", xrange = { 0.03, 1000 },
+  title = "The roofline of this machine", xlabel = "operations a byte", ylabel = "GFLOP/s",
+  legend = "outside", width = 900 }
+for _, point in ipairs(points) do
+  figure[#figure + 1] = { x = { point[2] }, y = { point[3] }, style = "points", size = 1.6,
+    title = point[1], color = plot.color_order[#figure - 2] }
+end
+plot.lines(figure):save("out/08_roofline.png"):show()
+
+-- %% [markdown] name="notice-roofline"
+-- **What to notice.** The convolution climbed straight up: more skill, the same operations a byte.
+-- The points on the left cannot climb. They lie at the slope, where only memory counts, and no
+-- cleverness in arithmetic will help them. (They may lie a little above it: part of a map may still
+-- be in a large cache from the time before.)
+--
+-- ## Fused
+--
+-- There is one way to help them: do not come back to memory so often. A batch norm writes its map,
+-- the ReLU reads it and writes it again, the convolution reads it once more. All three could happen
+-- while the numbers are at hand. This is called *fusing*. giemsa looks for such neighbours when a
+-- model is run; `GIEMSA_FUSE=0` in the environment stops it. Here is a part of a module, forward
+-- and backward, both ways:
+
+-- %% name="fused"
+local features = tensor.normal{ 32, 32, 32, 64, seed = 5 }
+
+local function module_step(fused)
+  local fuse = require "giemsa.nn.fuse"
+  local before = fuse.wanted
+  fuse.wanted = fused
+  local input = nn.Input{ 32, 32, 64 }
+  local h = nn.BatchNormalization{}(nn.Conv2D{ 64, 1, use_bias = false }(input))
+  h = nn.Conv2D{ 16, 1, use_bias = false }(nn.ReLU{}(h))
+  local model = nn.Model(input, h)
+  local function step()
+    model:forward(features, { training = true }):sum():backward{ free = true }
+    model:zero_grad()
+  end
+  step() -- how it runs is decided at the first run
+  fuse.wanted = before
+  return step
+end
+
+for _, fused in ipairs{ false, true } do
+  local step = module_step(fused)
+  local bytes = 0
+  for _, op in ipairs(giemsa.profile(step, { runs = 1 }).ops) do bytes = bytes + op.bytes end
+  print(("%-8s %6.2f ms, ops that touch %4.0f MB"):format(fused and "fused" or "plain",
+    1e3 * seconds_of(step), bytes / 1e6))
+end
+
+-- %% [markdown] name="step"
+-- **What to notice.** The same layers, the same numbers but for rounding, fewer bytes.
+--
+-- ## A whole training step
+--
+-- Now you can read a profile. `giemsa.profile` looks at the clock before and after every operation
+-- of a function: here, one training step of the course's net with a batch of 32.
+
+-- %% name="profile"
+local model = nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
+model:compile{ loss = "binary_crossentropy", optimizer = optim.SGD{ lr = 0.01, momentum = 0.9 } }
+local pictures = tensor.uniform{ 32, 64, 64, 3, seed = 6 }
+local classes = {}
+for i = 1, 32 do classes[i] = 1 + i % 2 end
+local labels = core.one_hot(tensor(classes), 2)
+
+local function step() giemsa.train.step(model, pictures, labels) end
+local report = giemsa.profile(step)
+print(report)
+report:plot():save("out/08_profile.png"):show()
+
+-- %% name="profile-layers"
+print(report:layers(12))
+
+-- %% [markdown] name="notice-profile"
+-- **What to notice.**
+--
+-- - **The backward pass costs about twice the forward pass.** Each layer is asked twice: how would
+--   the loss change with its weights, and how with its input?
+-- - **GFLOP/s tell convolutions apart.** Those with many channels come near the roof, the 1x1
+--   convolutions and those with sixteen channels do not: they do too little with each number.
+-- - **Where GB/s is high and GFLOP/s is empty, memory is the limit.** Such an operation gets faster
+--   only by touching fewer bytes.
+-- - **Lua** is what nobody else accounts for: the loop over the layers, the tape, the optimiser's
+--   book-keeping. A hundred operations in a slow language cost little; a million numbers would not.
+--
+-- ## The dearest memory is new memory
+--
+-- One thing is not in any roofline. Memory that a program gets from the system comes in *pages*,
+-- and the system must find, clear and enter each page when it is first touched. So we write the
+-- same 64 MiB twice: into memory that was used before, and into memory that is new each time.
+
+-- %% name="pages"
+local function write_map()
+  local big = core.full({ 1 << 24 }, 1)
+  big:release() -- giemsa keeps the memory, for the next one
+end
+local used = seconds_of(write_map)
+local new = seconds_of(function()
+  write_map()
+  core.trim() -- gives what is kept back to the system
+end)
+print(("64 MiB in used memory: %5.1f GB/s; in new memory: %5.1f GB/s")
+  :format((1 << 26) / used / 1e9, (1 << 26) / new / 1e9))
+
+local reusing = seconds_of(step)
+local giving_back = seconds_of(function()
+  step()
+  core.trim()
+end)
+print(("a training step: %.1f ms, and %.1f ms when all memory is given back after it")
+  :format(1e3 * reusing, 1e3 * giving_back))
+
+-- %% [markdown] name="heap"
+-- **What to notice.** New memory is several times dearer than used memory. A training step
+-- allocates and frees a few hundred megabytes of maps, always the same ones. giemsa takes them from
+-- the system once, in the first step, and hands them out again and again (`core/mem.c`, a hundred
+-- lines).
+--
+-- PyTorch leaves this to the C library, and the library gives large blocks back to the system as
+-- soon as they are free. So PyTorch pays for new pages in every step, unless one tells the library
+-- otherwise, with a long line in the environment (it stands in `tests/bench/contender.lua`). On one
+-- machine, two cores of an AMD EPYC of 2022, a training step of the course's net with PyTorch 1.13
+-- took 217 ms as it comes and 177 ms with that line: a fifth of the time went into pages. (Both
+-- with its best memory layout; medians, in turns.) Whenever you read that one program is faster
+-- than another, ask about such things first: often it is not the arithmetic that was measured.
+--
+-- `make bench` makes this comparison on your machine, if PyTorch is there. It lets the contenders
+-- take turns, round by round, since a laptop that gets warm slows down whoever runs last.
+--
+-- ## Try it
+--
+-- 1. In the layer cell, change 64 channels to 8, then to 256 (in `x`, `w`, the loops and
+--    `OPERATIONS`). Which versions suffer from few channels, and why?
+-- 2. Open `core/lesson.c` and change `PIXELS` and `CHANNELS`. Twelve sums and a few inputs and
+--    weights fit into the sixteen registers of an older processor. Try 2 x 2, and 6 x 6. Then
+--    `make`, and run the lesson again.
+-- 3. Profile inference instead: `giemsa.profile(function() model(pictures) end)`, with a batch of
+--    32 and of 1. What changes in the share of Lua?
+-- 4. Run the lesson with `GIEMSA_ISA=base` in the environment: the same code for the processors of
+--    2003. Which bars of the second figure change, and which do not?

@@ -1,0 +1,166 @@
+// seeds FOLDER: writes files of every kind that the parsers take, small and whole, for the fuzzers to start from:
+// FOLDER/image, FOLDER/npy, FOLDER/zip, FOLDER/md4c.
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zip.h>
+#include <zlib.h>
+
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#define STBI_WRITE_NO_STDIO
+#include <stb/stb_image_write.h>
+
+static const char *folder;
+static int count;
+
+static FILE *create(const char *target) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", folder, target);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/seed%03d", folder, target, count++);
+    FILE *f = fopen(path, "wb");
+    if (!f) perror(path), exit(1);
+    return f;
+}
+
+static FILE *create_image(int wanted) {
+    FILE *f = create("image");
+    fputc(8 + wanted, f); // the target's first byte
+    return f;
+}
+
+// ---- pictures
+
+static unsigned char noise(size_t i) { return (unsigned char)((i * 2654435761u) >> 13); }
+
+static void put(void *f, void *bytes, int size) { fwrite(bytes, 1, (size_t)size, f); }
+
+static void written_by_stb(int side, int channels) {
+    unsigned char pixels[17 * 17 * 4];
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = noise(i);
+    FILE *f = create_image(channels);
+    stbi_write_bmp_to_func(put, f, side, side, channels, pixels);
+    fclose(f);
+    for (int quality = 30; quality <= 95; quality += 65) { // with and without subsampling
+        f = create_image(channels);
+        stbi_write_jpg_to_func(put, f, side, side, channels, pixels, quality);
+        fclose(f);
+    }
+}
+
+static void put_big_endian(unsigned char *p, uint32_t v) {
+    for (int i = 0; i < 4; i++) p[i] = (unsigned char)(v >> (24 - 8 * i));
+}
+
+static void put_chunk(FILE *f, const char *type, const unsigned char *data, size_t size) {
+    unsigned char number[4];
+    uLong sum = crc32(crc32(0, (const Bytef *)type, 4), data, (uInt)size);
+    put_big_endian(number, (uint32_t)size);
+    fwrite(number, 1, 4, f);
+    fwrite(type, 1, 4, f);
+    if (size) fwrite(data, 1, size, f);
+    put_big_endian(number, (uint32_t)sum);
+    fwrite(number, 1, 4, f);
+}
+
+// Any colour type and depth, interlaced or not; rows of every filter. `samples` a pixel.
+static void png(int width, int height, int depth, int colour, int samples, int interlaced) {
+    unsigned char header[13] = {0}, palette[3 * 16], raw[4096], packed[8192];
+    put_big_endian(header, (uint32_t)width), put_big_endian(header + 4, (uint32_t)height);
+    header[8] = (unsigned char)depth, header[9] = (unsigned char)colour, header[12] = (unsigned char)interlaced;
+    for (size_t i = 0; i < sizeof palette; i++) palette[i] = noise(i);
+    size_t row = 1 + ((size_t)(width * samples * depth) + 7) / 8, size = row * (size_t)height * (interlaced ? 2 : 1);
+    for (size_t i = 0; i < size; i++) raw[i] = i % row ? noise(i) : (unsigned char)(i / row % 5);
+    if (interlaced) memset(raw, 0, sizeof raw);
+    uLongf packed_size = sizeof packed;
+    compress(packed, &packed_size, raw, interlaced ? sizeof raw : size);
+    FILE *f = create_image(4 + depth % 4);
+    fwrite("\x89PNG\r\n\x1a\n", 1, 8, f);
+    put_chunk(f, "IHDR", header, sizeof header);
+    if (colour == 3) put_chunk(f, "PLTE", palette, sizeof palette);
+    if (colour == 3) put_chunk(f, "tRNS", palette, 7);
+    if (colour == 2 && depth == 8) put_chunk(f, "tRNS", (const unsigned char *)"\0\1\0\2\0\3", 6);
+    put_chunk(f, "IDAT", packed, packed_size / 2);
+    put_chunk(f, "IDAT", packed + packed_size / 2, packed_size - packed_size / 2);
+    put_chunk(f, "IEND", NULL, 0);
+    fclose(f);
+}
+
+static void pictures(void) {
+    static const struct { int colour, samples, depth; } kinds[] = {
+        {0, 1, 1}, {0, 1, 2}, {0, 1, 4}, {0, 1, 8}, {0, 1, 16}, {2, 3, 8}, {2, 3, 16}, {3, 1, 4},
+        {3, 1, 2}, {4, 2, 8}, {4, 2, 16}, {6, 4, 8}, {6, 4, 16}};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        for (int interlaced = 0; interlaced < 2; interlaced++)
+            png(9, 7, kinds[i].depth, kinds[i].colour, kinds[i].samples, interlaced);
+    for (int channels = 1; channels <= 4; channels++) written_by_stb(1, channels), written_by_stb(17, channels);
+}
+
+// ---- arrays
+
+static void array(int version, const char *dict, size_t bytes) {
+    FILE *f = create("npy");
+    unsigned length = (unsigned)strlen(dict);
+    fwrite("\x93NUMPY", 1, 6, f);
+    fputc(version, f), fputc(0, f), fputc((int)(length & 255), f), fputc((int)(length >> 8), f);
+    if (version > 1) fputc(0, f), fputc(0, f);
+    fputs(dict, f);
+    for (size_t i = 0; i < bytes; i++) fputc(noise(i), f);
+    fclose(f);
+}
+
+static void arrays(void) {
+    array(1, "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }\n", 24);
+    array(2, "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }\n", 24);
+    array(3, "{\"descr\": \"|u1\", 'fortran_order': True, 'shape': (5,)}", 5);
+    array(1, "{'shape': (), 'fortran_order': False, 'descr': '<i8'}", 8);
+    array(1, "{'descr': '<i4', 'fortran_order': False, 'shape': (1, 2, 1, 3), }  \n", 24);
+    array(1, "{'descr': '|b1', 'fortran_order': False, 'shape': (0, 7), }\n", 0);
+}
+
+// ---- archives
+
+static void archive(int method, const char *first, const char *second) {
+    FILE *f = create("zip");
+    fclose(f);
+    char path[4096], text[300];
+    memset(text, 'a', sizeof text);
+    snprintf(path, sizeof path, "%s/zip/seed%03d", folder, count - 1);
+    zip_t *z = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);
+    const char *names[] = {first, second};
+    for (int i = 0; z && i < 2; i++) {
+        zip_int64_t at = zip_file_add(z, names[i], zip_source_buffer(z, text, i ? 7 : sizeof text, 0), ZIP_FL_ENC_UTF_8);
+        if (at >= 0) zip_set_file_compression(z, (zip_uint64_t)at, method, 0);
+    }
+    if (!z || zip_close(z) != 0) fprintf(stderr, "seeds: no archive %s\n", path), exit(1);
+}
+
+static void archives(void) {
+    archive(ZIP_CM_STORE, "cells/a.png", "cells/b.png");
+    archive(ZIP_CM_DEFLATE, "a", "x/../../b");
+    archive(ZIP_CM_DEFLATE, "/root", "folder/");
+}
+
+// ---- texts
+
+static void texts(void) {
+    static const char *const all[] = {
+        "# Title\n\nSome *emphasis*, **strong** ~~gone~~ and `code`.\n\n- [ ] one\n- [x] two\n  1. a\n  2. b\n",
+        "| a | b |\n|:--|--:|\n| 1 | 2 |\n\n> quote\n> > deeper\n\n```lua\nprint(1)\n```\n\n---\n",
+        "[link](http://a.b \"t\") ![picture](x.png) <http://c.d> &amp; &alpha; &#945; &#x3b1;\n\n$x^2$ $$y$$ <b>raw</b>\n",
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        FILE *f = create("md4c");
+        fputs(all[i], f);
+        fclose(f);
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc != 2) return fprintf(stderr, "usage: seeds FOLDER\n"), 2;
+    folder = argv[1];
+    pictures(), arrays(), archives(), texts();
+    return 0;
+}

@@ -1,0 +1,180 @@
+--- The percent format: cells, options, header; any bytes come back as they were; traps are found.
+local t = require "tests.harness"
+local json = require "giemsa.json"
+local lint = require "giemsa.lint"
+local notebook = require "giemsa.notebook"
+
+local GOLDEN = [==[
+#!/usr/bin/env lua5.4
+-- -*- coding: utf-8 -*-
+-- ---
+-- title: 'It''s a lesson'
+-- seed: 7
+-- requires: [cells, "a b"]
+-- draft: true   # not yet
+-- jupyter:
+--   kernelspec:
+--     name: lua
+-- ---
+
+local before = 1
+
+-- %% A title, here [markdown] name="goal" lang="en"
+-- # Head
+--
+-- text -- with dashes
+--indented
+
+-- %% name="fit" tags=["check", "hide-input"] cache=true timeout=2.5 points=3 mine={"a": [1, "}"]} flag
+print "fit"
+
+
+  --%%
+bare()
+-- %%%% Deeper {"name": "sub", "tags": []}
+-- %% [raw]
+-- raw text
+-- %% only a title
+-- not %% a marker
+--%%%not one either
+-- %%nor this
+]==]
+
+t.test("cells, their kinds, titles, options, places", function()
+  local book = notebook.parse(GOLDEN, "g.lua")
+  t.equal(book.meta, { title = "It's a lesson", seed = 7, requires = { "cells", "a b" }, draft = true })
+  local shown = {}
+  for i, cell in ipairs(book.cells) do
+    shown[i] = ("%d %s %d %d %q %s"):format(cell.number, cell.kind, cell.line, cell.depth, cell.title, cell.name)
+  end
+  t.equal(shown, { '1 code 13 0 "" nil', '2 markdown 15 0 "A title, here" goal', '3 code 21 0 "" fit', '4 code 25 0 "" nil',
+    '5 code 27 2 "Deeper" sub', '6 raw 28 0 "" nil', '7 code 30 0 "only a title" nil' })
+  local goal, fit = book.cells[2], book.cells[3]
+  t.equal({ goal.lang, fit.timeout, fit.points, fit.cache, fit:has_tag "check", fit:has_tag "x" }, { "en", 2.5, 3, true, true, false })
+  t.equal(fit.options.mine, { a = { 1, "}" } })
+  t.equal(fit.options.flag, json.null)
+  t.equal(fit.order, { "name", "tags", "cache", "timeout", "points", "mine", "flag" })
+  t.equal(goal:source(), "# Head\n\ntext -- with dashes\nindented")
+  t.equal(fit:source(), 'print "fit"')
+  t.equal(book.cells[6]:source(), "raw text")
+  t.equal({ goal.first, goal:label(), book.cells[7]:label(), book.cells[4]:label() },
+    { 16, "cell 'goal'", "cell 'only a title'", "cell 4" })
+  t.equal({ book:find("fit"), book:find("3") }, { fit, fit })
+  t.ok(select(2, book:find "fti"):find "no cell 'fti' %(did you mean 'fit'%?%)")
+  t.equal(book:text(), GOLDEN)
+end)
+
+t.test("a changed cell changes no other byte", function()
+  local book = notebook.parse(GOLDEN)
+  for _, cell in ipairs(book.cells) do cell:set_source(cell:source()) end
+  t.equal(book:text(), GOLDEN)
+  book.cells[3]:set_source "print 'two'\nprint 'lines'"
+  t.equal(book:text(), (GOLDEN:gsub('print "fit"\n', "print 'two'\nprint 'lines'\n")))
+  book.cells[3]:set_source 'print "fit"'
+  t.equal(book:text(), GOLDEN)
+  local windows = notebook.parse "-- %% [markdown] name=\"a\"\r\n-- one\r\n\r\n-- %%\r\nx = 1\r\n"
+  t.equal({ windows.cells[1].name, windows.cells[1]:source(), windows.cells[2].kind }, { "a", "one", "code" })
+  windows.cells[1]:set_source "one\n\ntwo"
+  t.equal(windows:text(), "-- %% [markdown] name=\"a\"\r\n-- one\r\n--\r\n-- two\r\n\r\n-- %%\r\nx = 1\r\n")
+end)
+
+t.test("what is written anew", function()
+  t.equal(notebook.marker_text{ kind = "markdown", title = "T", depth = 1, options = { z = json.null, tags = { "a" }, name = "n", b = 1.5 } },
+    '-- %%% T [markdown] name="n" tags=["a"] b=1.5 z')
+  t.equal(notebook.cell_text({ kind = "markdown", options = {} }, "a\n\nb"), "-- %% [markdown]\n-- a\n--\n-- b\n")
+  t.equal(notebook.cell_text({ kind = "code" }, ""), "-- %%\n")
+  for path in t.shell("ls notebooks/*.lua"):gmatch "%S+" do
+    local book = assert(notebook.read(path))
+    local parts = { notebook.header_text(book:yaml()) }
+    for i, cell in ipairs(book.cells) do
+      parts[#parts + 1] = notebook.cell_text(cell, cell:source()) .. (i < #book.cells and "\n" or "")
+    end
+    t.equal(table.concat(parts), book:text(), path)
+  end
+end)
+
+t.test("languages: a translation stands for the cell before it", function()
+  local book = notebook.parse [[
+-- %% [markdown] name="a"
+-- hello
+-- %% [markdown] name="a-zh" lang="zh"
+-- ni hao
+-- %% name="code"
+-- %% [markdown] name="b"
+-- only english
+-- %% [markdown] name="c-de" lang="de"
+-- nur deutsch
+]]
+  local function names(lang)
+    local out = {}
+    for i, cell in ipairs(book:in_language(lang)) do out[i] = cell.name end
+    return table.concat(out, " ")
+  end
+  t.equal({ names "en", names "zh", names "de" }, { "a code b", "a-zh code b", "a code c-de" })
+end)
+
+t.test("any bytes come back as they were", function()
+  local random = require "giemsa.random"
+  random.seed(1)
+  local pieces = { "-- %%", "--%%", " ", "\n", "\r\n", "-- ---", "#!", "title: x", "[markdown]", "name=", '"', "{", "}", "[", "\\", "%", "--",
+    "\0", "\255", "x = 1", "=", "tags", "]]", "[[", ",", "-- text", "null", "1e5" }
+  for round = 1, 3000 do
+    local parts = {}
+    for i = 1, random.integer(1, 40) do
+      parts[i] = round % 3 == 0 and string.char(random.integer(0, 255)) or pieces[random.integer(1, #pieces)]
+    end
+    local text = table.concat(parts)
+    local book = notebook.parse(text)
+    if book:text() ~= text then error(("%q became %q"):format(text, book:text())) end
+    for _, cell in ipairs(book.cells) do cell:source() cell:label() end
+    lint.check(book)
+  end
+end)
+
+-- ---- lint
+
+local function findings(text)
+  local out = {}
+  for _, one in ipairs(lint.check(notebook.parse(text))) do
+    out[#out + 1] = one.line .. (one.is_error and " error " or " warning ") .. one.message
+  end
+  return out
+end
+
+local function finds(text, ...)
+  local found, wanted = findings(text), { ... }
+  t.equal(#found, #wanted, table.concat(found, "\n"))
+  for i, pattern in ipairs(wanted) do
+    t.ok(found[i]:find(pattern), ("%s\n  expected %s"):format(found[i], pattern))
+  end
+end
+
+t.test("lint finds the traps, with their lines", function()
+  finds "-- %% name=\"a\"\nlocal x = 1\n"
+  finds("-- %%\nlocal s = [[\n-- %% x\n]]\n", "^2 error what begins here goes on", "^3 error this marker lies within")
+  finds("-- %%\n--[[ note\n-- %%\n]]\n", "^2 error", "^3 error this marker")
+  finds("-- %%\n-- %matplotlib inline\n-- 5 % more\n", "^2 warning Jupyter takes")
+  finds("-- %%\nlocal r = math.random(3) -- math.random\n-- math.random\n", "^2 warning math.random is seeded")
+  finds("-- %%\nif x then\n-- %%\nend\n", "^2 error what begins here")
+  finds("-- %%\nreturn 1\n-- %%\n-- x\n", "^2 error the script returns here")
+  finds("-- %% [markdown]\nprint 'code'\n", "^2 error a line of a text cell")
+  finds("-- %% [markdown]\n--[[ a ]]\n", "^2 error a text cell is lines of")
+  finds("-- %% name=\"a b\"\n-- %% name=\"c\"\n-- %% name=\"c\"\n", "^1 error name 'a b'", "^3 error another cell is named 'c', on line 2")
+  finds("-- %% name=5\n-- %% tags=[\"chekc\"] tiemout=3\n", "^1 error option 'name' is a string, got 5",
+    "^2 warning unknown option 'tiemout' %(did you mean 'timeout'%?%)", "^2 warning unknown tag 'chekc'")
+  finds("-- %% name=\"a\n", "^1 error option 'name': it is not JSON")
+  finds("-- ---\n-- title: x\n", "^1 error the header has no end")
+  finds("-- %%\nx = = 1\n", "^2 error unexpected symbol near '='")
+  local many = {}
+  for i = 1, 160 do many[i] = "local v" .. i .. " = 1" end
+  finds("-- %%\n" .. table.concat(many, "\n") .. "\n", "^151 warning 'v150' is local number 150 of the script; Lua takes 200")
+end)
+
+t.test("the lessons are free of them", function()
+  for path in t.shell("ls notebooks/*.lua"):gmatch "%S+" do
+    local found = lint.check(assert(notebook.read(path)))
+    t.ok(#found == 0, found[1] and ("%s:%d: %s"):format(path, found[1].line, found[1].message))
+  end
+end)
+
+t.done()

@@ -368,7 +368,9 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
     double row_floats = 0; // of the panels for one row of inputs
     bool pointwise = true;
     for (int i = 0; i < b->branches; i++) {
-        struct conv c = b->branches == 1 ? conv_flattened(b->branch[i].shape) : b->branch[i].shape;
+        // Rows count where branches or a pool must find theirs.
+        bool rows_count = b->branches > 1 || b->branch[i].dy_pool;
+        struct conv c = rows_count ? b->branch[i].shape : conv_flattened(b->branch[i].shape);
         struct branch *r = &p.branch[i];
         *r = plan_branch(b, &b->branch[i], c, dx);
         int step = p.step;

@@ -269,6 +269,9 @@ local rows = {
     function(x, gamma, beta)
       return ops.norm_max_pool2d(lazy(x, gamma, beta), { pool = 3, strides = 2, padding = { 1, 1, 1, 1 } })
     end, { D(2, 5, 6, 3), core.from_table { 0.7, -1.2, 0.9 }, core.from_table { 0.3, 0.4, -0.2 } },
+    function(x, w, gamma, beta) -- the gradient stands at the pool's outputs until the convolution
+      return ops.norm_max_pool2d(lazy(ops.conv2d(x, w), gamma, beta))
+    end, { N(2, 4, 6, 3), N(1, 1, 3, 2), P(2), N(2) },
     function(x, gamma, beta)
       local y = lazy(x, gamma, beta)
       return ops.norm_max_pool2d(y) + ops.norm_max_pool2d(y) -- more than one reader

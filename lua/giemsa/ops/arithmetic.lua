@@ -164,7 +164,9 @@ local function kept_shape(shape, axis)
 end
 
 local function spread(dy, shape, axis)
-  return core.add(core.zeros(shape), core.reshape(dy, kept_shape(shape, axis)))
+  local wide = core.zeros(shape)
+  core.add_(wide, core.reshape(dy, kept_shape(shape, axis)))
+  return wide
 end
 
 local function count(shape, axis)

@@ -375,6 +375,10 @@ t.test("from_config refuses what it does not know", function()
     nn.Model.from_config{ layers = { { class = "Conv2d" } } }
   end, "unknown class 'Conv2d' %(did you mean 'Conv2D'")
   t.raises(function()
+    nn.Model.from_config{ layers = { { class = "Flatten", name = "f", inputs = {} } } }
+  end, "layer 1 'f': takes one of the rows above it as input, got 0")
+  t.raises(function() nn.Model.from_config{ layers = { 3 } } end, "layer 1 is a number")
+  t.raises(function()
     nn.Model.from_config{ layers = { { class = "ReLU", name = "r", inputs = { 4 } } } }
   end, "rows above it")
   t.raises(function()

@@ -104,6 +104,10 @@ run:
 	$(MAKE_IT)
 	@for lesson in $(LESSONS); do $(PROGRAM) $$lesson || exit; done
 	@echo; echo 'The course is run. It made:'; ls -1 $(MADE:%=out/%)
+##: make html [QUICK=yes]    pages of all lessons, run where they have not: out/html/index.html
+html:
+	$(MAKE_IT)
+	@$(PROGRAM) html --run $(if $(filter-out no,$(QUICK)),--quick) notebooks/*.lua
 ##: make test [T=names]      all tests of a student's machine; FULL=yes: with sanitizers, valgrind, arm64
 test:
 	$(MAKE_IT)
@@ -164,5 +168,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
+.PHONY: all help run html test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

@@ -114,7 +114,7 @@ end
 ---@param o? table lang, navigation, link: see html.page
 ---@return string? page nil and why when the log cannot be read
 ---@return string? message
-function html.of_log(path, o)
+function html.from_run(path, o)
   local run, message = runlog.read(path)
   if not run then return nil, message end
   local lesson = notebook.read(tostring(run.start.lesson))

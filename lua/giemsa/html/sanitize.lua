@@ -76,6 +76,7 @@ local function attribute(tag, name, value, prefix)
   local lower = name:lower()
   value = unescape(value)
   if LINKS[lower] then
+    if (lower == "src") ~= (tag == "img") then return "" end
     if tag == "image" then lower = "href" end
     local link = link_of(tag, value, prefix)
     return link and (' %s="%s"'):format(LINKS[lower], escape(link)) or ""

@@ -48,20 +48,40 @@ end
 
 local function name_of(path) return path:match("([^/]+)%.lua$") or path:match "[^/]+$" end
 
--- The newest run, nil when there is none or (with a run of its own to come) it is of another text.
+-- The newest run, nil when there is none (or no log that can be read).
 local function newest_run(path)
   local log = runlog.latest(path)
   return log and runlog.read(log) or nil
 end
 
---- Whether a lesson has to run before its page tells what its present code does.
----@param path string of the lesson
----@param quick boolean whether a quick run is enough
----@return boolean
-function site.needs_run(path, quick)
+-- Whether a lesson has to run before its page tells what its present code does.
+local function needs_run(path, quick)
   local lesson, run = notebook.read(path), newest_run(path)
-  if not (lesson and run and run.finish and run.finish.status == "ok") then return true end
-  return not html.is_current(run, lesson:text()) or (run.start.quick == true and not quick)
+  local is_whole = run and run.finish and run.finish.status == "ok"
+  return not (lesson and is_whole and html.is_current(run, lesson:text()) and (quick or not run.start.quick))
+end
+
+local function quoted(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
+
+--- Runs, each in a process of its own, the lessons whose newest run is not a good one of their present
+--- code. One that fails does not keep the others from running; Ctrl-C does.
+---@param lessons string[]
+---@param program string the giemsa program
+---@param quick boolean their small sizes are enough
+---@return boolean all_well
+function site.run(lessons, program, quick)
+  local all_well = true
+  for _, path in ipairs(lessons) do
+    if needs_run(path, quick) then
+      io.write("\n", path, "\n")
+      io.flush()
+      local ok = os.execute(("%s run %s%s"):format(quoted(program), quoted(path), quick and " --quick" or ""))
+      local run = newest_run(path)
+      if not ok and run and run.finish and run.finish.status == "interrupted" then return false end
+      all_well = all_well and ok == true
+    end
+  end
+  return all_well
 end
 
 ---@class giemsa.html.Entry

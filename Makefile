@@ -35,14 +35,15 @@ CORE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) -ffp-contract=fast -fno-math-er
   -fvisibility=hidden -pthread -Wall -Wextra $(if $(WERROR),-Werror) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(LUA_CFLAGS)
 
-# module -> the pkg-config package it needs; the rest of core/ needs OpenBLAS and is the core
+# module -> the pkg-config package it needs; the rest of core/ is the core
 PACKAGE_zip = libzip
 PACKAGE_curl = libcurl
 PACKAGE_hash = nettle
 PACKAGE_lineedit = libedit
 PACKAGE_md4c = md4c
 PACKAGE_jansson = jansson
-OPTIONAL := zip curl hash lineedit md4c jansson
+PACKAGE_blas = openblas
+OPTIONAL := zip curl hash lineedit md4c jansson blas
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 
@@ -61,7 +62,7 @@ help:
 define core_for
 $(LIB)/core-$(1).so: $(CORE:%=$(BUILD)/$(1)/%.o) $(BUILD)/files
 	@mkdir -p $$(@D)
-	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$(filter %.o,$$^) $(call flags,--libs openblas zlib) -lm
+	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$(filter %.o,$$^) $(call flags,--libs zlib) -lm -ldl
 $(BUILD)/$(1)/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(say)$(CC) $(CORE_CFLAGS) $(FLAGS_$(1)) $$(FLAGS_FILE_$$*) -DGIEMSA_ISA='"$(1)"' -MMD -MP -c -o $$@ $$<

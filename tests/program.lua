@@ -96,6 +96,21 @@ t.test("GIEMSA_ISA", function()
   t.ok(code == 1 and output:find("no core for GIEMSA_ISA=v9.*" .. isa), output)
 end)
 
+t.test("OpenBLAS is loaded for a large product, and not before", function()
+  local code = ([[
+    local giemsa = require "giemsa"
+    local function count()
+      return select(2, io.open("/proc/self/maps"):read("a"):gsub("openblas", "")) > 0
+    end
+    local nn, x = giemsa.nn, giemsa.tensor.ones(2, 8, 8, 3)
+    local model = nn.Sequential{ nn.Conv2D{ 4, 3, input_shape = { 8, 8, 3 } }, nn.Flatten{}, nn.Dense{ 2 } }
+    print(model(x).shape[2], count())
+    local big = giemsa.tensor.ones(100, 100)
+    print(big:matmul(big)[100][100], count())
+  ]]):gsub("\n", " ")
+  t.equal(t.shell(giemsa .. " -e " .. t.quote(code)), "2\tfalse\n100.0\ttrue\n")
+end)
+
 -- The thread sanitizer holds signals back until the program calls into the C library, which a loop never does.
 local function need_signals()
   if t.sanitizer == "thread" then t.skip("the thread sanitizer holds signals back") end

@@ -21,7 +21,7 @@ local dims_of, padding_of, geometry = window.dims_of, window.padding_of, window.
 ---@field strides (integer|integer[])? default 1
 ---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
 ---@field dilation (integer|integer[])? default 1
----@field groups integer? default 1; see giemsa.ops.grouped
+---@field groups integer? default 1; each output sees the in / groups channels of its own group
 local conv_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
   groups = "integer",

@@ -129,7 +129,7 @@ end
 ---@return table<string, any>
 function Log:data(forms)
   local png, svg = forms:png(), forms:svg()
-  local data = { ["text/plain"] = forms.text or forms.ansi, ["text/html"] = forms.html }
+  local data = { ["text/plain"] = forms.text or forms.ansi and (forms.ansi:gsub("\27%[[%d;]*m", "")), ["text/html"] = forms.html }
   if png then data["image/png"] = self:picture(png, ".png") end
   if svg then data["image/svg+xml"] = self:picture(svg, ".svg") end
   if png and not forms.path then forms.path = self.folder .. "/" .. data["image/png"].file end

@@ -244,7 +244,7 @@ t.test("what was printed is what is read", function()
   has "&lt;&amp;&gt;\n100 %\n\u{FFFD}</pre>"
   has '<pre class="stderr">careful</pre>'
   has '1 min 01 s (before: 0.8 s)'
-  has '<pre class="display">100 %</pre>' -- the last state of what changed in place
+  has '<pre class="line">100 %</pre>' -- the last state of what changed in place
   lacks ">0 %</pre>"
   has '<strong>Error</strong> <code>notebooks/small.lua:41</code></p><pre>no &lt;way&gt;</pre>'
   has '<figure role="img" aria-label="curves" class="plot"><svg'
@@ -392,6 +392,7 @@ t.test("HTML and SVG of a lesson: what shows something stays, in pairs", functio
     ["<b style='background:url(http://a)'>"] = "<b></b>", ["<b style='a:u\\72l(x)'>"] = "<b></b>", ["<b style=position:fixed>"] = "<b></b>",
     ["<a href=' java\nscript:x'>q"] = "<a>q</a>", ["<a href='&#106;avascript:x'>q"] = "<a>q</a>", ["<a href=http://a.org>q"] = '<a href="http://a.org">q</a>',
     ["<svg><g id=a fill='url(#a)'/><use xlink:href='#a'/></svg>"] = '<svg><g id="p-a" fill="url(#p-a)"/><use href="#p-a"/></svg>',
+    ["<b id=a><b id=a>"] = '<b id="p-a"><b></b></b>',
     ["<svg><image href='http://x/a.png'/><foreignObject><b>x</b></foreignObject></svg>"] = "<svg><b>x</b></svg>",
     ["<svg viewbox='0 0 1 1'><animate/>"] = '<svg viewBox="0 0 1 1"></svg>', ["<table><tr></table></div>"] = "<table><tr></tr></table>",
   } do

@@ -100,7 +100,8 @@ local function thing(output, context)
   end
   if data["image/svg+xml"] then return svg(data, context) end
   if data["image/png"] then return png(data, context) end
-  return preformatted(tostring(data["text/plain"] or ""), output.kind, context)
+  local text = tostring(data["text/plain"] or "")
+  return preformatted(text, not text:find("\n.") and "line" or nil, context)
 end
 
 local kinds = { display = thing, result = thing }

@@ -71,8 +71,10 @@ end
 local WORDS = set "alt aria-label title value" -- are only read
 local LINKS = { ["xlink:href"] = "href", href = "href", src = "src" }
 
--- ` name="value"`, or "" for what a page does not take.
-local function attribute(tag, name, value, prefix)
+-- ` name="value"`, or "" for what a page does not take. gnuplot gives every part of a plot in parts
+-- the same ids: only the first one keeps its own.
+local function attribute(tag, name, value, writer)
+  local prefix = writer.prefix
   local lower = name:lower()
   value = unescape(value)
   if LINKS[lower] then
@@ -83,12 +85,15 @@ local function attribute(tag, name, value, prefix)
   end
   local known = ATTRIBUTES[lower]
   if not known or not (WORDS[lower] or is_quiet(value)) then return "" end
-  if lower == "id" then value = prefix .. value end
+  if lower == "id" then
+    if writer.ids[value] then return "" end
+    writer.ids[value], value = true, prefix .. value
+  end
   value = value:gsub("url%((['\"]?)#", "url(%1#" .. prefix)
   return (' %s="%s"'):format(known, escape(value))
 end
 
-local function attributes_of(tag, text, prefix)
+local function attributes_of(tag, text, writer)
   local out, at, seen = {}, 1, {}
   while true do
     local first, last, name = text:find("([%w:_.-]+)", at)
@@ -101,7 +106,7 @@ local function attributes_of(tag, text, prefix)
     end
     if not seen[name:lower()] then
       seen[name:lower()] = true
-      out[#out + 1] = attribute(tag, name, value, prefix)
+      out[#out + 1] = attribute(tag, name, value, writer)
     end
     at = last + 1
   end
@@ -162,7 +167,7 @@ function Writer:open_tag(name, rest)
   local tag = HTML[lower] or (lower == "svg" or self.pictures > 0) and SVG[lower]
   if not tag then return end
   local is_empty = rest:find "/%s*$" or VOID[lower]
-  local attributes = attributes_of(tag, (rest:gsub("/%s*$", "")), self.prefix)
+  local attributes = attributes_of(tag, (rest:gsub("/%s*$", "")), self)
   if (tag == "img" or tag == "image") and not attributes:find "src=" and not attributes:find "href=" then
     return -- a picture elsewhere
   end
@@ -195,7 +200,7 @@ end
 local function sanitize(source, prefix)
   source = unicode.clean(source)
   local lower, at = source:lower(), 1
-  local writer = setmetatable({ out = {}, open = {}, pictures = 0, prefix = prefix }, Writer)
+  local writer = setmetatable({ out = {}, open = {}, pictures = 0, prefix = prefix, ids = {} }, Writer)
   while at <= #source do
     local start = source:find("<", at, true)
     writer:text(source:sub(at, (start or #source + 1) - 1))

@@ -160,6 +160,7 @@ details[open] > summary { margin-bottom: .4rem }
 .output { border-left: 3px solid var(--pink); margin: .55rem 0 0 .1rem; padding: .1rem 0 .1rem 1rem }
 .output > * + * { margin-top: .7rem }
 .output pre { padding: .15rem 0 }
+.output .line + .line { margin-top: 0; padding-top: 0 } /* a line an epoch */
 .output .stderr { color: var(--warn) }
 .output .cut { color: var(--warn); font-style: italic }
 .error { background: var(--bad_paper); border-radius: .5rem; padding: .6rem 1rem }
@@ -225,6 +226,8 @@ tr > :first-child { padding-left: .1rem }
     overflow-y: auto; margin: 1.3rem 0 0;
   }
   main { grid-column: 2 }
+  .output pre { white-space: pre-wrap; overflow-wrap: anywhere } /* on less, tables would fall apart */
+  .output .line { padding-left: 2ch; text-indent: -2ch }
 }
 
 /* ---- phones */
@@ -286,7 +289,7 @@ local sheet
 ---@return string
 function style.sheet()
   if sheet then return sheet end
-  sheet = SHEET:gsub("/%*.-%*/\n", ""):gsub("\n%s+", "\n"):gsub("([;{:,]) ", "%1"):gsub(" ([{}])", "%1")
+  sheet = SHEET:gsub(" */%*.-%*/", ""):gsub("\n%s+", "\n"):gsub("^%s+", ""):gsub("([;{:,]) ", "%1"):gsub(" ([{}])", "%1")
     :gsub("([{;,])\n", "%1"):gsub("\n}", "}"):gsub("%$LIGHT", variables(1)):gsub("%$DARK", variables(2))
   return sheet
 end

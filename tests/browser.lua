@@ -49,10 +49,10 @@ const ask = width => new Promise(done => {
     const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
     const seen = e => e.getClientRects().length > 0;
     const shown = () => [...page.querySelectorAll("h1")].filter(seen).map(e => e.lang).join("+");
-    const before = shown();
+    const before = shown(), beyond = root.scrollWidth - root.clientWidth;
     page.querySelector("label[for=show-zh]").click();
-    answers.push([width, root.scrollWidth - root.clientWidth, view.performance.getEntriesByType("resource").length,
-      before, shown(), page.compatMode].join(" "));
+    answers.push([width, beyond, view.performance.getEntriesByType("resource").length, before, shown(),
+      page.compatMode].join(" "));
     done();
   };
   frame.src = "page.html";

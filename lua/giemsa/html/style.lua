@@ -32,6 +32,7 @@ local SHEET = [[
 html { font-size: 17px; scroll-padding-top: 1rem; -webkit-text-size-adjust: 100% }
 body {
   margin: 0; background: var(--paper); color: var(--ink); line-height: 1.6;
+  overflow-wrap: break-word;
   font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans",
     "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "WenQuanYi Micro Hei", sans-serif;
 }
@@ -240,6 +241,7 @@ tr > :first-child { padding-left: .1rem }
   .bar { padding: .3rem .8rem 0 }
   .toc .deep { display: none }
   .output { padding-left: .7rem }
+  .prose { overflow-x: auto } /* a formula in a line is not broken */
 }
 
 /* ---- paper: nothing is cut, nothing hangs at the foot of a page, links tell where they lead */
@@ -268,7 +270,8 @@ tr > :first-child { padding-left: .1rem }
   }
   figure, tr, math, .error, .notice, .lessons li { break-inside: avoid }
   .output img, .output svg { max-height: 230mm; width: auto }
-  .wide { overflow: visible }
+  .wide, math[display=block] { overflow: visible }
+  th, td { overflow-wrap: anywhere }
   main a[href^=http]::after { content: " (" attr(href) ")"; font-size: .85em; overflow-wrap: anywhere }
   details::details-content { content-visibility: visible; block-size: auto; display: block }
   summary { list-style: none }

@@ -5,6 +5,13 @@ local lookup = require "giemsa.lookup"
 
 local graph = {}
 
+local function sorted_names(values)
+  local names = {}
+  for name in pairs(values) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
 -- ---- what it holds now
 
 local Walk = {}
@@ -116,10 +123,8 @@ end
 function graph.digests(roots, is_portable)
   local walk = setmetatable({ parts = {}, seen = {}, met = 0, skip = modules(),
     is_portable = is_portable }, Walk)
-  local names, digests = {}, {}
-  for name in pairs(roots) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  local digests = {}
+  for _, name in ipairs(sorted_names(roots)) do
     local ok, digest = pcall(digest_of, walk, roots[name])
     if not ok and type(digest) ~= "table" then error(digest, 0) end
     if not ok then return nil, ("'%s' %s"):format(name, digest.reason) end
@@ -186,13 +191,12 @@ function graph.write(values, earlier)
     earlier = earlier }, Writer)
   local last = {}
   collectgarbage() -- views of what is gone share nothing any more
-  for name, value in pairs(values) do
-    local ok, text = pcall(writer.text, writer, value)
+  for _, name in ipairs(sorted_names(values)) do
+    local ok, text = pcall(writer.text, writer, values[name])
     if not ok and type(text) ~= "table" then error(text, 0) end
     if not ok then return nil, ("'%s' %s"):format(name:match "[^:]*$", text.reason) end
     last[#last + 1] = ("[%q]={%s}"):format(name, text)
   end
-  table.sort(last)
   local lines = table.concat(writer.lines, "\n")
   return { text = ("%d\n%s\nreturn {%s}\n"):format(writer.count, lines, table.concat(last, ",")),
     tensors = writer.tensors, models = writer.models }

@@ -143,11 +143,12 @@ FUZZ_md4c  = md4c
 FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c zlib)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ = $(BUILD)/fuzz
+TARGET = $(or $(T),image)
 SECONDS ?= 60
-fuzz: $(FUZZ)/seeds $(FUZZ)/$(T)
-	@mkdir -p $(FUZZ)/found/$(T) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
-	$(FUZZ)/$(T) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=4096 \
-	  $(addprefix -dict=,$(wildcard tests/fuzz/$(T).dict)) $(FUZZ)/found/$(T) $(FUZZ)/from/$(T)
+fuzz: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
+	@mkdir -p $(FUZZ)/found/$(TARGET) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
+	$(FUZZ)/$(TARGET) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=4096 \
+	  $(addprefix -dict=,$(wildcard tests/fuzz/$(TARGET).dict)) $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
 $(FUZZ)/seeds: tests/fuzz/seeds.c
 	@mkdir -p $(@D)
 	$(say)clang $(FUZZ_FLAGS) -fno-sanitize=undefined -o $@ $< $(FUZZ_LIBS) -lm

@@ -395,15 +395,20 @@ static int run_command(lua_State *L) {
     return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : -1;
 }
 
-static int prompt(lua_State *L) {
+// A script that has not run yet, with its arguments, becomes the lesson that the prompt is in.
+static int prompt(lua_State *L, char **script) {
     program = NULL;
     lua_getglobal(L, "require");
     lua_pushliteral(L, "giemsa.repl");
-    int status = call(L, 1, 1);
+    int status = call(L, 1, 1), arguments = 1;
     if (status == LUA_OK) {
         lua_getfield(L, -1, "start");
         lua_pushcfunction(L, protected_call);
-        lua_call(L, 1, 0);
+        for (; *script; script++, arguments++) {
+            luaL_checkstack(L, 3, "too many arguments to script");
+            lua_pushstring(L, *script);
+        }
+        lua_call(L, arguments, 0);
     }
     return report(L, status);
 }
@@ -421,7 +426,9 @@ static int protected_main(lua_State *L) {
     lua_settop(L, 0);
     if (!is_command(argc, argv) && !parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
     if (o.help) return printf(usage, program, program), lua_pushboolean(L, 1), 1;
-    if (o.version) puts(LUA_COPYRIGHT), fflush(stdout);
+    bool is_idle = o.script == argc && !o.execute && !o.version, is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    bool is_lesson = o.interactive && is_terminal && o.script < argc && strcmp(argv[o.script], "-") != 0;
+    if (o.version && !is_lesson) puts(LUA_COPYRIGHT), fflush(stdout);
     luaL_checkversion(L);
     if (o.ignore_environment) {
         lua_pushboolean(L, 1);
@@ -438,11 +445,9 @@ static int protected_main(lua_State *L) {
     if (is_cli) return lua_pushboolean(L, run_command(L) == 0), 1;
     if (!o.ignore_environment && run_init(L) != LUA_OK) return 0;
     if (run_options(L, argv, o.script) != LUA_OK) return 0;
-    if (o.script < argc && run_script(L, argv + o.script) != LUA_OK) return 0;
-    bool is_idle = o.script == argc && !o.execute && !o.version, is_terminal = isatty(STDIN_FILENO);
-    if (is_idle && is_terminal) show_versions(L);
-    if (o.interactive || (is_idle && is_terminal)) {
-        if (prompt(L) != LUA_OK) return 0;
+    if (o.script < argc && !is_lesson && run_script(L, argv + o.script) != LUA_OK) return 0;
+    if (o.interactive || (is_idle && isatty(STDIN_FILENO))) {
+        if (prompt(L, is_lesson ? argv + o.script : argv + argc) != LUA_OK) return 0;
     } else if (is_idle) {
         run_file(L, NULL);
     }

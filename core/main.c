@@ -37,18 +37,21 @@ static const char usage[] =
 // Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
 // has ended: the second time after enough steps for cleaning up, then at every step.
 
-enum { CLEANING_STEPS = 100000 };
+enum { CLEANING_STEPS = 100000, CLEANING_RESUMES = 1000 };
 
 static lua_State *volatile running;
 static lua_CFunction plain_resume;
 static volatile sig_atomic_t is_stopping, is_over_time;
 static int stops; // how often the error was raised
+static int resumes; // since then
 static const char *last_stop; // why the last resume from here was stopped
 
 static void stop(lua_State *L, lua_Debug *unused);
 
 static void set_stop(lua_State *L) {
-    if (stops == 1) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
+    bool is_counting = stops == 1 && resumes <= CLEANING_RESUMES;
+    if (is_counting && lua_gethook(L) == stop) return; // counts on
+    if (is_counting) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
     else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
@@ -94,6 +97,7 @@ static void set_interrupt(void (*handler)(int)) {
 static int resume(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, 1), *outer = running;
     if (coroutine) running = coroutine;
+    resumes += is_stopping;
     if (coroutine && is_stopping) set_stop(coroutine);
     int results = plain_resume(L); // raises only when argument 1 is no coroutine
     running = outer;
@@ -168,7 +172,7 @@ static int add_traceback(lua_State *L) {
 // What Ctrl-C was to end has ended.
 static void end_stop(lua_State *L, lua_State *outer) {
     last_stop = !is_stopping ? NULL : is_over_time ? "timeout" : "interrupted";
-    is_stopping = is_over_time = stops = 0;
+    is_stopping = is_over_time = stops = resumes = 0;
     lua_sethook(L, NULL, 0, 0);
     running = outer;
     set_interrupt(outer ? on_interrupt : SIG_DFL);

@@ -75,13 +75,6 @@ list.history = { usage = ":history [N]", about = "the last commands of this time
     for i = first, #past do io.write(present.dim(("%3d  "):format(i)), past[i]:gsub("\n", "\n     "), "\n") end
   end }
 
-list.trace = { usage = ":trace", about = "all frames of the last error, giemsa's own too",
-  run = function(prompt)
-    local last = prompt.trouble
-    if not last then return io.write "nothing went wrong so far\n" and nil end
-    io.write(last.message, "\n  ", table.concat(last.traceback or {}, "\n  "), "\n")
-  end }
-
 -- Runs an editor on a file that holds the text; what was saved.
 local function edited(text)
   local path = os.tmpname()

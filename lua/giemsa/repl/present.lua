@@ -1,6 +1,5 @@
 --- What the prompt shows: values, pictures, errors, times.
 local core = require "giemsa.core"
-local docs = require "giemsa.docs"
 local inspect = require "giemsa.inspect"
 local lookup = require "giemsa.lookup"
 
@@ -82,16 +81,10 @@ function present.complain(message)
   io.stderr:write(tostring(message), "\n")
 end
 
-local function is_our_path(path)
-  local inner = path:match "giemsa/(.*)$"
-  return inner ~= nil and docs.file(lookup.home .. inner) ~= nil
-end
-
--- "notebooks/05.lua:12: in upvalue 'step'" -> its place and the function's name; nil when it is ours.
+-- "notebooks/05.lua:12: in upvalue 'step'" -> its place and the function's name
 local function frame_of(line)
-  local path, number, rest = line:match "^(.-):(%d+):%s*(.*)$"
-  if not path or path:find "^%[" or is_our_path(path) then return nil end
-  return path .. ":" .. number, rest:match "'(.-)'"
+  local place, rest = line:match "^(.-:%d+):%s*(.*)$"
+  return place, rest and rest:match "'(.-)'"
 end
 
 -- What was typed last has no name that anybody knows: its lines do.

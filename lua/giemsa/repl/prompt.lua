@@ -13,7 +13,6 @@ local strict = require "giemsa.repl.strict"
 ---@class giemsa.Prompt
 ---@field session giemsa.Session what runs the chunks
 ---@field past string[] what was typed
----@field trouble giemsa.Outcome? the last failure
 ---@field lesson string? the lesson's name when inside one
 local Prompt = {}
 Prompt.__index = Prompt
@@ -79,7 +78,6 @@ function Prompt:evaluate(text)
   docs.keep("=" .. name, text)
   local outcome = guarded(self, self.session.eval, self.session, text, "=" .. name)
   if not outcome.ok then
-    self.trouble = outcome
     present.error(outcome, name, text:find("\n", 1, true) ~= nil)
   elseif outcome.values.n > 0 and outcome.values[1] ~= nil then
     _G._ = outcome.values[1]
@@ -122,8 +120,7 @@ local function run_cells(self, last)
     if #session.notebook.cells > 1 then remark("-- %s", one:label()) end
     local outcome = guarded(self, session.run, session, session.next)
     if not outcome.ok then
-      self.trouble = outcome
-      present.error(outcome, "\0", false)
+        present.error(outcome, "\0", false)
       return remark("stopped in %s; its variables are here", one:label())
     end
   end

@@ -171,7 +171,7 @@ static int add_traceback(lua_State *L) {
 
 // What Ctrl-C was to end has ended.
 static void end_stop(lua_State *L, lua_State *outer) {
-    last_stop = !is_stopping ? NULL : is_over_time ? "timeout" : "interrupted";
+    last_stop = is_over_time ? "timeout" : is_stopping ? "interrupted" : NULL;
     is_stopping = is_over_time = stops = resumes = 0;
     lua_sethook(L, NULL, 0, 0);
     running = outer;

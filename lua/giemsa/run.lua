@@ -94,16 +94,20 @@ end
 
 local STOPPED = { interrupted = "interrupted!", timeout = "timed out" }
 
-local function status_of(one, outcome)
+-- "lesson.lua:12: message" of a cell that itself raised nothing.
+local function fail(outcome, path, one, message)
+  outcome.ok, outcome.traceback = false, {}
+  outcome.message = ("%s:%d: %s"):format(path, one.first, message)
+end
+
+local function status_of(one, outcome, path)
   if outcome.ok and outcome.stopped then -- it caught the error
-    outcome.ok, outcome.traceback = false, {}
-    outcome.message = STOPPED[outcome.stopped]
+    fail(outcome, path, one, STOPPED[outcome.stopped])
   end
   if outcome.stopped then return outcome.stopped end
   local should_fail = one:has_tag "raises-exception"
   if outcome.ok and should_fail then
-    outcome.ok, outcome.traceback = false, {}
-    outcome.message = "the cell should have raised an error (tag raises-exception)"
+    fail(outcome, path, one, "the cell should have raised an error (tag raises-exception)")
     return "failed"
   end
   return (outcome.ok or should_fail) and "ok" or "failed"
@@ -133,6 +137,7 @@ end
 --- Begins a cell in the log: from here on outputs are its.
 ---@param one giemsa.Cell
 function Runner:begin(one)
+  self.log.is_quiet = self.first and one.number < self.first.number
   self.log:write{ event = "cell", cell = one.number, name = one.name, line = one.line }
 end
 
@@ -150,7 +155,9 @@ local function age_text(seconds)
   for i, unit in ipairs(units) do
     local n, rest = seconds // unit[1], seconds % unit[1]
     local smaller = units[i + 1]
-    if n > 0 and smaller then return ("%d %s %d %s"):format(n, unit[2], rest // smaller[1], smaller[2]) end
+    if n > 0 and smaller then
+      return ("%d %s %d %s"):format(n, unit[2], rest // smaller[1], smaller[2])
+    end
   end
   return ("%d s"):format(seconds)
 end
@@ -188,7 +195,7 @@ function Runner:cell(one)
   local started = core.now()
   local outcome, keep = self:execute(one)
   local seconds = core.now() - started
-  local status = status_of(one, outcome)
+  local status = status_of(one, outcome, self.book.path)
   if not outcome.ok then
     self:log_error(one, outcome)
     self:show_error(one, outcome)

@@ -73,9 +73,8 @@ end
 
 -- The figure for sinks that show pictures; drawn only where one asks for it.
 local function update_figure(run)
-  if not run.has_curve or done(run) == 0 then return end
-  local forms = { svg = lines.training(run.history, { title = "Training so far" }), live = true }
-  if run.figure then run.figure:update(forms) else run.figure = display(forms) end
+  if not run.figure or done(run) == 0 then return end
+  run.figure:update{ svg = lines.training(run.history, { title = "Training so far" }), live = true }
 end
 
 -- ---- the lines
@@ -84,6 +83,7 @@ end
 ---@param run table
 function report.begin(run)
   run.has_curve = run.verbose == 1 and run.epochs - run.initial_epoch > 1 and show.speaks_utf8()
+  if run.has_curve then run.figure = display{ live = true } end -- its place is above the lines
 end
 
 --- A new epoch: its bar.
@@ -128,7 +128,8 @@ function report.remembered(run) update_figure(run) end
 function report.close(run)
   if run.bar then run.bar:abandon() end
   if not run.figure then return end
-  run.figure:close{ svg = lines.training(run.history), ansi = curve_text(run), live = true }
+  run.figure:close{ svg = done(run) > 0 and lines.training(run.history) or nil,
+    ansi = curve_text(run), live = true }
 end
 
 return report

@@ -35,14 +35,15 @@ CORE_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) -ffp-contract=fast -fno-math-er
   -fvisibility=hidden -pthread -Wall -Wextra $(if $(WERROR),-Werror) \
   $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) $(LUA_CFLAGS)
 
-# module -> the pkg-config package it needs; the rest of core/ needs OpenBLAS and is the core
+# module -> the pkg-config package it needs; the rest of core/ is the core
 PACKAGE_zip = libzip
 PACKAGE_curl = libcurl
 PACKAGE_hash = nettle
 PACKAGE_lineedit = libedit
 PACKAGE_md4c = md4c
 PACKAGE_jansson = jansson
-OPTIONAL := zip curl hash lineedit md4c jansson
+PACKAGE_blas = openblas
+OPTIONAL := zip curl hash lineedit md4c jansson blas
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 
@@ -61,7 +62,7 @@ help:
 define core_for
 $(LIB)/core-$(1).so: $(CORE:%=$(BUILD)/$(1)/%.o) $(BUILD)/files
 	@mkdir -p $$(@D)
-	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$(filter %.o,$$^) $(call flags,--libs openblas zlib) -lm
+	$$(say)$(CC) $(CORE_CFLAGS) -shared -o $$@ $$(filter %.o,$$^) $(call flags,--libs zlib) -lm -ldl
 $(BUILD)/$(1)/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $$(@D)
 	$$(say)$(CC) $(CORE_CFLAGS) $(FLAGS_$(1)) $$(FLAGS_FILE_$$*) -DGIEMSA_ISA='"$(1)"' -MMD -MP -c -o $$@ $$<
@@ -104,6 +105,10 @@ run:
 	$(MAKE_IT)
 	@for lesson in $(LESSONS); do $(PROGRAM) $$lesson || exit; done
 	@echo; echo 'The course is run. It made:'; ls -1 $(MADE:%=out/%)
+##: make html [QUICK=yes]    pages of all lessons, run where they have not: out/html/index.html
+html:
+	$(MAKE_IT)
+	@$(PROGRAM) html --run $(if $(filter-out no,$(QUICK)),--quick) notebooks/*.lua
 ##: make test [T=names]      all tests of a student's machine; FULL=yes: with sanitizers, valgrind, arm64
 test:
 	$(MAKE_IT)
@@ -138,11 +143,12 @@ FUZZ_md4c  = md4c
 FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c zlib)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ = $(BUILD)/fuzz
+TARGET = $(or $(T),image)
 SECONDS ?= 60
-fuzz: $(FUZZ)/seeds $(FUZZ)/$(T)
-	@mkdir -p $(FUZZ)/found/$(T) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
-	$(FUZZ)/$(T) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=4096 \
-	  $(addprefix -dict=,$(wildcard tests/fuzz/$(T).dict)) $(FUZZ)/found/$(T) $(FUZZ)/from/$(T)
+fuzz: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
+	@mkdir -p $(FUZZ)/found/$(TARGET) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
+	$(FUZZ)/$(TARGET) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=4096 \
+	  $(addprefix -dict=,$(wildcard tests/fuzz/$(TARGET).dict)) $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
 $(FUZZ)/seeds: tests/fuzz/seeds.c
 	@mkdir -p $(@D)
 	$(say)clang $(FUZZ_FLAGS) -fno-sanitize=undefined -o $@ $< $(FUZZ_LIBS) -lm
@@ -164,5 +170,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
+.PHONY: all help run html test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

@@ -281,9 +281,9 @@ static int pictures_gc(lua_State *L) {
     return 0;
 }
 
-// core.pictures(paths, height, width, channels, interpolation, memory, cache): memory: bytes that may
-// be used to keep them decoded; cache: the path of a file that keeps them for later runs. When that
-// cannot be had, the second result says why.
+// core.pictures(paths, height, width, channels, interpolation, memory, cache): memory: bytes that
+// may be used to keep them decoded; cache: the path of a file that keeps them for later runs. When
+// that cannot be had, the second result says why.
 static int new_pictures(lua_State *L) {
     static const char *const rules[] = {"nearest", "bilinear", "area", NULL}; // enum resize_rule
     luaL_checktype(L, 1, LUA_TTABLE);

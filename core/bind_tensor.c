@@ -436,6 +436,13 @@ static int is_tensor(lua_State *L) {
     return 1;
 }
 
+// core.is_shared(t): whether another tensor that is not collected yet has the same memory.
+static int is_shared(lua_State *L) {
+    struct tensor *t = check_tensor(L, 1);
+    lua_pushboolean(L, atomic_load(&t->storage->references) > 1);
+    return 1;
+}
+
 static const luaL_Reg methods[] = {
     {"totable", tensor_totable}, {"item", tensor_item}, {"fill", tensor_fill}, {"copy", tensor_copy}, {"copy_from", tensor_copy_from},
     {"reshape", tensor_reshape}, {"rows", tensor_rows}, {"release", tensor_release_memory}, {"is_released", tensor_is_released}, {NULL, NULL}};
@@ -444,7 +451,8 @@ static const luaL_Reg metamethods[] = {{"__newindex", tensor_newindex}, {"__len"
                                        {"__gc", tensor_release_memory}, {"__close", tensor_release_memory}, {NULL, NULL}};
 
 const luaL_Reg tensor_functions[] = {{"empty", tensor_empty}, {"zeros", tensor_zeros}, {"full", tensor_full},
-                                     {"from_table", tensor_from_table}, {"is_tensor", is_tensor}, {NULL, NULL}};
+                                     {"from_table", tensor_from_table}, {"is_tensor", is_tensor},
+                                     {"is_shared", is_shared}, {NULL, NULL}};
 
 // Leaves nothing; sets core.tensor_methods and core.tensor_metatable in the table at the top.
 void open_tensor(lua_State *L) {

@@ -82,9 +82,9 @@ static struct header header_of(const struct cache_shape *shape) {
     return (struct header){.magic = "giemsa pictures", .rules = RULES, .shape = *shape};
 }
 
-// Makes the file what it should be. Another process may do the same meanwhile, with the same bytes.
+// Makes the file what it should be. Another process may do the same meanwhile, with equal bytes.
 static int begin(int file, const struct header *h) {
-    if (ftruncate(file, (off_t)cache_file_bytes(&h->shape)) != 0) return -1; // no blocks are taken yet
+    if (ftruncate(file, (off_t)cache_file_bytes(&h->shape)) != 0) return -1; // takes no room
     return pwrite(file, h, sizeof *h, 0) == (ssize_t)sizeof *h ? 0 : -1;
 }
 

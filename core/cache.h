@@ -1,4 +1,4 @@
-// A file of decoded pictures, kept between runs: a place for each picture of a set, all of one size.
+// A file of decoded pictures, kept between runs: a place for each picture of a set, all of a size.
 // It is a convenience and never believed: a place says of which file's bytes it was made, and a sum
 // of its own shows whether it is whole. So any number of threads and processes may read and write
 // one file at once, it may be cut, altered or deleted at any time, and what was made before a stop

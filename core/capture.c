@@ -21,7 +21,7 @@ enum { CHUNK = 1 << 16, TAIL = 2000 };
 
 struct message {
     int32_t cell;
-    uint8_t is_live, is_last;
+    uint8_t is_live, is_quiet, is_last;
     uint64_t size; // of the line that follows
 };
 
@@ -67,7 +67,7 @@ static struct {
     uint64_t left_out;
     char tail[TAIL];
     int32_t cell;
-    bool is_live, is_broken, is_mid_line;
+    bool is_live, is_quiet, is_broken, is_mid_line;
     struct stream streams[2];
 } helper;
 
@@ -128,6 +128,7 @@ static void remember_tail(const char *text, size_t size) {
 }
 
 static void pass_on(struct stream *s, const char *text, size_t size) {
+    if (helper.is_quiet) return;
     if (helper.is_live) {
         write_all(&s->to, "\n", 1);
         helper.is_live = false;
@@ -199,6 +200,7 @@ static bool take_event(int events, int answers) {
     char answer = (char)(helper.is_broken | helper.is_mid_line << 1);
     helper.cell = message.cell;
     helper.is_live = message.is_live;
+    helper.is_quiet = message.is_quiet;
     helper.is_broken = false;
     write_all(&answers, &answer, 1);
     return !message.is_last;
@@ -285,8 +287,8 @@ void capture_off(void) {
 
 bool capture_is_on(void) { return capture.on; }
 
-static int send_event(const char *line, size_t size, int cell, bool is_live, bool is_last) {
-    struct message message = {cell, is_live, is_last, size};
+static int send_event(const char *line, size_t size, struct message message) {
+    message.size = size;
     char answer = 0;
     if (!capture.started) return 0;
     if (capture.on) fflush(stdout), fflush(stderr);
@@ -296,8 +298,8 @@ static int send_event(const char *line, size_t size, int cell, bool is_live, boo
     return answer;
 }
 
-int capture_event(const char *line, size_t size, int cell, bool is_live) {
-    return send_event(line, size, cell, is_live, false);
+int capture_event(const char *line, size_t size, int cell, bool is_live, bool is_quiet) {
+    return send_event(line, size, (struct message){.cell = cell, .is_live = is_live, .is_quiet = is_quiet});
 }
 
 void capture_show(const char *text, size_t size) {
@@ -309,7 +311,7 @@ void capture_show(const char *text, size_t size) {
 void capture_stop(void) {
     if (!capture.started) return;
     capture_off();
-    send_event("", 0, -1, false, true);
+    send_event("", 0, (struct message){.cell = -1, .is_last = true});
     close(capture.events[WRITE]);
     while (waitpid(capture.helper, NULL, 0) < 0 && errno == EINTR) {}
     close(capture.out[WRITE]), close(capture.err[WRITE]), close(capture.answers[READ]);

@@ -5,7 +5,6 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,20 +20,6 @@ static bool processor_can(const char *isa) {
                __builtin_cpu_supports("avx512cd");
 #endif
     return strcmp(isa, "base") == 0;
-}
-
-// OpenBLAS starts a thread for every core when it is loaded, unless told not to. Ours are enough, and a signal that one
-// of those threads got would be handled beside the running Lua.
-static void *open_library(const char *path) {
-    static const char name[] = "OPENBLAS_NUM_THREADS";
-    char before[32];
-    const char *set = getenv(name);
-    if (set) snprintf(before, sizeof before, "%s", set);
-    setenv(name, "1", 1);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (set) setenv(name, before, 1);
-    else unsetenv(name);
-    return library;
 }
 
 // The first of the cores compiled (GIEMSA_ISAS, best first) that may run here, or the one asked for.
@@ -63,7 +48,7 @@ __attribute__((visibility("default"))) int luaopen_giemsa_core(lua_State *L) {
     const char *slash = strrchr(self.dli_fname, '/');
     lua_pushlstring(L, self.dli_fname, slash ? (size_t)(slash - self.dli_fname + 1) : 0);
     const char *folder = lua_tostring(L, -1), *path = lua_pushfstring(L, "%score-%s.so", folder, choose(L));
-    void *library = open_library(path);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) return luaL_error(L, "giemsa.core: %s", dlerror());
     lua_CFunction open;
     *(void **)&open = dlsym(library, "giemsa_core_open");

@@ -4,27 +4,68 @@
 #include "gemm.h"
 #include "threads.h"
 
-#include <cblas.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-extern void openblas_set_num_threads(int n);
 
 enum { MOST_BANDS = 16, BAND_STEP = 16 };
 static const double BAND_WORK = 1 << 20; // multiply-adds worth a piece of their own
+static const double SMALL = 1 << 16;     // multiply-adds that do not need OpenBLAS
 
-void gemm_prepare(void) {
-    static bool done;
-    if (!done) openblas_set_num_threads(1);
-    done = true;
+static size_t at(int row, int line, int column) {
+    return (size_t)row * (size_t)line + (size_t)column;
 }
 
-void gemm_piece(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
-                int k, bool ta, bool tb, bool add) {
-    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans, tb ? CblasTrans : CblasNoTrans, m, n,
-                k, 1, a, lda, b, ldb, add, c, ldc);
+// Small products, and all where there is no OpenBLAS: row by row of b (or b's transpose).
+static void plain_product(float *c, int ldc, const float *a, int lda, const float *b, int ldb,
+                          int m, int n, int k, bool ta, bool tb, bool add) {
+    for (int i = 0; i < m; i++, c += ldc) {
+        if (!add) memset(c, 0, (size_t)n * sizeof *c);
+        for (int p = 0; p < k; p++) {
+            float x = a[ta ? at(p, lda, i) : at(i, lda, p)];
+            for (int j = 0; j < n; j++) c[j] += x * b[tb ? at(j, ldb, p) : at(p, ldb, j)];
+        }
+    }
+}
+
+// OpenBLAS starts a thread for every core when it is loaded, unless told not to. Ours are enough,
+// and a signal that one of those threads got would be handled beside the running Lua.
+static void *open_with_one_thread(const char *path) {
+    static const char name[] = "OPENBLAS_NUM_THREADS";
+    const char *set = getenv(name);
+    char *before = set ? strdup(set) : NULL;
+    setenv(name, "1", 1);
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (before) setenv(name, before, 1);
+    else unsetenv(name);
+    free(before);
+    return library;
+}
+
+// From blas.so, which lies beside this core.
+static gemm_product *load_blas(void) {
+    Dl_info self;
+    char path[4096];
+    if (!dladdr((void *)gemm, &self)) return plain_product;
+    const char *slash = strrchr(self.dli_fname, '/');
+    int folder = slash ? (int)(slash - self.dli_fname) + 1 : 0;
+    snprintf(path, sizeof path, "%.*sblas.so", folder, self.dli_fname);
+    void *library = open_with_one_thread(path);
+    gemm_product *product = NULL;
+    if (library) *(void **)&product = dlsym(library, "giemsa_blas_product");
+    return product ? product : plain_product;
+}
+
+static gemm_product *product_for(double work) {
+    static gemm_product *large;
+    if (work <= SMALL) return plain_product;
+    if (!large) large = load_blas();
+    return large;
 }
 
 struct gemm_job {
+    gemm_product *product;
     float *c;
     const float *a, *b;
     int m, n, k, bands, band; // band: rows (or columns) of one piece
@@ -42,10 +83,10 @@ static void gemm_band(void *arg, int piece, int thread) {
     int lda = j->ta ? j->m : j->k, ldb = j->tb ? j->k : j->n;
     (void)thread;
     if (j->by_columns)
-        gemm_piece(c + first, j->n, a, lda, b + (j->tb ? first * k : first), ldb, j->m, count, j->k,
+        j->product(c + first, j->n, a, lda, b + (j->tb ? first * k : first), ldb, j->m, count, j->k,
                    j->ta, j->tb, j->add);
     else
-        gemm_piece(c + first * n, j->n, a + (j->ta ? first : first * k), lda, b, ldb, count, j->n,
+        j->product(c + first * n, j->n, a + (j->ta ? first : first * k), lda, b, ldb, count, j->n,
                    j->k, j->ta, j->tb, j->add);
 }
 
@@ -56,7 +97,7 @@ static void run(struct gemm_job *j, int batch) {
         if (!j->add) memset(j->c, 0, numbers * sizeof(float));
         return;
     }
-    gemm_prepare();
+    j->product = product_for((double)j->m * j->n * j->k);
     j->by_columns = j->n > 4 * j->m;
     int whole = j->by_columns ? j->n : j->m;
     double bands = (double)j->m * j->n * j->k / BAND_WORK;

@@ -1,4 +1,4 @@
-// Matrix products by OpenBLAS, one BLAS thread a call inside our own fixed pieces.
+// Matrix products: large ones by OpenBLAS, one BLAS thread a call inside our own fixed pieces.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,8 +12,7 @@ void gemm(float *c, const float *a, const float *b, int m, int n, int k, bool ta
 void gemm_batch(float *c, const float *a, const float *b, int batch, int m, int n, int k, bool ta,
                 bool tb, bool b_shared);
 
-// The bare BLAS call, for kernels that are already inside a piece; leading dimensions as in
-// cblas_sgemm. Call gemm_prepare() from the main thread before the pieces start.
-void gemm_prepare(void);
-void gemm_piece(float *c, int ldc, const float *a, int lda, const float *b, int ldb, int m, int n,
-                int k, bool ta, bool tb, bool add);
+// One product inside a piece, with leading dimensions as in cblas_sgemm: what blas.c offers.
+typedef void gemm_product(float *c, int ldc, const float *a, int lda, const float *b, int ldb,
+                          int m, int n, int k, bool ta, bool tb, bool add);
+gemm_product giemsa_blas_product;

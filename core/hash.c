@@ -73,8 +73,8 @@ static int nothing(lua_State *L) {
     return 0;
 }
 
-// Whether Ctrl-C is to be obeyed: it sets a hook, which raises in the next call. Leaves the error on
-// the stack.
+// Whether Ctrl-C is to be obeyed: it sets a hook, which raises in the next call. Leaves the error
+// on the stack.
 static bool is_interrupted(lua_State *L) {
     lua_pushcfunction(L, nothing);
     return lua_pcall(L, 0, 0, 0) != LUA_OK;
@@ -88,7 +88,8 @@ static int hash_sha256_file(lua_State *L) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t status = fd < 0 ? -1 : 1;
     bool interrupted = false;
-    while (status > 0 && !(interrupted = is_interrupted(L))) status = read_some(&hash, fd, 16 << 20);
+    while (status > 0 && !(interrupted = is_interrupted(L)))
+        status = read_some(&hash, fd, 16 << 20);
     int error = errno;
     if (fd >= 0) close(fd);
     if (interrupted) return lua_error(L);

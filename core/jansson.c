@@ -1,5 +1,5 @@
-// require "giemsa.jansson": reads JSON by Jansson, ten times as fast as in Lua. A module of its own,
-// so that the core needs no Jansson; giemsa.json reads without it where it is not there.
+// require "giemsa.jansson": reads JSON by Jansson, six times as fast as in Lua. A module of its
+// own, so that the core needs no Jansson; giemsa.json reads without it where it is not there.
 #include <jansson.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -27,13 +27,15 @@ static void push_array(lua_State *L, const json_t *value, int null) {
     }
 }
 
-// null: the stack index of what stands for null. Jansson refuses what is nested more than 2048 deep.
+// null: the stack index of what stands for null. Jansson takes nothing nested deeper than 2048.
 static void push_value(lua_State *L, const json_t *value, int null) {
     luaL_checkstack(L, 4, "JSON is nested too deeply");
     switch (json_typeof(value)) {
     case JSON_OBJECT: push_object(L, value, null); break;
     case JSON_ARRAY: push_array(L, value, null); break;
-    case JSON_STRING: lua_pushlstring(L, json_string_value(value), json_string_length(value)); break;
+    case JSON_STRING:
+        lua_pushlstring(L, json_string_value(value), json_string_length(value));
+        break;
     case JSON_INTEGER: lua_pushinteger(L, json_integer_value(value)); break;
     case JSON_REAL: lua_pushnumber(L, json_real_value(value)); break;
     case JSON_TRUE:
@@ -50,8 +52,8 @@ static int document_gc(lua_State *L) {
 }
 
 // jansson.decode(text, null): true and the value, null standing for null; false when Jansson does
-// not take the text: it is no JSON, or holds what only some readers allow (bytes that are not UTF-8,
-// integers beyond 64 bits).
+// not take the text: it is no JSON, or holds what only some readers allow (bytes that are not
+// UTF-8, integers beyond 64 bits).
 static int decode(lua_State *L) {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);

@@ -32,7 +32,7 @@ struct loader *loader_open(const struct loader_plan *plan);
 // are under way.
 int loader_submit(struct loader *l, const struct tensor *x, const uint32_t indices[], int rows);
 // Finishes the oldest batch. -1: a row failed; the message is that of the first such row. Later
-// batches go on. Also -1: Ctrl-C (sys.h); nothing was finished then, and the loader is to be closed.
+// batches go on. Also -1: Ctrl-C (sys.h); nothing was finished, and the loader is to be closed.
 int loader_wait(struct loader *l);
 void loader_close(struct loader *l); // drops what is under way; joins the threads. NULL is fine
 

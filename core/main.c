@@ -17,7 +17,7 @@ static const char *program = "giemsa"; // stands before messages; NULL at the pr
 
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
-    "       %s run|convert|lint ...    lessons as notebooks; each has --help\n"
+    "       %s run|html|convert|lint ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
     "  -i        enter interactive mode after executing 'script'\n"
@@ -37,18 +37,21 @@ static const char usage[] =
 // Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
 // has ended: the second time after enough steps for cleaning up, then at every step.
 
-enum { CLEANING_STEPS = 100000 };
+enum { CLEANING_STEPS = 100000, CLEANING_RESUMES = 1000 };
 
 static lua_State *volatile running;
 static lua_CFunction plain_resume;
 static volatile sig_atomic_t is_stopping, is_over_time;
 static int stops; // how often the error was raised
+static int resumes; // since then
 static const char *last_stop; // why the last resume from here was stopped
 
 static void stop(lua_State *L, lua_Debug *unused);
 
 static void set_stop(lua_State *L) {
-    if (stops == 1) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
+    bool is_counting = stops == 1 && resumes <= CLEANING_RESUMES;
+    if (is_counting && lua_gethook(L) == stop) return; // counts on
+    if (is_counting) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
     else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
@@ -94,6 +97,7 @@ static void set_interrupt(void (*handler)(int)) {
 static int resume(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, 1), *outer = running;
     if (coroutine) running = coroutine;
+    resumes += is_stopping;
     if (coroutine && is_stopping) set_stop(coroutine);
     int results = plain_resume(L); // raises only when argument 1 is no coroutine
     running = outer;
@@ -167,8 +171,8 @@ static int add_traceback(lua_State *L) {
 
 // What Ctrl-C was to end has ended.
 static void end_stop(lua_State *L, lua_State *outer) {
-    last_stop = !is_stopping ? NULL : is_over_time ? "timeout" : "interrupted";
-    is_stopping = is_over_time = stops = 0;
+    last_stop = is_over_time ? "timeout" : is_stopping ? "interrupted" : NULL;
+    is_stopping = is_over_time = stops = resumes = 0;
     lua_sethook(L, NULL, 0, 0);
     running = outer;
     set_interrupt(outer ? on_interrupt : SIG_DFL);
@@ -377,7 +381,7 @@ static void find_modules(lua_State *L) {
 
 // `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
 static bool is_command(int argc, char **argv) {
-    static const char *const commands[] = {"run", "convert", "lint"};
+    static const char *const commands[] = {"run", "html", "convert", "lint"};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i]) == 0) return true;
     return false;
@@ -395,15 +399,20 @@ static int run_command(lua_State *L) {
     return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : -1;
 }
 
-static int prompt(lua_State *L) {
+// A script that has not run yet, with its arguments, becomes the lesson that the prompt is in.
+static int prompt(lua_State *L, char **script) {
     program = NULL;
     lua_getglobal(L, "require");
     lua_pushliteral(L, "giemsa.repl");
-    int status = call(L, 1, 1);
+    int status = call(L, 1, 1), arguments = 1;
     if (status == LUA_OK) {
         lua_getfield(L, -1, "start");
         lua_pushcfunction(L, protected_call);
-        lua_call(L, 1, 0);
+        for (; *script; script++, arguments++) {
+            luaL_checkstack(L, 3, "too many arguments to script");
+            lua_pushstring(L, *script);
+        }
+        lua_call(L, arguments, 0);
     }
     return report(L, status);
 }
@@ -421,7 +430,9 @@ static int protected_main(lua_State *L) {
     lua_settop(L, 0);
     if (!is_command(argc, argv) && !parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
     if (o.help) return printf(usage, program, program), lua_pushboolean(L, 1), 1;
-    if (o.version) puts(LUA_COPYRIGHT), fflush(stdout);
+    bool is_idle = o.script == argc && !o.execute && !o.version, is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    bool is_lesson = o.interactive && is_terminal && o.script < argc && strcmp(argv[o.script], "-") != 0;
+    if (o.version && !is_lesson) puts(LUA_COPYRIGHT), fflush(stdout);
     luaL_checkversion(L);
     if (o.ignore_environment) {
         lua_pushboolean(L, 1);
@@ -438,11 +449,9 @@ static int protected_main(lua_State *L) {
     if (is_cli) return lua_pushboolean(L, run_command(L) == 0), 1;
     if (!o.ignore_environment && run_init(L) != LUA_OK) return 0;
     if (run_options(L, argv, o.script) != LUA_OK) return 0;
-    if (o.script < argc && run_script(L, argv + o.script) != LUA_OK) return 0;
-    bool is_idle = o.script == argc && !o.execute && !o.version, is_terminal = isatty(STDIN_FILENO);
-    if (is_idle && is_terminal) show_versions(L);
-    if (o.interactive || (is_idle && is_terminal)) {
-        if (prompt(L) != LUA_OK) return 0;
+    if (o.script < argc && !is_lesson && run_script(L, argv + o.script) != LUA_OK) return 0;
+    if (o.interactive || (is_idle && isatty(STDIN_FILENO))) {
+        if (prompt(L, is_lesson ? argv + o.script : argv + argc) != LUA_OK) return 0;
     } else if (is_idle) {
         run_file(L, NULL);
     }

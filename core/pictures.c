@@ -1,5 +1,5 @@
-// A set of picture files and their resized bytes in memory, where there is room: a slot goes EMPTY ->
-// FILLING -> FULL; whoever makes it FILLING writes it, anyone else who comes meanwhile reads for
+// A set of picture files and their resized bytes in memory, where there is room: a slot goes EMPTY
+// -> FILLING -> FULL; whoever makes it FILLING writes it, anyone else who comes meanwhile reads for
 // himself. To read is to decode the file, or to find it decoded in the cache.
 #include "pictures.h"
 #include "cache.h"

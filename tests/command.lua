@@ -67,6 +67,8 @@ t.test("options: --to, --seed, --quick, --help, mistakes", function()
   end
   t.ok(not says("--to a", "seed\t42\tnil"):find "\nb\n")
   says("--seed 7 --quick", "seed\t7\t1")
+  t.equal((says("--from b", "b\n"):gsub("fingerprint[^\n]*\n", "")), "b\n")
+  t.equal(log().cells[1].outputs[1].text, "seed\t42\tnil\n")
   says("--to c", "lesson.lua has no cell 'c'", 1)
   says("--steb", "unknown option --steb (did you mean --step?)", 2)
   says("--help", "usage: giemsa run")

@@ -279,6 +279,34 @@ end)
 
 -- ---- running ------------------------------------------------------------------------------------
 
+t.test("rows before grouped, depthwise, separable layers: fused is plain", function()
+  local fuse = require "giemsa.nn.fuse"
+  local function trained(wanted)
+    local before = fuse.wanted
+    fuse.wanted = wanted
+    random.seed(5)
+    local model = nn.Sequential{ nn.BatchNormalization{ input_shape = { 8, 8, 4 } },
+      nn.Conv2D{ 8, 3, groups = 2, padding = "same", use_bias = false }, nn.BatchNormalization{},
+      nn.ReLU{}, nn.DepthwiseConv2D{ 3, padding = "same", strides = 2 }, nn.BatchNormalization{},
+      nn.Activation{ "relu" }, nn.SeparableConv2D{ 8, 3, padding = "same" },
+      nn.BatchNormalization{}, nn.ReLU{}, nn.Conv2D{ 6, 1, groups = 2 }, nn.Flatten{},
+      nn.Dense{ 2 } }
+    local x = core.normal({ 5, 8, 8, 4 }, 0, 1, 1, 0, 0, 0)
+    local results = { model:forward(x, { training = true }) }
+    local loss = giemsa.ops.mean(giemsa.ops.square(results[1]))
+    loss:backward()
+    for _, weight in ipairs(model:weights()) do
+      results[#results + 1] = weight.trainable and weight.tensor.grad or weight.tensor
+    end
+    results[#results + 1] = model(x)
+    fuse.wanted = before
+    return results
+  end
+  local plain, fused = trained(false), trained(true)
+  t.equal(#fused, #plain)
+  for i, want in ipairs(plain) do t.close(fused[i], want, 1e-5, 1e-4, "value " .. i) end
+end)
+
 t.test("a fused batch norm and ReLU gives what the two give", function()
   random.seed(3)
   local model = small()
@@ -374,6 +402,10 @@ t.test("from_config refuses what it does not know", function()
   t.raises(function()
     nn.Model.from_config{ layers = { { class = "Conv2d" } } }
   end, "unknown class 'Conv2d' %(did you mean 'Conv2D'")
+  t.raises(function()
+    nn.Model.from_config{ layers = { { class = "Flatten", name = "f", inputs = {} } } }
+  end, "layer 1 'f': takes one of the rows above it as input, got 0")
+  t.raises(function() nn.Model.from_config{ layers = { 3 } } end, "layer 1 is a number")
   t.raises(function()
     nn.Model.from_config{ layers = { { class = "ReLU", name = "r", inputs = { 4 } } } }
   end, "rows above it")

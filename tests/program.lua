@@ -1,4 +1,4 @@
---- The program: like lua5.4 on the command line, and its prompt in a (pseudo) terminal.
+--- The program: like lua5.4 on the command line. Its prompt is in tests/prompt.lua.
 local t = require "tests.harness"
 
 local giemsa = t.program
@@ -96,6 +96,21 @@ t.test("GIEMSA_ISA", function()
   t.ok(code == 1 and output:find("no core for GIEMSA_ISA=v9.*" .. isa), output)
 end)
 
+t.test("OpenBLAS is loaded for a large product, and not before", function()
+  local code = ([[
+    local giemsa = require "giemsa"
+    local function count()
+      return select(2, io.open("/proc/self/maps"):read("a"):gsub("openblas", "")) > 0
+    end
+    local nn, x = giemsa.nn, giemsa.tensor.ones(2, 8, 8, 3)
+    local model = nn.Sequential{ nn.Conv2D{ 4, 3, input_shape = { 8, 8, 3 } }, nn.Flatten{}, nn.Dense{ 2 } }
+    print(model(x).shape[2], count())
+    local big = giemsa.tensor.ones(100, 100)
+    print(big:matmul(big)[100][100], count())
+  ]]):gsub("\n", " ")
+  t.equal(t.shell(giemsa .. " -e " .. t.quote(code)), "2\tfalse\n100.0\ttrue\n")
+end)
+
 -- The thread sanitizer holds signals back until the program calls into the C library, which a loop never does.
 local function need_signals()
   if t.sanitizer == "thread" then t.skip("the thread sanitizer holds signals back") end
@@ -109,87 +124,6 @@ t.test("Ctrl-C ends an endless loop, and one in a coroutine", function()
     t.ok(output:find("interrupted!"), output)
     t.equal(code, 124) -- timeout's own way to say that it sent the signal
   end
-end)
-
--- ---- the prompt. `script` gives the program a terminal; what is typed goes in by a pipe, what is shown to a file.
-
-local function read(path)
-  local f <close> = io.open(path, "rb")
-  return f and f:read("a") or ""
-end
-
--- Types each entry after its "wait for" text has been shown since the last one. Returns all that was shown.
-local function type_at_prompt(entries, setting)
-  local shown = folder .. "/shown"
-  os.remove(shown)
-  local inner = ("%s %s"):format(setting or "", giemsa)
-  local typing = assert(io.popen(("TERM=xterm GIEMSA_HISTORY=%s/history timeout 20 script -qefc %s %s >/dev/null"):format(folder,
-    t.quote(inner), shown), "w"))
-  local seen = 1
-  for _, entry in ipairs(entries) do
-    local text
-    for _ = 1, 500 do
-      text = read(shown)
-      if text:find(entry.after, seen, true) then break end
-      t.shell("sleep 0.02")
-    end
-    local _, stop = text:find(entry.after, seen, true)
-    if not stop then break end
-    seen = stop + 1
-    if entry.pause then t.shell("sleep " .. entry.pause) end
-    typing:write(entry.type)
-    typing:flush()
-  end
-  local _, _, code = typing:close()
-  return read(shown), code
-end
-
-local function need_terminal()
-  need_signals()
-  if select(2, t.shell("command -v script")) ~= 0 then t.skip("no `script` (util-linux) here") end
-end
-
-t.test("the prompt: expressions, several lines, errors, the end", function()
-  need_terminal()
-  local shown, code = type_at_prompt {
-    { after = "> ", type = "1 + 1\r" }, { after = "2\r\n", type = "for i = 1, 2 do\r" }, { after = ">> ", type = "print(i * 10)\r" },
-    { after = ">> ", type = "end\r" }, { after = "20\r\n", type = "error 'oops'\r" }, { after = "traceback", type = "= 'äö' .. 7\r" },
-    { after = "äö7\r\n", type = "x = = 1\r" }, { after = "unexpected symbol", type = "#giemsa._VERSION > 0\r" },
-    { after = "true\r\n", type = "\4" },
-  }
-  t.ok(shown:find("stdin:1: oops") and not shown:find("repl.lua"), shown)
-  t.equal(code, 0)
-end)
-
-t.test("the prompt: history of the last time, and of whole chunks", function()
-  need_terminal()
-  local shown = type_at_prompt {
-    { after = "> ", type = "\27[A\27[A\27[A\27[A\27[A\r" }, { after = "20\r\n", type = "\4" },
-  }
-  t.ok(shown:find("20\r\n", 1, true), shown)
-  local _, entries = read(folder .. "/history"):gsub("print%(i", "")
-  t.equal(entries, 2) -- once a run: an entry is written once
-end)
-
-t.test("the prompt: Ctrl-C gives up a line, a chunk, a loop; the process and its variables live on", function()
-  need_terminal()
-  local shown = type_at_prompt {
-    { after = "> ", type = "kept = 42\r" }, { after = "> ", type = "garbage(" }, { after = "garbage(", type = "\3" },
-    { after = "> ", type = "while true do\r" }, { after = ">> ", type = "\3" }, { after = "> ", type = "while true do end\r" },
-    { after = "end\r\n", pause = 0.2, type = "\3" }, { after = "interrupted!", type = "" },
-    { after = "> ", type = "coroutine.wrap(function() while true do end end)()\r" },
-    { after = ")()\r\n", pause = 0.2, type = "\3" }, { after = "interrupted!", type = "kept + 1\r" }, { after = "43\r\n", type = "\4" },
-  }
-  t.ok(shown:find("43\r\n", 1, true), shown)
-end)
-
-t.test("the prompt: a bracketed paste is one chunk", function()
-  need_terminal()
-  local shown = type_at_prompt {
-    { after = "> ", type = "\27[200~local a = 20\nlocal b = 3\nprint(a + b)\27[201~" }, { after = "print", pause = 0.1, type = "\r" },
-    { after = "23\r\n", type = "\4" },
-  }
-  t.ok(shown:find("23\r\n", 1, true) and shown:find("\27[?2004h", 1, true), shown)
 end)
 
 t.done()

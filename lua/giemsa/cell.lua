@@ -350,6 +350,34 @@ function Session:skip(number, values)
   self:expect_after(number)
 end
 
+--- The locals made before a cell that it names.
+---@param number integer
+---@return string[]
+function Session:used(number)
+  local one, scope = self.notebook.cells[number], self.scopes[number] or self.scope
+  local chunk = compile_alone(code_of(one), scope, "=", 1)
+  local f, names = chunk(type), {}
+  for i = 1, 255 do
+    local name = debug.getupvalue(f, i)
+    if not name then break end
+    if scope.variables[name] then names[#names + 1] = name end
+  end
+  return names
+end
+
+--- The value of a local made before a cell.
+---@param number integer
+---@param name string
+---@return any
+function Session:value(number, name) return (self.scopes[number] or self.scope):get(name) end
+
+--- The names that a cell declares.
+---@param number integer
+---@return string[]
+function Session:declared(number)
+  return unique_names(syntax.scan(self.notebook.cells[number].body).locals)
+end
+
 --- Goes to a code cell that was reached before, as if nothing after it had run.
 ---@param number integer
 function Session:go_to(number)

@@ -1,5 +1,5 @@
---- The commands of the program: `giemsa run lesson.lua`, `giemsa convert`, `giemsa lint`. Each has
--- --help. Started by main.c when the first word on the command line is one of them.
+--- The commands of the program: `giemsa run lesson.lua`, `giemsa html`, `giemsa convert`, `giemsa lint`.
+-- Each has --help. Started by main.c when the first word on the command line is one of them.
 local args = require "giemsa.args"
 
 local cli = {}
@@ -46,9 +46,9 @@ local function write_file(path, bytes)
 end
 
 local function write_page(log_path, file, lang)
-  local ok, html = pcall(require, "giemsa.html")
-  if not ok then return complain "this giemsa writes no pages yet" end
-  return write_file(file, html.from_run(log_path, { lang = lang }))
+  local page, message = require("giemsa.html").from_run(log_path, { lang = lang })
+  if not page then return complain(message) end
+  return write_file(file, page)
 end
 
 local function write_ipynb(log_path, file)
@@ -76,6 +76,33 @@ function commands.run(line)
   local written = (o.html == "" or write_page(path, o.html, o.lang ~= "" and o.lang or nil))
     and (o.ipynb == "" or write_ipynb(path, o.ipynb))
   return status == "ok" and written and 0 or 1
+end
+
+-- ---- giemsa html
+
+local HTML = [[
+usage: giemsa html lesson.lua ... [options]
+
+Writes a page for each lesson, of its newest run, and an index.html. A page is one file: it needs no
+network and no script, and prints well.
+
+  --out FOLDER    where to (out/html)
+  --run           first run the lessons whose code has changed since their last run, or never ran
+  --quick         a run with the lesson's own small sizes is enough
+  --lang LANG     the texts of one language: en, zh (else all, with a switch)
+
+The exit code is 0 when the pages are written and, with --run, all lessons ran well.]]
+
+function commands.html(line)
+  local o = args.parse(HTML, { out = "out/html", run = false, quick = false, lang = "" }, 1, line)
+  local site = require "giemsa.html.site"
+  local lessons = { table.unpack(o) }
+  local all_well = not o.run or site.run(lessons, arg[-1], o.quick)
+  local ok, index = pcall(site.build, { lessons = lessons, out = o.out,
+    lang = o.lang ~= "" and o.lang or nil })
+  if not ok then complain(index) return 1 end
+  print(index)
+  return all_well and 0 or 1
 end
 
 -- ---- giemsa convert

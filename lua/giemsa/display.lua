@@ -118,6 +118,11 @@ end
 
 local function line_count(text) return select(2, text:gsub("\n", "")) end
 
+-- Has it something for a terminal, or for plain text? A picture in one form (svg) may be for pages.
+local function is_for_text(forms, has_colour)
+  return forms.text or forms.html or forms.drawable or forms.sources.png or has_colour and forms.ansi
+end
+
 -- What is written next leaves the cursor at the end of a live text, or not.
 function Terminal:begin(is_live)
   local begin = self.where.begin
@@ -144,6 +149,7 @@ function Terminal:leave()
 end
 
 function Terminal:show(id, forms)
+  if not is_for_text(forms, self.where.columns() ~= nil) then return end
   self:leave()
   local has_colour = self.where.columns() ~= nil
   if not forms.live then return self.where.write(text_of(forms, has_colour)) end
@@ -151,7 +157,7 @@ function Terminal:show(id, forms)
 end
 
 function Terminal:update(id, forms)
-  if not self.where.columns() then return end
+  if not self.where.columns() or not is_for_text(forms, true) then return end
   if not forms.live then return self:show(id, forms) end
   if self.open ~= id then self:leave() end
   if self.open ~= id or core.now() - self.drawn_at >= REDRAW_SECONDS then
@@ -160,6 +166,7 @@ function Terminal:update(id, forms)
 end
 
 function Terminal:close(id, forms)
+  if forms and not is_for_text(forms, self.where.columns() ~= nil) then return end
   if not self.where.columns() then
     if not (forms and forms.live) then return end
     self:begin(false)

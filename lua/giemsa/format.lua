@@ -132,11 +132,12 @@ end
 
 --- The values alone, as NumPy's str().
 ---@param t tensor
+---@param most integer? larger tensors show three values at each end of a dimension; default 1000
 ---@return string
-function format.values(t)
+function format.values(t, most)
   if t.size == 0 then return "[]" end
   if t.ndim == 0 then return write_single(t:item()) end
-  local summarise = t.size > THRESHOLD
+  local summarise = t.size > (most or THRESHOLD)
   local write = writer(collect(t, summarise, {}))
   return write_block(t, write, summarise, " ", WIDTH)
 end

@@ -37,6 +37,7 @@ local function letter(variant, sign)
 end
 
 local function with_unicode_letters(mathml)
+  mathml = mathml:gsub("(<mo[^>]*>)%-</mo>", "%1−</mo>")
   return (mathml:gsub('<(m[in]) mathvariant="([%a-]+)">(%w+)</m[in]>', function(tag, variant, text)
     if not ALPHABETS[variant] then return nil end
     text = text:gsub("%w", function(sign) return letter(variant, sign) end)

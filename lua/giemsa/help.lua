@@ -21,7 +21,7 @@ local WIDEST = 96
 local Page = {}
 Page.__index = Page
 
-local STYLES = { title = "1", name = "36", dim = "90", heading = "1;34" }
+local STYLES = { title = "1", name = "36", dim = "90", heading = "1;94" }
 
 local function new_page(opts)
   return setmetatable({ columns = math.min(opts.columns or 80, WIDEST), colour = opts.colour,

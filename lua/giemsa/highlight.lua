@@ -121,7 +121,7 @@ end
 
 -- Of the sixteen colours that everybody sets to their liking, on dark and on light.
 local COLOURS = { keyword = "35", constant = "36", number = "36", string = "32", comment = "90",
-  call = "34" }
+  call = "94" }
 
 --- Colours for a terminal. No colour crosses a line break, so lines can be cut apart.
 ---@param source string

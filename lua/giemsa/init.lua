@@ -9,7 +9,7 @@ local giemsa = { _VERSION = "giemsa " .. require "giemsa.version" }
 local parts = {
   tensor = true, random = true, grad = true, ops = true, loss = true, nn = true, optim = true,
   image = true, data = true, train = true, callbacks = true, metrics = true, save = true, plot = true,
-  montage = true, display = true, show = true, progress = true, help = true, options = true,
+  montage = true, check = true, display = true, show = true, progress = true, help = true, options = true,
   args = true, core = true, profile = true,
 }
 

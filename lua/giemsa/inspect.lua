@@ -105,7 +105,9 @@ end
 local function tensor_text(t, dim)
   if t:is_released() or t.size <= 16 then return tostring(t) end
   local about = ("%s  %s"):format(tensor_line(t), dim(statistics(t)))
-  return about .. "\n" .. both_ends(format.values(t), MOST_TENSOR_LINES)
+  local values = format.values(t)
+  if select(2, values:gsub("\n", "")) >= MOST_TENSOR_LINES then values = format.values(t, 0) end
+  return about .. "\n" .. both_ends(values, MOST_TENSOR_LINES)
 end
 
 -- ---- tables

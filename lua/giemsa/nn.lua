@@ -192,6 +192,23 @@ nn.Model = setmetatable({}, {
   __index = Model, __newindex = Model,
 })
 
+-- The rows that a layer of a saved configuration reads, row i being its own. Raises plain messages.
+local function checked_inputs(layer, i)
+  local inputs, class = {}, classes[layer.class]
+  for k, from in ipairs(type(layer.inputs) == "table" and layer.inputs or {}) do
+    inputs[k] = math.tointeger(from)
+    if not inputs[k] or inputs[k] < 1 or inputs[k] >= i then
+      error("its inputs must be rows above it", 0)
+    end
+  end
+  local least = layer.class == "Input" and 0 or class.merges and 2 or 1
+  if #inputs < least or #inputs > least and not class.merges then
+    error(("takes %s of the rows above it as input, got %d"):format(least == 0 and "none"
+      or least == 1 and "one" or "at least two", #inputs), 0)
+  end
+  return inputs
+end
+
 --- A model from what model:get_config() gave.
 ---@param config table
 ---@param weights? table<string, userdata> become the model's own, by their names; others, and those
@@ -203,6 +220,9 @@ function nn.Model.from_config(config, weights)
   end
   local model = Model.empty(config.name, weights)
   for i, layer in ipairs(config.layers) do
+    if type(layer) ~= "table" then
+      error(("from_config: layer %d is a %s, not a table"):format(i, type(layer)), 2)
+    end
     local class = classes[layer.class]
     if not class then
       error(("from_config: layer %d has the unknown class '%s'%s")
@@ -211,14 +231,7 @@ function nn.Model.from_config(config, weights)
     local given = copy_config(layer.config or {})
     given.name = layer.name
     local ok, problem = pcall(function()
-      local inputs = {}
-      for k, from in ipairs(layer.inputs or {}) do
-        inputs[k] = math.tointeger(from)
-        if not inputs[k] or inputs[k] < 1 or inputs[k] >= i then
-          error("its inputs must be rows above it", 0)
-        end
-      end
-      model:append(layer.class, configure(layer.class, given, 0), inputs)
+      model:append(layer.class, configure(layer.class, given, 0), checked_inputs(layer, i))
     end)
     if not ok then
       error(("from_config: layer %d '%s': %s"):format(i, tostring(layer.name), problem), 2)

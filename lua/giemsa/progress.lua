@@ -123,26 +123,31 @@ local function plain_line(bar, values)
     per_unit_text(elapsed / math.max(bar.done, 1), bar.unit), table.concat(values_text(values)))
 end
 
+local last_drawn_at = -math.huge -- any bar: short epochs may follow one another fast
+
 local function draw(bar, values)
   local text = bar_text(bar, values, false)
-  local forms = { text = uncoloured(text), ansi = text, live = true }
+  local below = bar.below and bar.below()
+  local forms = { text = uncoloured(text), ansi = text .. (below and "\n" .. below or ""),
+    live = true }
   if bar.shown then bar.shown:update(forms) else bar.shown = display(forms) end
-  bar.drawn_at = core.now()
+  bar.drawn_at, last_drawn_at = core.now(), core.now()
 end
 
 --- A bar over `total` units of work. Nothing is written before the first update (at a terminal: the
 --- label at once).
----@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?}
----  unit default "step"; quiet writes nothing; plain writes one line even at a terminal
+---@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?,
+---  below: (fun(): string?)?} unit default "step"; quiet writes nothing; plain writes one line even
+---  at a terminal; below gives what stands under the bar in a terminal while it runs
 ---@return giemsa.ProgressBar
 function progress.bar(opts)
   opts = options.check("progress.bar", opts, { total = "integer", label = "string", unit = "string",
-    quiet = "boolean",
-    plain = "boolean" }, 3)
+    quiet = "boolean", plain = "boolean", below = "function" }, 3)
   local bar = setmetatable({ total = opts.total, label = opts.label, unit = opts.unit or "step",
-    quiet = opts.quiet, plain = opts.plain, done = 0, started = core.now(),
+    quiet = opts.quiet, plain = opts.plain, below = opts.below, done = 0, started = core.now(),
     drawn_at = -math.huge }, Bar)
-  if bar.label and not bar.quiet and not bar.plain then draw(bar) end
+  local is_soon = core.now() - last_drawn_at < REDRAW_SECONDS
+  if bar.label and not bar.quiet and not bar.plain and not is_soon then draw(bar) end
   return bar
 end
 
@@ -164,16 +169,15 @@ function Bar:finish(values)
   values = values or self.values
   local forms = { text = plain_line(self, values) }
   if self.plain then return display(forms) end
-  if not self.shown then draw(self, values) end
   forms.ansi = bar_text(self, values, true)
-  self.shown:close(forms)
+  if self.shown then self.shown:close(forms) else display(forms) end
 end
 
 --- Leaves an unfinished bar: ends its line and writes no more.
 function Bar:abandon()
   if self.closed then return end
   self.closed = true
-  if self.shown then self.shown:close() end
+  if self.shown then self.shown:close{ ansi = bar_text(self, self.values, false), live = true } end
 end
 
 return progress

@@ -94,16 +94,20 @@ end
 
 local STOPPED = { interrupted = "interrupted!", timeout = "timed out" }
 
-local function status_of(one, outcome)
+-- "lesson.lua:12: message" of a cell that itself raised nothing.
+local function fail(outcome, path, one, message)
+  outcome.ok, outcome.traceback = false, {}
+  outcome.message = ("%s:%d: %s"):format(path, one.first, message)
+end
+
+local function status_of(one, outcome, path)
   if outcome.ok and outcome.stopped then -- it caught the error
-    outcome.ok, outcome.traceback = false, {}
-    outcome.message = STOPPED[outcome.stopped]
+    fail(outcome, path, one, STOPPED[outcome.stopped])
   end
   if outcome.stopped then return outcome.stopped end
   local should_fail = one:has_tag "raises-exception"
   if outcome.ok and should_fail then
-    outcome.ok, outcome.traceback = false, {}
-    outcome.message = "the cell should have raised an error (tag raises-exception)"
+    fail(outcome, path, one, "the cell should have raised an error (tag raises-exception)")
     return "failed"
   end
   return (outcome.ok or should_fail) and "ok" or "failed"
@@ -133,6 +137,7 @@ end
 --- Begins a cell in the log: from here on outputs are its.
 ---@param one giemsa.Cell
 function Runner:begin(one)
+  self.log.is_quiet = self.first and one.number < self.first.number
   self.log:write{ event = "cell", cell = one.number, name = one.name, line = one.line }
 end
 
@@ -142,6 +147,38 @@ function Runner:done(one, status, seconds)
     before = before }
   if status == "ok" then self.times[key_of(one)] = seconds end
   self:show_time(one, seconds, before)
+end
+
+-- "3 m 12 s", of the age of what is kept.
+local function age_text(seconds)
+  local units = { { 86400, "d" }, { 3600, "h" }, { 60, "m" }, { 1, "s" } }
+  for i, unit in ipairs(units) do
+    local n, rest = seconds // unit[1], seconds % unit[1]
+    local smaller = units[i + 1]
+    if n > 0 and smaller then
+      return ("%d %s %d %s"):format(n, unit[2], rest // smaller[1], smaller[2])
+    end
+  end
+  return ("%d s"):format(seconds)
+end
+
+-- Results of an earlier run, where the cell opted in and they may be used. Whether it was so.
+function Runner:from_cache(one)
+  if not one.cache or self.opts.fresh or not self.cache then return false end
+  local entry = self.cache.find(self, one.number)
+  if not entry then return false end
+  self.cache.use(self, one.number, entry)
+  self.log:write{ event = "done", cell = one.number, status = "cached", seconds = 0,
+    before = entry.seconds }
+  shown(self, ("%s cached %s ago (took %s)"):format(one:label(), age_text(os.time() - entry.at),
+    seconds_text(entry.seconds)))
+  return true
+end
+
+function Runner:execute(one)
+  local function f() return self:captured(one, self.session.run, one.number) end
+  if one.cache and self.cache then return self.cache.run(self, one.number, f) end
+  return f()
 end
 
 --- Runs a code cell. Returns its status.
@@ -154,14 +191,17 @@ function Runner:cell(one)
     self:done(one, "skipped", 0)
     return "ok"
   end
+  if self:from_cache(one) then return "ok" end
   local started = core.now()
-  local outcome = self:captured(one, self.session.run, one.number)
+  local outcome, keep = self:execute(one)
   local seconds = core.now() - started
-  local status = status_of(one, outcome)
+  local status = status_of(one, outcome, self.book.path)
   if not outcome.ok then
     self:log_error(one, outcome)
     self:show_error(one, outcome)
   end
+  local reason = keep and keep(seconds)
+  if reason then complain(("%s is not cached: %s"):format(one:label(), reason)) end
   self:done(one, status, seconds)
   return status
 end
@@ -243,6 +283,14 @@ local function named_cell(book, name)
   return true, one
 end
 
+-- The cache, where a cell wants it and nettle is there.
+local function cache_of(book)
+  local has_hash = pcall(require, "giemsa.hash")
+  for _, one in ipairs(book.cells) do
+    if one.cache and has_hash then return require "giemsa.cache" end
+  end
+end
+
 --- Prepares the run of a lesson: the log is begun, the display goes to it, nothing has run.
 ---@param path string
 ---@param opts table? see OPTIONS; timeouts in seconds, 0 for none
@@ -266,7 +314,7 @@ function run.start(path, opts)
   local log, trouble = runlog.start(path)
   if not log then return nil, trouble end
   local runner = setmetatable({ book = book, session = session, log = log, opts = opts,
-    last = last, first = first, before = before, times = {}, status = "ok",
+    last = last, first = first, before = before, cache = cache_of(book), times = {}, status = "ok",
     started = core.now() }, Runner)
   log:write(start_event(book, opts))
   display.sinks = { log:sink(), display.terminal(log:terminal()) }

@@ -24,6 +24,7 @@ local runlog = {}
 ---@class giemsa.RunLog
 ---@field folder string
 ---@field path string of the log
+---@field is_quiet boolean? what is printed goes to the log and is not shown
 local Log = {}
 Log.__index = Log
 
@@ -83,7 +84,7 @@ end
 
 -- A line for the log, perhaps none; then all output so far is in the log and shown.
 function Log:send(line)
-  local is_broken, is_mid_line = core.capture_event(line, self.cell, self.is_live)
+  local is_broken, is_mid_line = core.capture_event(line, self.cell, self.is_live, self.is_quiet)
   self.is_broken = is_broken or self.is_broken
   self.is_mid_line = is_mid_line
 end
@@ -129,7 +130,7 @@ end
 ---@return table<string, any>
 function Log:data(forms)
   local png, svg = forms:png(), forms:svg()
-  local data = { ["text/plain"] = forms.text or forms.ansi, ["text/html"] = forms.html }
+  local data = { ["text/plain"] = forms.text or forms.ansi and (forms.ansi:gsub("\27%[[%d;]*m", "")), ["text/html"] = forms.html }
   if png then data["image/png"] = self:picture(png, ".png") end
   if svg then data["image/svg+xml"] = self:picture(svg, ".svg") end
   if png and not forms.path then forms.path = self.folder .. "/" .. data["image/png"].file end
@@ -169,7 +170,9 @@ function Log:terminal()
   local log = self
   return {
     columns = display.columns,
-    write = core.capture_show,
+    write = function(text)
+      if not log.is_quiet then core.capture_show(text) end
+    end,
     begin = function(is_live)
       log.is_live = is_live
       log:send("")

@@ -62,6 +62,7 @@ end
 -- One entry of the header, checked; raises plain messages.
 local function checked_entry(name, given, bytes)
   local function wrong(why) error(("tensor '%s': %s"):format(name, why), 0) end
+  if type(name) ~= "string" then wrong "its name is no string" end
   if type(given) ~= "table" or type(given.shape) ~= "table" or type(given.data_offsets) ~= "table"
     or type(given.dtype) ~= "string" then
     wrong "its header entry is not {dtype, shape, data_offsets}"

@@ -46,8 +46,9 @@ local function inside_multiplexer()
     or term:find("^tmux") ~= nil
 end
 
--- False only where the locale names another character set; an empty one says nothing.
-local function speaks_utf8()
+--- Whether the terminal takes UTF-8: not only where the locale names another character set.
+---@return boolean
+function show.speaks_utf8()
   for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
     local value = os.getenv(name)
     if value and value ~= "" then
@@ -74,7 +75,7 @@ function show.protocol()
     end
     if ask().sixel then return "sixel" end
   end
-  return speaks_utf8() and "blocks" or "none"
+  return show.speaks_utf8() and "blocks" or "none"
 end
 
 -- Columns and rows a picture may take (the prompt needs a line or two), and the size of a cell in

@@ -30,23 +30,23 @@ local PANELS = {
   { name = "threads", title = "Threads, training step", x = "threads", y = "images/s",
     points = points({ 1, 2 }, function(n) return cases.course("step", 32), n end) },
   { name = "batch, training", title = "Batch, training step", x = "images a batch", y = "images/s",
-    log = "x", points = points({ 1, 2, 4, 8, 16, 32, 64, 128, 256 }, function(n)
+    points = points({ 1, 2, 4, 8, 16, 32, 64, 128, 256 }, function(n)
       return cases.course("step", n)
     end) },
   { name = "batch, inference", title = "Batch, inference", x = "images a batch", y = "images/s",
-    log = "x", points = points({ 1, 2, 4, 8, 16, 32, 64, 128, 256 }, function(n)
+    points = points({ 1, 2, 4, 8, 16, 32, 64, 128, 256 }, function(n)
       return cases.course("forward", n)
     end) },
   { name = "image side", title = "Image side (two stages, batch 8)", x = "pixels", y = "GFLOP/s",
-    log = "x", points = points({ 32, 64, 128, 256 }, function(side)
+    points = points({ 32, 64, 128, 256 }, function(side)
       return cases.course("step", 8, side, { 32, 64, 128 }, { 2, 2 })
     end) },
   { name = "width", title = "Width (batch 16)", x = "filters, times the course's", y = "GFLOP/s",
-    log = "x", points = points({ 0.5, 1, 2, 4 }, function(factor)
+    points = points({ 0.5, 1, 2, 4 }, function(factor)
       return cases.course("step", 16, 64, scaled(FILTERS, factor))
     end) },
   { name = "depth", title = "Depth (batch 16)", x = "modules, times the course's", y = "GFLOP/s",
-    log = "x", points = points({ 1, 2, 4 }, function(factor)
+    points = points({ 1, 2, 4 }, function(factor)
       return cases.course("step", 16, 64, nil, scaled(STAGES, factor))
     end) },
 }
@@ -82,15 +82,15 @@ local function measure(panel, with_peers)
 end
 
 local function figure(panel, series)
-  local spec = { title = panel.title, xlabel = panel.x, ylabel = panel.y, log = panel.log,
-    yrange = { 0, false }, legend = "bottom right", width = 560, height = 400 }
-  for i, label in ipairs{ "giemsa", "pytorch" } do
-    local s = series[label]
-    if s then
-      spec[i] = { x = s.x, y = s.y, title = label, color = COLORS[label], style = "both" }
+  local labels, list = {}, {}
+  for i, x in ipairs(series.giemsa.x) do labels[i] = ("%g"):format(x) end
+  for _, label in ipairs{ "giemsa", "pytorch" } do
+    if series[label] then
+      list[#list + 1] = { title = label, color = COLORS[label], values = series[label].y }
     end
   end
-  return plot.lines(spec)
+  return plot.bars{ labels = labels, series = list, format = false, title = panel.title,
+    xlabel = panel.x, ylabel = panel.y, width = 560, height = 400 }
 end
 
 -- Time for an image at 128 over that at 8: 1 is linear.

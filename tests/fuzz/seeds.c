@@ -37,7 +37,7 @@ static unsigned char noise(size_t i) { return (unsigned char)((i * 2654435761u) 
 
 static void put(void *f, void *bytes, int size) { fwrite(bytes, 1, (size_t)size, f); }
 
-static void written_by_stb(int side, int channels) {
+static void whole(int side, int channels) {
     unsigned char pixels[17 * 17 * 4];
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = noise(i);
     FILE *f = create_image(channels);
@@ -49,6 +49,95 @@ static void written_by_stb(int side, int channels) {
         fclose(f);
     }
 }
+
+// ---- JPEG: the tables of one that stb wrote, with another frame; scans are noise, or zeros, which decode to the end
+
+struct bytes { unsigned char at[1 << 14]; int size; };
+
+static void collect(void *to, void *bytes, int size) {
+    struct bytes *b = to;
+    if (b->size + size > (int)sizeof b->at) exit(1);
+    memcpy(b->at + b->size, bytes, (size_t)size);
+    b->size += size;
+}
+
+static void put_segments(FILE *f, const struct bytes *jpeg, int wanted) {
+    for (int at = 2; jpeg->at[at] == 0xff && jpeg->at[at + 1] != 0xda;) {
+        int size = 2 + (jpeg->at[at + 2] << 8 | jpeg->at[at + 3]);
+        if (jpeg->at[at + 1] == wanted) fwrite(jpeg->at + at, 1, (size_t)size, f);
+        at += size;
+    }
+}
+
+static void put_scan(FILE *f, int components, int from, int to, int bits, int mask) {
+    fprintf(f, "%c%c%c%c%c", 0xff, 0xda, 0, 6 + 2 * components, components);
+    for (int i = 1; i <= components; i++) fprintf(f, "%c%c", i, i > 1 ? 0x11 : 0);
+    fprintf(f, "%c%c%c", from, to, bits);
+    for (size_t i = 0; i < 120; i++) fputc(noise(i + (size_t)from) & mask, f);
+}
+
+// start: 0xc0 baseline, 0xc2 progressive; sampling: of the first component, rows and columns in half a byte each.
+static void jpeg(int start, int components, int sampling, int adobe, int restarts, int mask) {
+    unsigned char pixels[3 * 16 * 16] = {0};
+    struct bytes tables = {.size = 0};
+    stbi_write_jpg_to_func(collect, &tables, 16, 16, 3, pixels, 80);
+    FILE *f = create_image(3);
+    fprintf(f, "%c%c", 0xff, 0xd8);
+    if (adobe) fwrite("\xff\xee\0\16Adobe\0\144\0\0\0\0\2", 1, 16, f);
+    put_segments(f, &tables, 0xdb);
+    fprintf(f, "%c%c%c%c%c%c%c%c%c%c", 0xff, start, 0, 8 + 3 * components, 8, 0, 19, 0, 21, components);
+    for (int i = 1; i <= components; i++) fprintf(f, "%c%c%c", i, i == 1 ? sampling : 0x11, i > 1 ? 1 : 0);
+    put_segments(f, &tables, 0xc4);
+    if (restarts) fwrite("\xff\xdd\0\4\0\1", 1, 6, f);
+    if (start == 0xc0) put_scan(f, components, 0, 63, 0, mask);
+    else put_scan(f, components, 0, 0, 1, mask), put_scan(f, 1, 1, 63, 1, mask), put_scan(f, 1, 1, 63, 0x10, mask);
+    fprintf(f, "%c%c", 0xff, 0xd9);
+    fclose(f);
+}
+
+static void jpegs(void) {
+    static const int sampling[] = {0x11, 0x21, 0x12, 0x22, 0x41, 0x31};
+    for (size_t i = 0; i < sizeof sampling / sizeof *sampling; i++)
+        for (int components = 1; components <= 4; components++)
+            for (int mask = 0; mask <= 0x7f; mask += 0x7f)
+                jpeg(0xc0, components, sampling[i], components == 4 && i % 2, i == 2, mask),
+                    jpeg(0xc2, components, sampling[i], components > 2 && i % 2, i == 3, mask);
+}
+
+// ---- BMP
+
+static void put_little_endian(FILE *f, int bytes, uint32_t v) {
+    for (int i = 0; i < bytes; i++) fputc((int)(v >> 8 * i & 255), f);
+}
+
+static void bmp(int header, int bits, int compression, int height) {
+    const int width = 9, colours = bits <= 8 ? 1 << bits : 0, entry = header == 12 ? 3 : 4;
+    const int masks = compression == 3 && header == 40 ? 12 : 0, row = (width * bits + 31) / 32 * 4;
+    FILE *f = create_image(3);
+    fputs("BM", f);
+    put_little_endian(f, 4, 0), put_little_endian(f, 4, 0);
+    put_little_endian(f, 4, (uint32_t)(14 + header + masks + colours * entry));
+    put_little_endian(f, 4, (uint32_t)header);
+    put_little_endian(f, header == 12 ? 2 : 4, width), put_little_endian(f, header == 12 ? 2 : 4, (uint32_t)height);
+    put_little_endian(f, 2, 1), put_little_endian(f, 2, (uint32_t)bits);
+    if (header > 12) put_little_endian(f, 4, (uint32_t)compression);
+    for (int i = 20; i < header; i += 4) // what is left of the header: the masks come first in version 4
+        put_little_endian(f, 4, header > 40 && i >= 40 && i < 52 ? 0xffu << (i - 40) * 2 : 0);
+    for (int i = 0; i < masks; i += 4) put_little_endian(f, 4, 0x1fu << i * 5 / 4);
+    for (int i = 0; i < colours * entry + row * abs(height); i++) fputc(noise((size_t)i), f);
+    fclose(f);
+}
+
+static void bmps(void) {
+    static const int bits[] = {1, 4, 8, 16, 24, 32};
+    for (size_t i = 0; i < sizeof bits / sizeof *bits; i++) {
+        bmp(40, bits[i], 0, 5), bmp(108, bits[i], 0, -5);
+        if (bits[i] != 16 && bits[i] != 32) bmp(12, bits[i], 0, 5);
+        else bmp(40, bits[i], 3, 5), bmp(108, bits[i], 3, 5), bmp(124, bits[i], 3, 5);
+    }
+}
+
+// ---- PNG
 
 static void put_big_endian(unsigned char *p, uint32_t v) {
     for (int i = 0; i < 4; i++) p[i] = (unsigned char)(v >> (24 - 8 * i));
@@ -95,7 +184,8 @@ static void pictures(void) {
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         for (int interlaced = 0; interlaced < 2; interlaced++)
             png(9, 7, kinds[i].depth, kinds[i].colour, kinds[i].samples, interlaced);
-    for (int channels = 1; channels <= 4; channels++) written_by_stb(1, channels), written_by_stb(17, channels);
+    for (int channels = 1; channels <= 4; channels++) whole(1, channels), whole(17, channels);
+    jpegs(), bmps();
 }
 
 // ---- arrays

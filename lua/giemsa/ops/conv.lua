@@ -17,7 +17,8 @@ local dims_of, padding_of = window.dims_of, window.padding_of
 ---@field strides (integer|integer[])? default 1
 ---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
 ---@field dilation (integer|integer[])? default 1
----@field groups integer? default 1; see giemsa.ops.grouped. The next two are not for groups
+---@field groups integer? default 1; each output sees the in / groups channels of its own group; not with
+---  the next two
 ---@field add tensor? added to the result, whose shape it has: a shortcut past this convolution
 ---@field moments boolean? also give the moments of the result by channel, for a batch norm of it
 local conv_options = base.options {

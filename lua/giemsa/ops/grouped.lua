@@ -37,6 +37,11 @@ end
 local depthwise = {
   forward = core.depthwise_conv2d, dx = core.depthwise_conv2d_dx, dw = core.depthwise_conv2d_dw,
 }
+
+---@class giemsa.ops.DepthwiseOptions
+---@field strides (integer|integer[])? default 1
+---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
+---@field dilation (integer|integer[])? default 1
 local depthwise_options = base.options {
   strides = "integer|table", padding = "string|table", dilation = "integer|table",
 }
@@ -46,7 +51,7 @@ local depthwise_options = base.options {
 ---@param x tensor (n, h, w, channels)
 ---@param w tensor (kernel_h, kernel_w, channels, multiplier)
 ---@param b tensor? (channels * multiplier)
----@param opts giemsa.ops.ConvOptions? strides, padding, dilation
+---@param opts giemsa.ops.DepthwiseOptions?
 ---@return tensor y (n, out_h, out_w, channels * multiplier)
 function grouped.depthwise_conv2d(x, w, b, opts)
   opts = check("depthwise_conv2d", opts, depthwise_options)

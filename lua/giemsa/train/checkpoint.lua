@@ -91,7 +91,7 @@ local function state_of(run, done, step, entries)
   local state = file.pack({
     done = done, step = step, stopped = run.model.stop_training or false,
     n = totals.n, loss = totals.loss, metrics = { table.unpack(totals) },
-    best = run.best, last_loss = run.last_loss, lowest_loss = run.lowest_loss,
+    best = run.best, best_epoch = run.best_epoch, last_loss = run.last_loss, lowest_loss = run.lowest_loss,
     source_seed = run.seed or run.source.seed,
     validation_seed = run.validation and run.validation.seed,
     random = random.get_state(), belongs_to = run.belongs_to,
@@ -280,7 +280,8 @@ local function restore(run, tensors, metadata, packed)
   random.set_state(state.random)
   run.done, run.step = state.done, state.step
   run.totals = { n = state.n, loss = state.loss, table.unpack(state.metrics) }
-  run.best, run.last_loss, run.lowest_loss = state.best, state.last_loss, state.lowest_loss
+  run.best, run.best_epoch = state.best, state.best_epoch
+  run.last_loss, run.lowest_loss = state.last_loss, state.lowest_loss
   run.seed, run.validation_seed = state.source_seed, state.validation_seed
   run.model.stop_training = state.stopped
   for name, values in pairs(file.history_from_json(state.history)) do run.history[name] = values end

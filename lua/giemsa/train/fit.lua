@@ -9,13 +9,13 @@ local grad = require "giemsa.grad"
 local Model = require "giemsa.nn.model"
 local plan = require "giemsa.nn.plan"
 local prepare = require "giemsa.train.prepare"
-local progress = require "giemsa.progress"
+local report = require "giemsa.train.report"
 local score = require "giemsa.train.score"
 local step = require "giemsa.train.step"
 
 local add_batch, finite = step.add_batch, step.finite
 local means, new_totals = step.means, step.new_totals
-local shown, rate_text = score.shown, score.rate_text
+local rate_text = score.rate_text
 
 local function note(message, ...) io.stderr:write("note: ", message:format(...), "\n") end
 
@@ -25,8 +25,6 @@ local function call(run, event, ...)
     if f then f(callback, ...) end
   end
 end
-
-local function lr_text(model) return ("lr: %.4g"):format(model.optimizer:current_lr()) end
 
 -- Why the training cannot go on, and what to try.
 local function not_finite_message(run, epoch, number, loss, x)
@@ -85,7 +83,7 @@ local function train_pass(run, epoch)
     one_batch(run, epoch, x, y)
     spend(run, x, y)
     run.rate = rate_text(run.totals.n - before, core.now() - started)
-    run.bar:update(run.step, shown(means(model, run.totals, ""), run.rate, lr_text(model)))
+    report.step(run, means(model, run.totals, ""))
     if run.checkpoint_every and run.step % run.checkpoint_every == 0 and run.step < run.steps then
       checkpoint.save(run, epoch - 1, run.step)
     end
@@ -117,13 +115,6 @@ local function remember(run, epoch, logs)
   end
 end
 
--- "best" when this epoch's val_loss is the lowest so far.
-local function best_mark(run, logs)
-  if not logs.val_loss or logs.val_loss >= (run.best or math.huge) then return end
-  run.best = logs.val_loss
-  return "best"
-end
-
 -- What somebody who loads the model must know: the classes, how a picture becomes an input, and the
 -- sum that tells whether it was these data.
 local function learn_about_data(model, source)
@@ -139,17 +130,17 @@ local function one_epoch(run, epoch)
     run.totals = new_totals()
     call(run, "on_epoch_begin", epoch)
   end
-  run.bar = progress.bar{ total = run.steps, label = ("Epoch %d/%d"):format(epoch, run.epochs),
-    quiet = run.verbose == 0, plain = run.verbose == 2 }
+  report.epoch(run, epoch)
   local logs = train_pass(run, epoch)
   validate(run, logs)
   run.phase = "epoch end"
-  run.bar:finish(shown(logs, run.rate, lr_text(model), best_mark(run, logs)))
+  report.finish(run, epoch, logs)
   model.epoch = model.epoch + 1
   learn_about_data(model, run.source)
   remember(run, epoch, logs) -- before the callbacks: one that saves the model saves this epoch too
   call(run, "on_epoch_end", epoch, logs)
   remember(run, epoch, logs) -- and what they wrote into logs
+  report.remembered(run)
   run.step = 0
   checkpoint.save(run, epoch, 0)
 end
@@ -160,10 +151,12 @@ local function all_epochs(run)
     model.stop_training = false
     call(run, "on_train_begin")
   end
+  report.begin(run)
   for epoch = run.done + 1, run.epochs do
     if model.stop_training then break end
     one_epoch(run, epoch)
   end
+  report.close(run)
   call(run, "on_train_end")
 end
 
@@ -171,7 +164,7 @@ end
 local function stopped_by_hand(run)
   local history = run.history
   history.interrupted = true
-  if run.bar then run.bar:abandon() end
+  report.close(run)
   run.model:zero_grad()
   checkpoint.save_interrupted(run)
   local begun = run.totals and run.totals.n > 0
@@ -232,7 +225,7 @@ function Model:fit(data, opts, more)
     stopped_by_hand(run)
     return run.history
   end
-  if run.bar then run.bar:abandon() end
+  report.close(run)
   self:zero_grad()
   error(problem, 0)
 end

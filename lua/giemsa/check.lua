@@ -1,0 +1,141 @@
+--- Checks of exercises: each says at once whether it passed, failed (and what to think of) or is
+--- still open, and goes on in any case. All are kept in check.results, from which points are counted.
+--
+--   check("mean", mean and mean > 0.4 and mean < 0.6, "the mean of all pixels, after rescale")
+--   check.near("auc", auc, 0.912, 0.005)
+--   check.answer("patients", n, "5f0c2a91d3e8")      the answer itself is not in the file
+local display = require "giemsa.display"
+local options = require "giemsa.options"
+
+local check = {}
+
+---@class giemsa.CheckResult
+---@field name string
+---@field status "passed"|"failed"|"open"
+---@field message string? for whoever did not pass
+
+--- All results so far, in order; a check that runs again replaces its result.
+---@type giemsa.CheckResult[]
+check.results = {}
+
+local SIGNS = { passed = "✓", failed = "✗", open = "○" }
+local COLORS = { passed = "32", failed = "31", open = "33" }
+local HTML = { passed = "#1a7f37", failed = "#c0392b", open = "#9a6700" }
+local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }
+
+local function remember(result)
+  for i, before in ipairs(check.results) do
+    if before.name == result.name then
+      check.results[i] = result
+      return
+    end
+  end
+  table.insert(check.results, result)
+end
+
+local function tell(result)
+  local sign, message = SIGNS[result.status], result.message
+  local text = ("%s %s%s"):format(sign, result.name, message and ": " .. message or "")
+  display{ text = text, ansi = ("\27[%sm%s\27[0m %s"):format(COLORS[result.status], sign,
+    text:sub(#sign + 2)), html = ("<span style=\"color:%s\">%s</span> %s")
+    :format(HTML[result.status], sign, (text:sub(#sign + 2):gsub("[&<>]", ESCAPES))) }
+end
+
+local function report(name, status, message)
+  if status == "passed" then message = nil end
+  if status == "open" then message = "not answered yet" .. (message and "; " .. message or "") end
+  local result = { name = name, status = status, message = message }
+  remember(result)
+  tell(result)
+  if status ~= "open" then return status == "passed" end
+end
+
+local function need_name(who, name, level)
+  if type(name) ~= "string" or name == "" then
+    error(("%s: a check needs a name, got %s"):format(who, tostring(name)), level + 1)
+  end
+end
+
+-- A function is called; a raise is a failure with its message.
+local function value_of(value, message)
+  if type(value) ~= "function" then return value, message end
+  local ok, result, why = pcall(value)
+  if ok then return result, why or message end
+  return false, tostring(result)
+end
+
+local function any_check(name, value, message)
+  need_name("check", name, 3)
+  local result, why = value_of(value, message)
+  if result == nil then return report(name, "open", why) end
+  return report(name, result and "passed" or "failed", why)
+end
+
+--- A number within a tolerance of what it should be.
+---@param name string
+---@param got number? nil: not answered yet
+---@param want number
+---@param tolerance number
+---@param message string?
+---@return boolean? passed nil when it is open
+function check.near(name, got, want, tolerance, message)
+  need_name("check.near", name, 2)
+  if got == nil then return report(name, "open", message) end
+  if type(got) ~= "number" or got ~= got then
+    local what = type(got) == "number" and "nan" or "a " .. type(got)
+    return report(name, "failed", "a number is wanted, got " .. what)
+  end
+  local is_near = math.abs(got - want) <= tolerance
+  return report(name, is_near and "passed" or "failed", message or ("%g is not it"):format(got))
+end
+
+-- Numbers rounded, texts without spaces at the ends and in small letters.
+local function canonical(value, digits)
+  if type(value) == "number" then
+    return (("%." .. digits .. "f"):format(value):gsub("^%-(0%.?0*)$", "%1"))
+  end
+  return (tostring(value):lower():match("^%s*(.-)%s*$"))
+end
+
+local ANSWER = { digits = "integer" }
+
+--- What an answer becomes in the lesson's file: the name is the salt.
+---@param name string
+---@param value number|string|boolean
+---@param opts? {digits?: integer} of a number, after the point: 2
+---@return string digest 12 hex digits
+function check.digest(name, value, opts)
+  local o = options.check("check.digest", opts, ANSWER)
+  local text = name .. "|" .. canonical(value, o.digits or 2)
+  return require("giemsa.hash").sha256(text):sub(1, 12)
+end
+
+--- An answer against the digest of the right one, which does not tell it.
+---@param name string
+---@param got number|string|boolean|nil nil: not answered yet
+---@param digest string of check.digest
+---@param message string? a hint for a wrong answer
+---@param opts? {digits?: integer} as for the digest
+---@return boolean? passed nil when it is open
+function check.answer(name, got, digest, message, opts)
+  need_name("check.answer", name, 2)
+  if got == nil then return report(name, "open") end
+  local is_right = check.digest(name, got, opts) == digest
+  return report(name, is_right and "passed" or "failed", message or "not yet; think again")
+end
+
+--- How many passed, failed and are open.
+---@return {passed: integer, failed: integer, open: integer}
+function check.count()
+  local count = { passed = 0, failed = 0, open = 0 }
+  for _, result in ipairs(check.results) do count[result.status] = count[result.status] + 1 end
+  return count
+end
+
+--- check(name, value, message): passed when value is true (or anything but nil and false), failed
+--- when false, open when nil. A function is called for the value; a second result is the message.
+---@overload fun(name: string, value: any, message?: string): boolean?
+return setmetatable(check, { __call = function(_, ...)
+  local passed = any_check(...)
+  return passed
+end })

@@ -1,0 +1,147 @@
+--- The cells of a page: text, code, and what the code gave.
+local coloured = require "giemsa.html.code"
+local escape = require "giemsa.html.escape"
+local markdown = require "giemsa.markdown"
+local outputs = require "giemsa.html.outputs"
+local unicode = require "giemsa.unicode"
+
+local cells = {}
+
+-- ---- languages
+
+cells.tags = { en = "en", zh = "zh-Hans" } -- of the lang attribute
+
+--- ' class="cell prose in-zh" lang="zh-Hans"'; the class shows and hides it. lang: true for every reader.
+---@param class string perhaps ""
+---@param lang string|true|nil
+---@return string
+function cells.attributes(class, lang)
+  if not lang or lang == true then return class ~= "" and (' class="%s"'):format(class) or "" end
+  return (' class="%s" lang="%s"'):format(escape((class .. " in-" .. lang):gsub("^ ", "")),
+    escape(cells.tags[lang] or lang))
+end
+
+-- cell -> the language it is for, true for all; a cell that nobody sees is absent.
+local function audience(lesson, languages)
+  local seen = {}
+  for _, lang in ipairs(languages) do
+    for _, cell in ipairs(lesson:in_language(lang)) do
+      seen[cell] = seen[cell] or {}
+      table.insert(seen[cell], lang)
+    end
+  end
+  for cell, langs in pairs(seen) do seen[cell] = #langs == #languages or langs[1] end
+  return seen
+end
+
+-- ---- a code cell
+
+--- "0.4 s", "1 min 05 s"; nil for what is too short to matter.
+---@param seconds number?
+---@return string?
+function cells.duration(seconds)
+  if type(seconds) ~= "number" or seconds < 0.05 then return nil end
+  if seconds < 59.95 then return ("%.1f s"):format(seconds) end
+  local whole = math.floor(seconds + 0.5)
+  if whole < 3600 then return ("%d min %02d s"):format(whole // 60, whole % 60) end
+  return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
+end
+
+--- What went another way than usual with a code cell; nil when nothing did.
+---@param page giemsa.html.Page
+---@param cell giemsa.Cell
+---@return "stale"|"not run"|"killed"|"failed"|"cached"|"skipped"|"timeout"|"interrupted"|nil
+function cells.state(page, cell)
+  local result = page.results[cell]
+  if page.stale[cell] then return "stale" end
+  if not page.run or cell:source() == "" then return nil end
+  if not result then return "not run" end
+  if not result.status then return "killed" end
+  return result.status ~= "ok" and result.status or nil
+end
+
+local MARKED = { "exercise", "check" } -- tags that the reader sees
+
+local function chip(class, word) return ('<span class="chip %s">%s</span>'):format(class, word) end
+
+local function name_of(cell)
+  return cell.name or cell.title ~= "" and cell.title or ("[%d]"):format(cell.number)
+end
+
+-- The line above the code: its name, its marks, its line in the file, how long it took.
+local function bar(page, cell)
+  local result = page.results[cell] or {}
+  local parts = { ('<a class="mono" href="#%s">%s</a>'):format(escape(page.anchors[cell]),
+    escape(unicode.clean(name_of(cell)))) }
+  for _, tag in ipairs(MARKED) do
+    if cell:has_tag(tag) then parts[#parts + 1] = chip(tag, page:say(tag)) end
+  end
+  local state = cells.state(page, cell)
+  if state then parts[#parts + 1] = chip((state:gsub(" ", "-")), page:say(state)) end
+  local took, before = cells.duration(result.seconds), cells.duration(result.before)
+  local time = took and " · " .. took .. (before and " " .. page:say("(before: %s)", before) or "")
+  parts[#parts + 1] = ('<span class="end">%s%s</span>'):format(page:say("line %d", cell.first), time or "")
+  return ('<div class="bar">%s</div>'):format(table.concat(parts))
+end
+
+local function folded(summary, inside)
+  return ("<details><summary>%s</summary>\n%s</details>\n"):format(summary, inside)
+end
+
+local function output(page, cell)
+  local result = page.results[cell]
+  if not result then return "" end
+  local shown = outputs.html(result.outputs, { run = page.run, label = cell:label(),
+    prefix = ("c%d-"):format(cell.number), say = function(...) return page:say(...) end })
+  if shown == "" then return "" end
+  shown = ('<div class="output">\n%s</div>\n'):format(shown)
+  return cell:has_tag "hide-output" and folded(page:say "Output", shown) or shown
+end
+
+local function code(page, cell)
+  local shown = output(page, cell)
+  if cell:source() == "" and shown == "" then return "" end
+  local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(bar(page, cell),
+    coloured(unicode.clean(cell:source())))
+  if cell:has_tag "hide-input" then source = folded(page:say "Code", source) end
+  local inside = source .. shown
+  if cell:has_tag "solution" then inside = folded(page:say "Solution", inside) end
+  local state = cells.state(page, cell)
+  return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(escape(page.anchors[cell]),
+    state and " " .. state:gsub(" ", "-") or "", inside)
+end
+
+-- ---- all of them
+
+local function text(page, cell, tree, lang)
+  local shown = page.prose:html(tree, lang ~= true and lang or nil)
+  if not shown:find "%S" then return "" end
+  if cell:has_tag "solution" then shown = folded(page:say "Solution", shown) end
+  return ('<section id="%s"%s>\n%s</section>\n'):format(escape(page.anchors[cell]),
+    cells.attributes("cell prose", lang), shown)
+end
+
+--- HTML of the cells; fills page.anchors, and page.prose with the headings.
+---@param page giemsa.html.Page
+---@return string
+function cells.html(page)
+  local seen, shown, trees, all = audience(page.lesson, page.languages), {}, {}, {}
+  for _, cell in ipairs(page.lesson.cells) do
+    if seen[cell] and cell.kind ~= "raw" and not cell:has_tag "hidden" then shown[#shown + 1] = cell end
+  end
+  for _, cell in ipairs(shown) do -- anchors of cells come before those of headings
+    page.anchors[cell] = page.prose:id(cell.name or "cell-" .. cell.number)
+    if cell.kind == "markdown" then
+      trees[cell] = markdown.parse(cell:source())
+      all[#all + 1] = trees[cell]
+    end
+  end
+  page.prose:prepare(all)
+  local out = {}
+  for i, cell in ipairs(shown) do
+    out[i] = trees[cell] and text(page, cell, trees[cell], seen[cell]) or code(page, cell)
+  end
+  return table.concat(out)
+end
+
+return cells

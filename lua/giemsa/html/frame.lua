@@ -1,0 +1,215 @@
+--- What stands around the cells of a page: the document, its head line, title, notices, contents and end.
+local cells = require "giemsa.html.cells"
+local escape = require "giemsa.html.escape"
+local style = require "giemsa.html.style"
+local unicode = require "giemsa.unicode"
+local version = require "giemsa.version"
+
+local frame = {}
+
+local DOCUMENT = [[
+<!DOCTYPE html>
+<html lang="%s">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="giemsa %s">
+<title>%s</title>
+<style>
+%s</style>
+</head>
+<body>
+%s<div class="page">
+%s</div>
+</body>
+</html>
+]]
+
+-- ---- the languages
+-- Radio buttons stand before everything else, so that rules of style alone hide the other languages.
+
+local NAMES = { en = "English", zh = "中文" }
+
+local RULES = "#show-%s:not(:checked)~.page .in-%s{display:none}\n"
+  .. "#show-%s:checked~.page label[for=show-%s]{background:var(--tint);color:var(--stain)}\n"
+  .. "#show-%s:focus-visible~.page label[for=show-%s]{outline:2px solid var(--stain)}\n"
+
+-- The buttons, their labels, and the rules; nothing where there is no choice.
+local function language_switch(page)
+  if #page.languages < 2 then return "", "", "" end
+  local buttons, labels, rules = {}, {}, {}
+  for i, lang in ipairs(page.languages) do
+    buttons[i] = ('<input class="switch" type="radio" name="language" id="show-%s"%s>\n'):format(lang,
+      i == 1 and " checked" or "")
+    labels[i] = ('<label for="show-%s" lang="%s">%s</label>'):format(lang, cells.tags[lang] or lang,
+      NAMES[lang] or lang)
+    rules[i] = RULES:gsub("%%s", lang)
+  end
+  return table.concat(buttons), '<span class="end">' .. table.concat(labels) .. "</span>",
+    table.concat(rules)
+end
+
+-- ---- the top
+
+local function head_line(page, labels)
+  local index = page.navigation.index
+  local mark = index and ('<a class="mark" href="%s">giemsa</a>'):format(escape(index))
+    or '<span class="mark">giemsa</span>'
+  return ('<header class="top"><a class="skip" href="#text">%s</a>%s<span>%s</span>%s</header>\n')
+    :format(page:say "Skip to the text", mark, escape(page.path:match "([^/]*)$"), labels)
+end
+
+local function title(page)
+  local out = {}
+  for i, one in ipairs(page.prose.titles) do
+    out[i] = ("<h1%s>%s</h1>\n"):format(cells.attributes("", one.lang), one.html)
+  end
+  if #out > 0 then return table.concat(out) end
+  return ("<h1>%s</h1>\n"):format(escape(page.title))
+end
+
+--- "ran on 2026-11-26 · took 1 min 12 s · seed 42", and more parts when given; "" for no parts.
+---@param page {run: giemsa.Run?, say: function}
+---@param more string[]? HTML
+---@return string
+function frame.meta(page, more)
+  local start, finish = page.run and page.run.start or {}, page.run and page.run.finish or {}
+  local day, took = tostring(start.time):match "^%d+%-%d+%-%d+", cells.duration(finish.seconds)
+  local parts = {}
+  if day then parts[#parts + 1] = page:say("ran on %s", day) end
+  if took then parts[#parts + 1] = page:say("took %s", took) end
+  if start.seed then parts[#parts + 1] = page:say("seed %s", escape(tostring(start.seed))) end
+  for _, part in ipairs(more or {}) do parts[#parts + 1] = part end
+  if #parts == 0 then return "" end
+  return ('<p class="meta"><span>%s</span></p>\n'):format(table.concat(parts, "</span><span>"))
+end
+
+-- ---- notices: why the page is not the whole truth
+
+local function notice(page, is_bad, head, text, ...)
+  return ('<div class="notice%s" role="note"><p><strong>%s</strong> %s</p></div>\n'):format(
+    is_bad and " bad" or "", page:say(head), page:say(text, ...))
+end
+
+local function link_to(page, cell)
+  local label = escape(unicode.clean(cell:label()))
+  local anchor = page.anchors[cell]
+  return anchor and ('<a href="#%s">%s</a>'):format(escape(anchor), label) or label
+end
+
+local BROKEN = { failed = true, timeout = true, interrupted = true, killed = true }
+local MISSING = { ["not run"] = true, skipped = true }
+
+-- The first cell that broke, how, and how many have no results.
+local function damage(page)
+  local broken, how, missing = nil, nil, 0
+  for _, cell in ipairs(page.lesson.cells) do
+    local state = page.anchors[cell] and cell.kind == "code" and cells.state(page, cell)
+    if MISSING[state] then missing = missing + 1 end
+    if BROKEN[state] and not broken then broken, how = cell, state end
+  end
+  return broken, how, missing
+end
+
+local function notices(page)
+  if not page.run then
+    return notice(page, false, "Not run.", "Text and code only: there are no results of this lesson yet.")
+  end
+  local out, finish = {}, page.run.finish
+  if page.changed then
+    out[#out + 1] = notice(page, false, "Out of date.",
+      "The code has changed since this run, from %s on. Shown is the text that ran.",
+      link_to(page, page.changed))
+  end
+  local broken, how, missing = damage(page)
+  if broken then
+    out[#out + 1] = notice(page, true, "Not complete.", "The run stopped at %s: %s. Cells without results: %d.",
+      link_to(page, broken), page:say(how), missing)
+  elseif not finish or finish.status ~= "ok" then
+    out[#out + 1] = notice(page, true, "Not complete.", "The run did not come to its end. Cells without results: %d.",
+      missing)
+  elseif missing > 0 then
+    out[#out + 1] = notice(page, false, "Not complete.", "Cells without results: %d.", missing)
+  end
+  if page.run.start.quick then
+    out[#out + 1] = notice(page, false, "Small sizes.",
+      "This was a quick run: its numbers are not those of the lesson.")
+  end
+  return table.concat(out)
+end
+
+-- ---- contents and end
+
+local function contents(page)
+  local items = {}
+  for _, entry in ipairs(page.prose.contents) do
+    if entry.level <= 3 then
+      items[#items + 1] = ('<li%s><a href="#%s">%s</a></li>\n'):format(
+        cells.attributes(entry.level == 3 and "deep" or "", entry.lang), escape(entry.id),
+        escape(entry.letters))
+    end
+  end
+  if #items < 2 then return '<div class="toc"></div>\n' end
+  return ('<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">%s</h2>\n<ol>\n%s</ol>\n</nav>\n')
+    :format(page:say "Contents", table.concat(items))
+end
+
+local function fingerprint(page)
+  local prints, rows = page.run and page.run.finish and page.run.finish.fingerprint, {}
+  for _, key in ipairs { "data", "code", "weights" } do
+    local print = type(prints) == "table" and prints[key]
+    if print then
+      rows[#rows + 1] = ('<div><dt>%s</dt><dd class="mono">%s</dd></div>'):format(page:say(key),
+        escape(tostring(print)))
+    end
+  end
+  if #rows == 0 then return "" end
+  return ('<h2 id="fingerprint">%s</h2>\n<dl class="prints">%s</dl>\n<p>%s</p>\n'):format(
+    page:say "Fingerprint", table.concat(rows), page:say("Data, code and weights of this run, in short. "
+      .. "Where your own run ends with the same three, you got what this page shows, to the last bit."))
+end
+
+local function end_matter(page)
+  local run = page.run
+  return ('<footer class="end-matter">\n%s<p>giemsa %s · <code>%s</code>%s</p>\n</footer>\n'):format(
+    fingerprint(page), escape(tostring(run and run.start.version or version)), escape(page.path),
+    run and " · " .. page:say("all outputs: %s", "<code>" .. escape(run.path) .. "</code>") or "")
+end
+
+local function turn_link(class, word, target)
+  if not target then return "" end
+  return ('<a class="%s" rel="%s" href="%s"><small>%s</small>%s</a>\n'):format(class, class,
+    escape(target.href), word, escape(target.title))
+end
+
+-- To the lesson before and the one after.
+local function turn(page)
+  local before, after = page.navigation.previous, page.navigation.next
+  if not (before or after) then return "" end
+  return ('<nav class="turn" aria-label="%s">\n%s%s</nav>\n'):format(page:say "All lessons",
+    turn_link("prev", page:say "Previous", before), turn_link("next", page:say "Next", after))
+end
+
+--- A document with the head line, and a switch when there are several languages.
+---@param page giemsa.html.Page|{lang: string?, languages: string[], navigation: table, path: string, say: function}
+---@param title_text string
+---@param inside string what stands below the head line
+---@return string
+function frame.wrap(page, title_text, inside)
+  local buttons, labels, rules = language_switch(page)
+  return DOCUMENT:format(escape(cells.tags[page.lang] or page.lang or "en"), version, escape(title_text),
+    style.sheet() .. rules, buttons, head_line(page, labels) .. inside)
+end
+
+--- The page around its cells.
+---@param page giemsa.html.Page
+---@param inside string
+---@return string
+function frame.html(page, inside)
+  local first = page.prose.titles[1]
+  return frame.wrap(page, first and first.letters or page.title, table.concat{ contents(page),
+    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page), notices(page), "</header>\n",
+    inside, turn(page), end_matter(page), "</main>\n" })
+end
+
+return frame

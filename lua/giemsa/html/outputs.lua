@@ -1,0 +1,145 @@
+--- What a cell printed, showed and raised, as HTML.
+local base64 = require "giemsa.base64"
+local escape = require "giemsa.html.escape"
+local runlog = require "giemsa.runlog"
+local sanitize = require "giemsa.html.sanitize"
+local unicode = require "giemsa.unicode"
+
+local outputs = {}
+
+---@class giemsa.html.Context
+---@field run giemsa.Run
+---@field label string what the cell is called, for the pictures' alternative texts
+---@field prefix string of ids
+---@field say fun(text: string, ...): string
+
+local MOST = 100 -- outputs of a cell that are shown: the first ones and the last ones
+
+-- ---- text
+
+-- What a terminal would show: no escape sequences, and of a line that "\r" wrote over its last state.
+local function as_shown(text)
+  text = text:gsub("\27%][^\7\27]*\7?", ""):gsub("\27%[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]?", "")
+  if text:find("\r", 1, true) then
+    text = text:gsub("[^\n]+", function(line) return line:gsub("\r+$", ""):match "^.*\r(.*)$" or line:gsub("\r+$", "") end)
+  end
+  return unicode.clean(text)
+end
+
+local FIRST_LINES, LAST_LINES = 60, 30
+
+-- Many lines: the first and the last ones, and how many are missing. (Many bytes: see runlog.shown.)
+local function fewer_lines(text, path)
+  local starts, at = { 1 }, 1
+  repeat
+    at = text:find("\n", at, true)
+    if at then
+      at = at + 1
+      starts[#starts + 1] = at
+    end
+  until not at
+  local left_out = #starts - FIRST_LINES - LAST_LINES
+  if left_out <= 10 then return text end
+  return ("%s[... %d of %d lines are not shown; all are in %s]\n%s"):format(text:sub(1, starts[FIRST_LINES + 1] - 1),
+    left_out, #starts, path, text:sub(starts[#starts - LAST_LINES + 1]))
+end
+
+local function preformatted(text, class, context)
+  text = as_shown(text):gsub("\n$", "")
+  text = runlog.shown(fewer_lines(text, context.run.path), context.run.path)
+  if text == "" then return "" end
+  text = escape(text):gsub("\n(%[%.%.%. [^\n]- not shown; [^\n]*%])\n", '\n<span class="cut">%1</span>\n')
+  return ("<pre%s>%s</pre>\n"):format(class and (' class="%s"'):format(class) or "", text)
+end
+
+-- ---- pictures
+
+local function alternative(data, context)
+  local text = data["text/plain"]
+  if type(text) ~= "string" or text:find "^%[image" or text == "" then
+    return context.say("picture made by %s", context.label)
+  end
+  return unicode.clean(text)
+end
+
+local function bytes_of(picture, context)
+  return type(picture) == "table" and type(picture.file) == "string" and context.run:bytes(picture)
+end
+
+local function missing(picture, context)
+  return ('<p class="missing">[%s]</p>\n'):format(context.say("the picture %s is not with the log of the run",
+    escape(unicode.clean(type(picture) == "table" and tostring(picture.file) or "?"))))
+end
+
+local function png(data, context)
+  local picture = data["image/png"]
+  local bytes = bytes_of(picture, context)
+  if not bytes then return missing(picture, context) end
+  local size = math.type(picture.width) and math.type(picture.height)
+    and (' width="%d" height="%d"'):format(picture.width, picture.height) or ""
+  return ('<figure><img alt="%s"%s src="data:image/png;base64,%s"></figure>\n'):format(
+    escape(alternative(data, context)), size, base64.encode(bytes))
+end
+
+local function svg(data, context)
+  local bytes = bytes_of(data["image/svg+xml"], context)
+  if not bytes then return missing(data["image/svg+xml"], context) end
+  local shown = sanitize(bytes, context.prefix)
+  local is_plot = not shown:find "<image" -- lines and letters, which a dark page may turn light
+  return ('<figure role="img" aria-label="%s"%s>%s</figure>\n'):format(
+    escape(alternative(data, context)), is_plot and ' class="plot"' or "", shown)
+end
+
+-- ---- all kinds
+
+-- The richest form of a thing.
+local function thing(output, context)
+  local data = output.data or {}
+  if data["text/html"] then
+    return ('<div class="rich wide">%s</div>\n'):format(sanitize(data["text/html"], context.prefix))
+  end
+  if data["image/svg+xml"] then return svg(data, context) end
+  if data["image/png"] then return png(data, context) end
+  local text = tostring(data["text/plain"] or "")
+  return preformatted(text, not text:find("\n.") and "line" or nil, context)
+end
+
+local kinds = { display = thing, result = thing }
+
+function kinds.stream(output, context)
+  return preformatted(output.text or "", output.name == "stderr" and "stderr" or nil, context)
+end
+
+function kinds.error(output, context)
+  local message = unicode.clean(tostring(output.message))
+  local place, what = message:match "^([^\n]-:%d+): (.*)$"
+  local lines = {}
+  for i, line in ipairs(output.traceback or {}) do lines[i] = unicode.clean(line) end
+  local trace = #lines > 0 and ("<details><summary>%s</summary><pre>%s</pre></details>"):format(
+    context.say "Traceback", escape(table.concat(lines, "\n"))) or ""
+  return ('<div class="error"><p><strong>%s</strong>%s</p><pre>%s</pre>%s</div>\n'):format(
+    context.say "Error", place and (" <code>%s</code>"):format(escape(place)) or "",
+    escape(what or message), trace)
+end
+
+--- The outputs of a cell; "" when there are none.
+---@param list giemsa.RunOutput[]
+---@param context giemsa.html.Context
+---@return string
+function outputs.html(list, context)
+  local out, prefix = {}, context.prefix
+  for i, output in ipairs(list) do
+    local is_cut = #list > MOST and i > MOST - 20 and i <= #list - 20
+    if not is_cut then
+      context.prefix = ("%s%d-"):format(prefix, i)
+      out[#out + 1] = kinds[output.kind](output, context)
+    elseif i == MOST - 19 then
+      out[#out + 1] = ('<p class="cut">[... %d outputs are not shown; all are in %s]</p>\n'):format(
+        #list - MOST, escape(context.run.path))
+    end
+  end
+  context.prefix = prefix
+  return table.concat(out)
+end
+
+return outputs

@@ -1,0 +1,68 @@
+--- The words of a page's own (headings, marks, notices) in its language; the English ones are the keys.
+local CHINESE = {
+  ["All lessons"] = "全部课程",
+  ["Contents"] = "目录",
+  ["Code"] = "代码",
+  ["Error"] = "错误",
+  ["Fingerprint"] = "指纹",
+  ["Next"] = "下一课",
+  ["Output"] = "输出",
+  ["Previous"] = "上一课",
+  ["Skip to the text"] = "跳到正文",
+  ["Solution"] = "答案",
+  ["The course"] = "课程",
+  ["Traceback"] = "调用栈",
+  ["link to this heading"] = "本节链接",
+  ["the picture %s is not with the log of the run"] = "图像 %s 不在运行记录中",
+  ["picture made by %s"] = "%s 生成的图像",
+
+  ["ran on %s"] = "运行于 %s",
+  ["took %s"] = "用时 %s",
+  ["seed %s"] = "随机种子 %s",
+  ["(before: %s)"] = "（上次 %s）",
+  ["line %d"] = "第 %d 行",
+  ["all outputs: %s"] = "全部输出：%s",
+  ["data"] = "数据",
+  ["code"] = "代码",
+  ["weights"] = "权重",
+
+  ["cached"] = "缓存",
+  ["check"] = "检查",
+  ["exercise"] = "练习",
+  ["failed"] = "失败",
+  ["interrupted"] = "中断",
+  ["killed"] = "被终止",
+  ["not run"] = "未运行",
+  ["skipped"] = "跳过",
+  ["stale"] = "过期",
+  ["timeout"] = "超时",
+
+  ["Not run."] = "尚未运行。",
+  ["Text and code only: there are no results of this lesson yet."] = "只有文字和代码：本课还没有运行结果。",
+  ["Out of date."] = "已过期。",
+  ["The code has changed since this run, from %s on. Shown is the text that ran."] =
+    "运行之后代码从 %s 起有改动。此处显示的是当时运行的文本。",
+  ["Not complete."] = "不完整。",
+  ["The run stopped at %s: %s. Cells without results: %d."] = "运行停在 %s：%s。没有结果的单元：%d。",
+  ["The run did not come to its end. Cells without results: %d."] = "运行没有完成。没有结果的单元：%d。",
+  ["Cells without results: %d."] = "没有结果的单元：%d。",
+  ["Small sizes."] = "小规模运行。",
+  ["This was a quick run: its numbers are not those of the lesson."] = "这是一次快速运行：数值与课文不同。",
+  ["Data, code and weights of this run, in short. Where your own run ends with the same three, you got what "
+    .. "this page shows, to the last bit."] = "本次运行的数据、代码和权重的摘要。若你的运行以同样三个值结束，结果与本页逐位相同。",
+  ["Deep learning on medical images, in Lua. Every lesson is a script that runs as it stands; its page shows "
+    .. "the text, the code, and what one run of it printed and drew."] =
+    "用 Lua 做医学图像的深度学习。每一课都是可以直接运行的脚本；网页给出文字、代码以及一次运行的输出与图像。",
+}
+
+--- A text of the page's own in its language.
+---@param lang string?
+---@param text string
+---@param ... any for its %s and %d
+---@return string
+local function say(lang, text, ...)
+  local known = lang == "zh" and CHINESE[text] or text
+  return select("#", ...) > 0 and known:format(...) or known
+end
+
+return say

@@ -133,7 +133,7 @@ local function notices(page)
   end
   if page.run.start.quick then
     out[#out + 1] = notice(page, false, "Small sizes.",
-      "This was a quick run: its numbers are not those of the lesson.")
+      "This was a quick run: its numbers may be others than those of the lesson.")
   end
   return table.concat(out)
 end

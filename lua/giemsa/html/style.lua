@@ -161,6 +161,7 @@ details[open] > summary { margin-bottom: .4rem }
 .output { border-left: 3px solid var(--pink); margin: .55rem 0 0 .1rem; padding: .1rem 0 .1rem 1rem }
 .output > * + * { margin-top: .7rem }
 .output pre { padding: .15rem 0 }
+.output .line { padding-left: 2ch; text-indent: -2ch }
 .output .line + .line { margin-top: 0; padding-top: 0 } /* a line an epoch */
 .output .stderr { color: var(--warn) }
 .output .cut { color: var(--warn); font-style: italic }
@@ -228,7 +229,6 @@ tr > :first-child { padding-left: .1rem }
   }
   main { grid-column: 2 }
   .output pre { white-space: pre-wrap; overflow-wrap: anywhere } /* on less, tables would fall apart */
-  .output .line { padding-left: 2ch; text-indent: -2ch }
 }
 
 /* ---- phones */
@@ -260,15 +260,17 @@ tr > :first-child { padding-left: .1rem }
   h1 { margin-top: 1rem }
   h2 { margin-top: 1.6rem }
   .prose { max-width: none }
-  p, li, pre { orphans: 3; widows: 3 }
+  p, li { orphans: 3; widows: 3 }
   pre {
     white-space: pre-wrap; overflow-wrap: anywhere; overflow: visible; font-size: 7.6pt;
+    orphans: 5; widows: 5;
   }
   .source {
+    break-after: avoid;
     -webkit-print-color-adjust: exact; print-color-adjust: exact;
     -webkit-box-decoration-break: clone; box-decoration-break: clone;
   }
-  figure, tr, math, .error, .notice, .lessons li { break-inside: avoid }
+  figure, tr, .prose table, math, .error, .notice, .lessons li { break-inside: avoid }
   .output img, .output svg { max-height: 230mm; width: auto }
   .wide, math[display=block] { overflow: visible }
   th, td { overflow-wrap: anywhere }

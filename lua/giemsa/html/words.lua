@@ -47,7 +47,7 @@ local CHINESE = {
   ["The run did not come to its end. Cells without results: %d."] = "运行没有完成。没有结果的单元：%d。",
   ["Cells without results: %d."] = "没有结果的单元：%d。",
   ["Small sizes."] = "小规模运行。",
-  ["This was a quick run: its numbers are not those of the lesson."] = "这是一次快速运行：数值与课文不同。",
+  ["This was a quick run: its numbers may be others than those of the lesson."] = "这是一次快速运行：数值可能与课文不同。",
   ["Data, code and weights of this run, in short. Where your own run ends with the same three, you got what "
     .. "this page shows, to the last bit."] = "本次运行的数据、代码和权重的摘要。若你的运行以同样三个值结束，结果与本页逐位相同。",
   ["Deep learning on medical images, in Lua. Every lesson is a script that runs as it stands; its page shows "

@@ -84,7 +84,7 @@ $(BUILD)/obj/%.o: core/%.c $(BUILD)/flags
 	$(say)$(CC) $(CORE_CFLAGS) $(call flags,--cflags $(PACKAGE_$*)) -DGIEMSA_ISAS='"$(ISAS)"' -MMD -MP -c -o $@ $<
 
 # Everything is compiled again when the compiler or its flags change, linked again when a file goes, and only then.
-$(BUILD)/flags: STAMP = $(CC) $(CORE_CFLAGS) $(foreach v,$(sort $(filter FLAGS_%,$(.VARIABLES))),$(v)=$($(v)))
+$(BUILD)/flags: STAMP = $(CC) $(ISAS) $(CORE_CFLAGS) $(foreach v,$(sort $(filter FLAGS_%,$(.VARIABLES))),$(v)=$($(v)))
 $(BUILD)/files: STAMP = $(CORE)
 $(BUILD)/flags $(BUILD)/files: FORCE
 	@$(if $(LUA_CFLAGS),,echo 'giemsa: no headers of $(LUA) here; .ci/deps installs what is needed' >&2; exit 1)

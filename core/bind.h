@@ -10,7 +10,9 @@
 
 // The tensor at an argument; raises when it is something else or was released.
 struct tensor *check_tensor(lua_State *L, int arg);
-// The same with a number of dimensions required: "conv2d: argument 1 needs 4 dimensions, got shape (3, 3)".
+// The same for who will change its numbers: whoever keeps something made of them can see that they did (core.changes).
+struct tensor *check_tensor_to_change(lua_State *L, int arg);
+// check_tensor with a number of dimensions required: "conv2d: argument 1 needs 4 dimensions, got shape (3, 3)".
 struct tensor *check_tensor_dims(lua_State *L, int arg, int ndim);
 struct tensor *opt_tensor(lua_State *L, int arg); // NULL for nil or none
 
@@ -52,5 +54,5 @@ int raise_error(lua_State *L); // raises sys_error()
 
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
 extern const luaL_Reg file_functions[], capture_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
-extern const luaL_Reg conv_functions[], norm_functions[], math_functions[], reduce_functions[], move_functions[], npy_functions[];
+extern const luaL_Reg conv_functions[], norm_functions[], program_functions[], math_functions[], reduce_functions[], move_functions[], npy_functions[];
 extern const luaL_Reg ops_functions[], train_functions[], image_functions[], lesson_functions[];

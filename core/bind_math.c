@@ -74,7 +74,7 @@ static bool overlaps(const struct tensor *y, const float *x, size_t size) {
 // core.add_(y, x): y becomes y + x; x may be smaller and is broadcast to y's shape. Returns y.
 static int binary_in_place(lua_State *L, enum binary_op op) {
     float value;
-    struct tensor *y = check_tensor(L, 1);
+    struct tensor *y = check_tensor_to_change(L, 1);
     struct operand x = check_operand(L, 2, &value), self = check_operand(L, 1, NULL);
     int shape[TENSOR_MAX_DIMS];
     memcpy(shape, y->shape, sizeof shape);
@@ -106,7 +106,7 @@ static int math_scale_in_place(lua_State *L) {
 
 // core.axpy_(y, alpha, x): y becomes y + alpha x, same shapes. Returns y.
 static int math_axpy_in_place(lua_State *L) {
-    struct tensor *y = check_tensor(L, 1), *x = check_tensor(L, 3);
+    struct tensor *y = check_tensor_to_change(L, 1), *x = check_tensor(L, 3);
     float alpha = (float)luaL_checknumber(L, 2);
     require_shape(L, 3, x, y->ndim, y->shape);
     luaL_argcheck(L, !overlaps(y, x->data, x->size), 3,

@@ -207,7 +207,7 @@ static int move_take_lua(lua_State *L) {
 // core.add_rows_(y, rows, x): the adjoint of take: row i of x is added to row rows[i] of y. Returns
 // y.
 static int move_add_rows_in_place(lua_State *L) {
-    struct tensor *y = check_tensor(L, 1), *x = check_tensor(L, 3);
+    struct tensor *y = check_tensor_to_change(L, 1), *x = check_tensor(L, 3);
     luaL_argcheck(L, y->ndim > 0, 1, "a scalar has no rows");
     int count, shape[TENSOR_MAX_DIMS];
     int *rows = check_rows(L, 2, y->shape[0], &count);

@@ -27,6 +27,12 @@ static float *opt_channels(lua_State *L, int arg, int channels) {
     return t ? t->data : NULL;
 }
 
+static float *opt_channels_to_change(lua_State *L, int arg, int channels) {
+    float *data = opt_channels(L, arg, channels);
+    if (data) check_tensor_to_change(L, arg);
+    return data;
+}
+
 static float *check_rows(lua_State *L, int arg, int rows, int channels) {
     struct tensor *t = check_tensor(L, arg);
     require_shape(L, arg, t, 2, (int[]){rows, channels});
@@ -75,7 +81,7 @@ static int norm(lua_State *L) {
     const float *high = check_rows(L, 1, NORM_MOMENTS_ROWS, channels), *low = high + channels, *variance = low + channels;
     double n = luaL_checknumber(L, 2), epsilon = luaL_checknumber(L, 5), momentum = luaL_optnumber(L, 8, 0);
     float *gamma = opt_channels(L, 3, channels), *beta = opt_channels(L, 4, channels);
-    float *moving_mean = opt_channels(L, 6, channels), *moving_variance = opt_channels(L, 7, channels);
+    float *moving_mean = opt_channels_to_change(L, 6, channels), *moving_variance = opt_channels_to_change(L, 7, channels);
     struct tensor *rows = push_tensor(L, 2, (int[]){NORM_ROWS, channels});
     fill_norm(rows->data, channels, high, low, variance, gamma, beta, epsilon);
     move_towards(moving_mean, channels, high, low, 1, momentum);

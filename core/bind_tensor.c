@@ -32,6 +32,12 @@ struct tensor *check_tensor(lua_State *L, int arg) {
 
 struct tensor *opt_tensor(lua_State *L, int arg) { return lua_isnoneornil(L, arg) ? NULL : check_tensor(L, arg); }
 
+struct tensor *check_tensor_to_change(lua_State *L, int arg) {
+    struct tensor *t = check_tensor(L, arg);
+    t->storage->changes++;
+    return t;
+}
+
 struct tensor *check_tensor_dims(lua_State *L, int arg, int ndim) {
     struct tensor *t = check_tensor(L, arg);
     if (t->ndim != ndim) {
@@ -257,7 +263,7 @@ static int tensor_item(lua_State *L) {
 }
 
 static int tensor_fill(lua_State *L) {
-    fill(check_tensor(L, 1), (float)luaL_checknumber(L, 2));
+    fill(check_tensor_to_change(L, 1), (float)luaL_checknumber(L, 2));
     lua_settop(L, 1);
     return 1;
 }
@@ -268,9 +274,22 @@ static int tensor_copy(lua_State *L) {
     return 1;
 }
 
+// core.changes(list) -> how often the numbers of these tensors were changed in place, in all
+static int tensor_changes(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_Integer changes = 0, n = (lua_Integer)lua_rawlen(L, 1);
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_geti(L, 1, i);
+        changes += check_tensor(L, -1)->storage->changes;
+        lua_pop(L, 1);
+    }
+    lua_pushinteger(L, changes);
+    return 1;
+}
+
 // t:copy_from(src): same number of elements; shapes may differ by ones.
 static int tensor_copy_from(lua_State *L) {
-    struct tensor *t = check_tensor(L, 1), *source = check_tensor(L, 2);
+    struct tensor *t = check_tensor_to_change(L, 1), *source = check_tensor(L, 2);
     if (t->size != source->size) shape_mismatch(L, 2, "copy_from", t, source);
     memmove(t->data, source->data, t->size * sizeof(float));
     lua_settop(L, 1);
@@ -404,7 +423,7 @@ static int set_field(lua_State *L) {
 static int tensor_newindex(lua_State *L) {
     struct tensor *t = luaL_checkudata(L, 1, TENSOR_TYPE);
     if (lua_type(L, 2) == LUA_TSTRING) return set_field(L);
-    size_t row = checked_row(L, check_tensor(L, 1)), size = row_size(t);
+    size_t row = checked_row(L, check_tensor_to_change(L, 1)), size = row_size(t);
     float *out = t->data + row * size;
     if (lua_type(L, 3) == LUA_TNUMBER) {
         for (size_t i = 0; i < size; i++) out[i] = (float)lua_tonumber(L, 3);
@@ -451,7 +470,7 @@ static const luaL_Reg metamethods[] = {{"__newindex", tensor_newindex}, {"__len"
                                        {"__gc", tensor_release_memory}, {"__close", tensor_release_memory}, {NULL, NULL}};
 
 const luaL_Reg tensor_functions[] = {{"empty", tensor_empty}, {"zeros", tensor_zeros}, {"full", tensor_full},
-                                     {"from_table", tensor_from_table}, {"is_tensor", is_tensor},
+                                     {"from_table", tensor_from_table}, {"is_tensor", is_tensor}, {"changes", tensor_changes},
                                      {"is_shared", is_shared}, {NULL, NULL}};
 
 // Leaves nothing; sets core.tensor_methods and core.tensor_metatable in the table at the top.

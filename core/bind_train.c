@@ -70,7 +70,7 @@ static float opt_float(lua_State *L, int arg, double otherwise) {
 
 // core.sgd_step(w, g, v, lr, momentum, nesterov, l2); v may be nil when momentum is 0
 static int sgd_step(lua_State *L) {
-    struct tensor *w = check_tensor(L, 1);
+    struct tensor *w = check_tensor_to_change(L, 1);
     float *g = check_like(L, 2, w), *v = opt_like(L, 3, w);
     struct sgd k = {.lr = (float)luaL_checknumber(L, 4),
                     .momentum = opt_float(L, 5, 0),
@@ -83,7 +83,7 @@ static int sgd_step(lua_State *L) {
 
 // core.adam_step(w, g, m, v, lr, beta1, beta2, epsilon, l2)
 static int adam_step(lua_State *L) {
-    struct tensor *w = check_tensor(L, 1);
+    struct tensor *w = check_tensor_to_change(L, 1);
     float *g = check_like(L, 2, w), *m = check_like(L, 3, w), *v = check_like(L, 4, w);
     struct adam k = {.lr = (float)luaL_checknumber(L, 5),
                      .beta1 = opt_float(L, 6, 0.9),
@@ -96,7 +96,7 @@ static int adam_step(lua_State *L) {
 
 // core.rmsprop_step(w, g, v, lr, rho, epsilon, l2)
 static int rmsprop_step(lua_State *L) {
-    struct tensor *w = check_tensor(L, 1);
+    struct tensor *w = check_tensor_to_change(L, 1);
     float *g = check_like(L, 2, w), *v = check_like(L, 3, w);
     struct rmsprop k = {.lr = (float)luaL_checknumber(L, 4),
                         .rho = opt_float(L, 5, 0.9),

@@ -21,7 +21,7 @@ struct forward {
     struct source source;
     bool direct; // no panel
     int band, bands, units, pieces;
-    float *packed;
+    const float *packed;
     double *totals; // [pieces][2][out]
     float *sums;    // [pieces][3][out]: shift, s1, s2
 };
@@ -174,20 +174,34 @@ static void join_moments(const struct forward *p) {
 
 // ---- all of it
 
+static size_t moments_floats(const struct forward *p) { return p->f->mean ? (size_t)p->pieces * 7 * (size_t)p->c.out : 0; }
+
 void conv_forward(const struct conv_forward *f, float *work) {
     struct forward p = plan(f);
     p.totals = (double *)work;
     p.sums = work + (f->mean ? (size_t)p.pieces * 4 * (size_t)p.c.out : 0);
-    p.packed = p.sums + (f->mean ? (size_t)p.pieces * 3 * (size_t)p.c.out : 0);
-    pack_weights(p.packed, f->w, &p.c, &p.row_taps, &p.column_taps, false);
+    p.packed = f->packed;
+    if (!f->packed) {
+        p.packed = work + moments_floats(&p);
+        pack_weights(work + moments_floats(&p), f->w, &p.c, &p.row_taps, &p.column_taps, false);
+    }
     threads_run(run_piece, &p, p.pieces);
     if (f->mean) join_moments(&p);
 }
 
+size_t conv_packed_floats(const struct conv_forward *f) {
+    struct forward p = plan(f);
+    return packed_floats(&p.row_taps, &p.column_taps, p.c.in, p.c.out);
+}
+
+void conv_pack(float *packed, const struct conv_forward *f) {
+    struct forward p = plan(f);
+    pack_weights(packed, f->w, &p.c, &p.row_taps, &p.column_taps, false);
+}
+
 size_t conv_forward_work(const struct conv_forward *f) {
     struct forward p = plan(f);
-    size_t moments = f->mean ? (size_t)p.pieces * 7 * (size_t)p.c.out : 0;
-    return moments + packed_floats(&p.row_taps, &p.column_taps, p.c.in, p.c.out);
+    return moments_floats(&p) + (f->packed ? 0 : conv_packed_floats(f));
 }
 
 size_t conv_forward_scratch(const struct conv_forward *f) {

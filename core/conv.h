@@ -27,6 +27,7 @@ struct conv_forward {
     const float *x;
     const struct norm_coefficients *norm; // NULL: x as it is; else x is normalised (and rectified) first
     const float *w;
+    const float *packed;     // what conv_pack made of w; NULL: not made yet
     const float *bias, *add; // (out) and as y; NULL: none
     bool relu;
     double *mean, *variance; // (out) each, of y over all its pixels (population); NULL: not wanted
@@ -65,4 +66,7 @@ size_t conv_forward_scratch(const struct conv_forward *f);
 size_t conv_backward_scratch(const struct conv_backward *b);
 
 void conv_forward(const struct conv_forward *f, float *work);
+// Weights in the order in which the forward pass reads them, for those who use them often.
+size_t conv_packed_floats(const struct conv_forward *f);
+void conv_pack(float *packed, const struct conv_forward *f);
 void conv_backward(const struct conv_backward *b, float *work);

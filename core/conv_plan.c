@@ -7,11 +7,14 @@ static int max(int a, int b) { return a > b ? a : b; }
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static int floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
+// Of a single small picture, less: then several threads have something to do.
+static int band_pixels(int all) { return max(BAND_PIXELS / 4, min(BAND_PIXELS, all / 4)); }
+
 struct conv conv_flattened(struct conv c) {
     bool pointwise = c.kernel_h == 1 && c.kernel_w == 1 && c.stride_h == 1 && c.stride_w == 1 && c.pad_top == 0 && c.pad_left == 0 &&
                      c.out_h == c.height && c.out_w == c.width;
     if (!pointwise) return c;
-    int pixels = c.batch * c.height * c.width, row = pixels % BAND_PIXELS == 0 ? BAND_PIXELS : c.width;
+    int pixels = c.batch * c.height * c.width, whole = band_pixels(pixels), row = pixels % whole == 0 ? whole : c.width;
     c.batch = 1;
     c.height = c.out_h = pixels / row;
     c.width = c.out_w = row;
@@ -79,7 +82,7 @@ int band_rows(int rows, int pixels, double floats, int batch, bool pointwise) {
     int fits = floats * rows > PANEL_FLOATS ? max(1, (int)(PANEL_FLOATS / floats)) : rows;
     int wanted = ceil_div(rows, max(1, PIECES / batch));
     if (pointwise) wanted = 1;
-    return max(1, min(rows, min(fits, max(wanted, ceil_div(BAND_PIXELS, max(1, pixels))))));
+    return max(1, min(rows, min(fits, max(wanted, ceil_div(band_pixels(batch * rows * pixels), max(1, pixels))))));
 }
 
 int first_unit(int piece, int pieces, int units) { return (int)((long long)piece * units / pieces); }

@@ -19,7 +19,7 @@ struct side {
     int kernel, stride, dilation, pad, inputs, outputs;
 };
 
-// A batch of 1x1 convolutions without stride or padding sees no rows: it is one picture with rows of BAND_PIXELS.
+// A batch of 1x1 convolutions without stride or padding sees no rows: it is one picture with rows of BAND_PIXELS (or less).
 struct conv conv_flattened(struct conv c);
 struct side conv_rows(const struct conv *c);
 struct side conv_columns(const struct conv *c);

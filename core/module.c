@@ -5,10 +5,11 @@ void open_tensor(lua_State *L);
 void open_loader(lua_State *L);
 void open_smear(lua_State *L);
 void open_image(lua_State *L);
+void open_program(lua_State *L);
 
 static const luaL_Reg *const lists[] = {
     tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
-    sys_functions, conv_functions, norm_functions,
+    sys_functions, conv_functions, norm_functions, program_functions,
     file_functions,
     capture_functions,
     process_functions,
@@ -25,5 +26,6 @@ __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
     open_loader(L);
     open_smear(L);
     open_image(L);
+    open_program(L);
     return 1;
 }

@@ -108,7 +108,7 @@ static void max_pixel(const struct job *job, const float *image, int y0, struct 
         }
         if (outside >= 0) meet_zeros(&best, &tap, outside);
         store_part(job->out + out + c, best * sign, channels - c);
-        store_taps(job->taps, job->wide, out + (size_t)c, tap, channels - c);
+        if (job->taps) store_taps(job->taps, job->wide, out + (size_t)c, tap, channels - c);
     }
 }
 

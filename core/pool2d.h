@@ -16,7 +16,7 @@ struct pool_shape {
 // Bytes of `taps` below: 1 a number for windows of up to 256 taps, else 4.
 size_t pool_taps_bytes(const struct pool_shape *s);
 
-// y = the largest of the window, taps = which one (the first of equals; a NaN wins). With `slope` (c), of a map that will
+// y = the largest of the window, taps = which one (the first of equals; a NaN wins), or NULL. With `slope` (c), of a map that will
 // be applied to y: where that is negative, the smallest.
 void pool_max(float *y, void *taps, const float *x, const float *slope, const struct pool_shape *s);
 void pool_max_dx(float *dx, const float *dy, const void *taps, const struct pool_shape *s);

@@ -8,6 +8,7 @@ enum { TENSOR_MAX_DIMS = 4 };
 
 struct storage {
     atomic_int references;
+    unsigned changes; // how often its numbers were changed in place (see check_tensor_to_change)
     size_t bytes;
     float *data; // 64-byte aligned, from mem_alloc
 };

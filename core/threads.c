@@ -32,6 +32,8 @@ static struct {
     _Alignas(64) atomic_int done;        // pieces of the current job that are finished
 } pool = {.started = 1, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
+static _Thread_local int running = -1; // this thread's number while it is inside a job
+
 static float *scratch[THREADS_MAX];
 static size_t scratch_floats[THREADS_MAX];
 
@@ -47,6 +49,7 @@ static uint32_t pieces_left(uint64_t state) { return (uint32_t)state; }
 static uint64_t ticket_of(uint64_t state) { return state >> 32; }
 
 static void take_pieces(int thread) {
+    running = thread;
     uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
     while (pieces_left(state) > 0) {
         if (!atomic_compare_exchange_weak_explicit(&pool.state, &state, state - 1, memory_order_acquire, memory_order_acquire)) continue;
@@ -54,6 +57,7 @@ static void take_pieces(int thread) {
         atomic_fetch_add_explicit(&pool.done, 1, memory_order_release);
         state = atomic_load_explicit(&pool.state, memory_order_acquire);
     }
+    running = -1;
 }
 
 // Returns the state of a job later than `seen`.
@@ -111,9 +115,9 @@ static void start_workers(void) {
 }
 
 void threads_run(threads_job *job, void *arg, int pieces) {
-    bool alone = pieces <= 1 || threads_count() == 1;
-    if (alone) {
-        for (int piece = 0; piece < pieces; piece++) job(arg, piece, 0);
+    bool inside = running >= 0;
+    if (inside || pieces <= 1 || threads_count() == 1) {
+        for (int piece = 0; piece < pieces; piece++) job(arg, piece, inside ? running : 0);
         return;
     }
     if (pool.started != threads_count()) {

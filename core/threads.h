@@ -7,7 +7,7 @@
 enum { THREADS_MAX = 64 };
 
 // job(arg, piece, thread) for piece 0..pieces-1; returns when all are done. thread is 0..threads_count()-1 and names
-// the scratch memory below. Not reentrant: a job must not call threads_run.
+// the scratch memory below. From inside a job, threads_run does all its pieces on the calling thread.
 typedef void threads_job(void *arg, int piece, int thread);
 void threads_run(threads_job *job, void *arg, int pieces);
 

@@ -46,7 +46,7 @@ end
 -- A make of its own: not a part of the one that may have started this.
 local MAKE = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS make -s "
 local PROGRAM = BUILD .. "/bin/giemsa"
-local NUMBERS = words "conv fuse grad image nn ops parity random tensor train" -- what kernels compute
+local NUMBERS = words "conv fuse grad image infer nn ops parity random tensor train" -- what kernels compute
 local THREADS = words "data ops parity robust smoke train"
 
 local function variant(folder, setting)

@@ -6,6 +6,8 @@
 -- (weights, shapes, prepared options) follows from those four, which is why get_config /
 -- from_config is all that saving needs.
 local core = require "giemsa.core"
+local grad = require "giemsa.grad"
+local infer = require "giemsa.nn.infer"
 local initializers = require "giemsa.nn.initializers"
 local layers = require "giemsa.nn.layers"
 local ops = require "giemsa.ops"
@@ -128,7 +130,7 @@ local function mark_trainable(row)
 end
 
 local function forget_plans(model)
-  model.plans, model.all_weights, model.trainable_weights = {}, nil, nil
+  model.plans, model.programs, model.all_weights, model.trainable_weights = {}, nil, nil, nil
 end
 
 --- Adds a layer row. Raises (level 0) when the shapes do not fit.
@@ -256,6 +258,11 @@ function Model:forward(x, opts)
   opts = options.check("forward", opts, forward_options, 3)
   local keep = {}
   for i, name in ipairs(opts.keep or {}) do keep[i] = self:get_layer(name).index end
+  if not (opts.training or keep[1] or grad.enabled()) and core.is_tensor(x) then
+    check_input(self.rows[self.input_rows[1]], x, 3)
+    local y = infer.run(self, x, opts.logits)
+    if y then return y end
+  end
   local steps = plan.of(self, opts.logits, keep)
   local values = place_inputs(self, x, 3)
   self.running = nil

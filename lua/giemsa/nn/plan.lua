@@ -35,8 +35,10 @@ function plan.final_activation(model)
   return with_logits[name] and name or nil
 end
 
--- Which rows are needed for the outputs, who reads each, and who reads it last.
-local function reading(model, last)
+--- Which rows are needed for the rows `last`, and who reads each.
+---@return table<integer, boolean> needed
+---@return table<integer, integer[]> readers
+function plan.reading(model, last)
   local needed, readers = {}, {}
   for _, index in ipairs(last) do needed[index] = true end
   for index = #model.rows, 1, -1 do
@@ -96,22 +98,30 @@ local function step_of(row)
   }
 end
 
+--- The row whose value is the output; with logits, of a model that ends in softmax or sigmoid, the
+--- one before that, and the row whose own activation is to be left out.
+---@return integer row
+---@return integer? skip
+function plan.last_row(model, logits)
+  local last = model.outputs[1]
+  if not logits or not plan.final_activation(model) then return last end
+  local row = model.rows[last]
+  if row.class == "Softmax" or row.class == "Activation" then return row.inputs[1] end
+  return last, row.index
+end
+
 -- The steps of a run. logits: stop before the final activation. keep: row numbers whose values are
 -- wanted too.
 local function make_plan(model, logits, keep)
   local out = { table.unpack(model.outputs) }
   local skip_activation
-  if logits and plan.final_activation(model) then
-    local row = model.rows[out[1]]
-    if row.class == "Softmax" or row.class == "Activation" then out[1] = row.inputs[1]
-    else skip_activation = row.index end
-  end
+  if logits then out[1], skip_activation = plan.last_row(model, logits) end
   local kept = {}
   for _, index in ipairs(out) do kept[index] = true end
   for _, index in ipairs(keep) do kept[index] = true end
   local wanted = { table.unpack(out) }
   table.move(keep, 1, #keep, #wanted + 1, wanted)
-  local needed, readers = reading(model, wanted)
+  local needed, readers = plan.reading(model, wanted)
   local around = { rows = model.rows, readers = readers, kept = kept, pairs = {}, early = {} }
   local steps, done = {}, {}
   for index, row in ipairs(model.rows) do

@@ -1,5 +1,5 @@
---- Stepping through a lesson in a terminal (`giemsa run --step`): the text of each cell is shown, then
--- its code, and a key says what to do with it.
+--- Stepping through a lesson in a terminal (`giemsa run --step`): the text of each cell is shown,
+-- then its code, and a key says what to do with it.
 --
 --   Enter  run the cell        r  run the one before again     e  edit it in $EDITOR
 --   i      a prompt inside the lesson, with its variables      b  back one cell     q  quit
@@ -41,7 +41,8 @@ local function show_code(runner, one)
   if not one:has_tag "hide-input" then write(highlight.ansi(one:source()) .. "\n") end
 end
 
--- The text cells right before a code cell, of the reader's language; of the last cell: all after it.
+-- The text cells right before a code cell, of the reader's language; of the last cell: all after
+-- it.
 local function texts_before(runner, number)
   local found = {}
   for _, one in ipairs(runner.session.notebook:in_language(runner.opts.lang)) do

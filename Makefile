@@ -140,7 +140,8 @@ FUZZ_image = image png sys
 FUZZ_npy   = npy dtype sys tensor
 FUZZ_zip   = zip
 FUZZ_md4c  = md4c
-FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c zlib)
+FUZZ_jansson = jansson
+FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c jansson zlib)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ = $(BUILD)/fuzz
 TARGET = $(or $(T),image)

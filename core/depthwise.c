@@ -202,20 +202,22 @@ INLINE void sum_tile(const struct line *l, const struct taps *t, int j, int c, v
     UNROLL for (int p = 0; p < pixels; p++) store_part(y + p * l->y_pixel, sum[p], l->channels - c);
 }
 
+// All channels of `pixels` pixels from j on.
+INLINE void sum_pixels(const struct line *l, const struct taps *t, int j, const int pixels) {
+    for (int c = 0; c < l->channels; c += VL) sum_tile(l, t, j, c, l->bias ? load(l->bias + c) : (vec){0}, pixels);
+}
+
 static void sum_line(const struct line *l, const struct taps *t) {
-    for (int c = 0; c < l->channels; c += VL) {
-        vec start = l->bias ? load(l->bias + c) : (vec){0};
-        int j = 0;
-        for (; j + PIXELS <= l->pixels; j += PIXELS) sum_tile(l, t, j, c, start, PIXELS);
-        switch (l->pixels - j) {
-        case 7: sum_tile(l, t, j, c, start, 7); break;
-        case 6: sum_tile(l, t, j, c, start, 6); break;
-        case 5: sum_tile(l, t, j, c, start, 5); break;
-        case 4: sum_tile(l, t, j, c, start, 4); break;
-        case 3: sum_tile(l, t, j, c, start, 3); break;
-        case 2: sum_tile(l, t, j, c, start, 2); break;
-        case 1: sum_tile(l, t, j, c, start, 1); break;
-        }
+    int j = 0;
+    for (; j + PIXELS <= l->pixels; j += PIXELS) sum_pixels(l, t, j, PIXELS);
+    switch (l->pixels - j) {
+    case 7: sum_pixels(l, t, j, 7); break;
+    case 6: sum_pixels(l, t, j, 6); break;
+    case 5: sum_pixels(l, t, j, 5); break;
+    case 4: sum_pixels(l, t, j, 4); break;
+    case 3: sum_pixels(l, t, j, 3); break;
+    case 2: sum_pixels(l, t, j, 2); break;
+    case 1: sum_pixels(l, t, j, 1); break;
     }
 }
 

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <string.h>
 
 #define DOCUMENT_TYPE "giemsa.json document"
 
@@ -61,7 +62,8 @@ static int decode(lua_State *L) {
     json_t **document = lua_newuserdatauv(L, sizeof *document, 0); // frees itself if a push raises
     *document = NULL;
     luaL_setmetatable(L, DOCUMENT_TYPE);
-    *document = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    if (!memchr(text, 0, size)) // Jansson skips some zero bytes, which JSON has not
+        *document = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     lua_pushboolean(L, *document != NULL);
     if (!*document) return 1;
     push_value(L, *document, 2);

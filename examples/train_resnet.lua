@@ -29,8 +29,9 @@ local test = flow(plain, paths.testing, false)
 local model = nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
 model:compile{ loss = "binary_crossentropy", metrics = { "accuracy" },
   optimizer = optim.SGD{ lr = 0.1, momentum = 0.9, decay = 0.1 / options.epochs } }
-model:fit(train, { epochs = options.epochs, steps_per_epoch = math.max(1, train.n // 32), validation_data = validation,
-  verbose = verbose and 1 or 0 })
+model:fit(train, { epochs = options.epochs, steps_per_epoch = math.max(1, train.n // 32),
+  shuffle = false, -- of batches: the small last one sits out (lesson 5); images are shuffled all the same
+  validation_data = validation, verbose = verbose and 1 or 0 })
 
 local predicted = model:predict(test):argmax(2)
 if verbose then print(metrics.classification_report(test.classes, predicted, { target_names = test.class_names })) end

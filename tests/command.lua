@@ -216,8 +216,8 @@ end)
 
 t.test("--step: a prompt sees and sets the lesson's variables", function()
   lesson(STEPS)
-  local shown = step { { after = "q quit", type = "\r" }, { after = "q quit", type = "i" }, { after = "> ", type = "n * 100\r" },
-    { after = "100", type = "n = 41\r" }, { after = "> ", type = "nowhere.x\r" }, { after = "attempt to index", type = "\4" },
+  local shown = step { { after = "q quit", type = "\r" }, { after = "q quit", type = "i" }, { after = "lesson", type = "n * 100\r" },
+    { after = "100", type = "n = 41\r" }, { after = "lesson", type = "(nil).x\r" }, { after = "attempt to index", type = "\4" },
     { after = "q quit", type = "\r" }, { after = "two\t42", type = "" }, { after = "q quit", type = "q" } }
   t.ok(shown:find "code 0", shown)
 end)

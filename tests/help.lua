@@ -23,13 +23,41 @@ t.test("a function: its call, place, words, parameters, results", function()
 end)
 
 t.test("options: from checks in the body, from helpers, from types, from layers", function()
-  for topic, option in pairs { ["model:fit"] = "validation_data", ["nn.Conv2D"] = "dilation_rate       integer or table",
+  for topic, option in pairs { ["model:fit"] = "validation_data", ["nn.Conv2D"] = "dilation_rate       integer or integer[]",
     ["data.ImageDataGenerator"] = "rotation_range", ["optim.SGD"] = "nesterov", ["data.array"] = "batch_size",
     ["montage.predictions"] = "thickness", ["callbacks.EarlyStopping"] = "restore_best_weights", ["ops.batch_norm"] = "momentum",
     ["plot.figure"] = "columns" } do
     holds(text_of(topic), "Options", option)
   end
   holds(text_of "nn.Conv2D", "nn.Conv2D{filters, kernel_size, ...}")
+end)
+
+t.test("layers are told where they are described", function()
+  holds(text_of "nn.Conv2D", "giemsa/nn/layers.lua:", "A convolution: each of `filters` kernels", "how many maps come out",
+    "weight decay: nn.l2(factor)", "default 1")
+  for name, value in pairs(nn) do
+    local layer = type(value) == "function" and require("giemsa.nn.layers").classes[name]
+    if layer then
+      local text = text_of("nn." .. name)
+      t.ok(text:find "giemsa/nn/%l+%.lua:%d+\n  %S", text)
+      for key in pairs(layer.options) do t.ok(text:find("\n  " .. key .. " ", 1, true), name .. "." .. key) end
+    end
+  end
+  t.equal(select(2, text_of("Dense"):gsub("Dense", "")), 1) -- once
+end)
+
+t.test("Lua's own functions", function()
+  holds(text_of "string.format", "string.format(format, ...)  Lua", "%.3f")
+  holds(text_of(print), "print(...)")
+  local standard = require "giemsa.help.standard"
+  local missing = {}
+  for _, library in ipairs { "string", "table", "math", "utf8", "coroutine" } do
+    for name, f in pairs(_G[library]) do
+      local is_old = name == "dump" or ("cosh sinh tanh pow frexp ldexp log10"):find(name, 1, true)
+      if type(f) == "function" and not standard[f] and not is_old then missing[#missing + 1] = library .. "." .. name end
+    end
+  end
+  t.equal(missing, {})
 end)
 
 t.test("methods of tensors, pictures and models", function()

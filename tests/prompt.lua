@@ -273,6 +273,17 @@ t.test(":lesson opens one; errors name its lines; unknown cells are listed", fun
   holds(shown, "lesson.lua:12: the third fails", "\n2\r\n", "has no cell 'four'; it has one, two, three", "nowhere.lua")
 end)
 
+t.test("stepping: the prompt inside the lesson is the same", function()
+  local path = t.write(folder .. "/lesson.lua", LESSON)
+  local shown = type_at_prompt({ { after = "q quit", type = "\r" }, { after = "q quit", type = "i" },
+    { after = READY, type = "a + 41\r" }, { after = READY, type = "a = 5\r" }, { after = READY, type = "\4" },
+    { after = "q quit", type = "i" }, { after = READY, type = "?giemsa.nn.l2\r" }, { after = READY, type = "\4" },
+    { after = "q quit", type = "\r" }, { after = "second", type = "" }, { after = "q quit", type = "i" },
+    { after = READY, type = "a\r" }, { after = READY, type = "\4" }, { after = "q quit", type = "q" } }, "run --step " .. path)
+  holds(shown, "\n42\r\n", "Weight decay", "\n6\r\n")
+  t.shell "rm -rf out/runs/lesson"
+end)
+
 t.test("any script can be looked into after it ran", function()
   local path = t.write(folder .. "/plain.lua", "local secret = 7\nlocal given = ...\n")
   holds(session({ "secret, given" }, "-i " .. path .. " word"), '\n7\r\n"word"\r\n')

@@ -55,6 +55,8 @@ local generator = giemsa.data.ImageDataGenerator{ rescale = 1 / 255, rotation_ra
 local WORK = {
   ["convolutions"] = both_ways(function(a, w, b) return ops.conv2d(a, w, b, { padding = "same", strides = { 2, 2 } }) end, x, kernel, bias),
   ["transposed convolution, upsampling"] = both_ways(function(a, w) return ops.upsample(ops.conv2d_transpose(a, w, nil, { strides = { 2, 2 } }), { 2, 2 }) end, x, up_kernel),
+  ["convolution in groups"] = both_ways(function(a, w, b) return ops.conv2d(ops.concat({ a, a }, 4), w, b, { groups = 2 }) end, x, kernel, bias),
+  ["depthwise convolution"] = both_ways(function(a, w) return ops.depthwise_conv2d(a, w, nil, { padding = "same" }) end, x, kernel),
   ["pooling"] = both_ways(function(a) return ops.add(ops.max_pool2d(a, { pool = { 2, 2 } }), ops.avg_pool2d(a, { pool = { 2, 2 } })) end, x),
   ["batch norm"] = both_ways(function(a, g, b) return ops.batch_norm(a, g, b, tensor.zeros(3), tensor.ones(3), { training = true }) end, x, tensor.ones(3), tensor.zeros(3)),
   ["activations"] = both_ways(function(a) return ops.softmax(ops.tanh(ops.sigmoid(ops.relu(a)))) end, rows),

@@ -281,6 +281,14 @@ t.test("no changed bit goes unnoticed", function()
     write(bytes:sub(1, -2) .. string.char(bytes:byte(-1) ~ 1), path))
 end)
 
+t.test("JSON with zero bytes in it is none, with Jansson or without", function()
+  for _, text in ipairs { "[90\0, 1]", "[true\0]", "\0[1]", "[1]\0 2" } do
+    local value, why = json.decode(text)
+    t.equal(value, nil, ("%q"):format(text))
+    t.ok(why:find "^it is not JSON", why)
+  end
+end)
+
 t.test("altered metadata is refused", function()
   local bytes = saved_bytes()
   t.raises(nn.load_model, "header was altered", write((bytes:gsub("Parasitized", "Parasitised"))))

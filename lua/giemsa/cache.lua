@@ -1,11 +1,12 @@
---- Results of cells that opted in (`cache=true`), kept from run to run: out/cache/LESSON/KEY/. Right or
--- refused: a cell is kept only when all it did was to make new values of plain data, tensors and whole
--- models, and to print and show. One that changes something made before it (model:fit does), makes
--- functions, or writes files runs each time, and the run says why.
+--- Results of cells that opted in (`cache=true`), kept from run to run: out/cache/LESSON/KEY/.
+-- Right or refused: a cell is kept only when all it did was to make new values of plain data,
+-- tensors and whole models, and to print and show. One that changes something made before it
+-- (model:fit does), makes functions, or writes files runs each time, and the run says why.
 --
--- The key is a hash of the text of this cell and of all code before it, of what the variables hold that
--- it names, the random numbers' state, the arguments, the machine's instruction set and giemsa's
--- version; besides, the files and settings it read must be as they were. The global stream of random numbers then stands where the cell had left it.
+-- The key is a hash of the text of this cell and of all code before it, of what the variables hold
+-- that it names, the random numbers' state, the arguments, the machine's instruction set and
+-- giemsa's version; besides, the files and settings it read must be as they were. The global stream
+-- of random numbers then stands where the cell had left it.
 local core = require "giemsa.core"
 local graph = require "giemsa.cache.graph"
 local json = require "giemsa.json"
@@ -154,11 +155,13 @@ end
 
 -- ---- keeping
 
--- The new values: the cell's locals, and globals that were not there. A changed global is an earlier
--- object changed.
+-- The new values: the cell's locals, and globals that were not there. A changed global is an
+-- earlier object changed.
 local function new_values(session, number, before)
   local values = {}
-  for _, name in ipairs(session:declared(number)) do values["local:" .. name] = session:get(name) end
+  for _, name in ipairs(session:declared(number)) do
+    values["local:" .. name] = session:get(name)
+  end
   for name, value in pairs(globals_now()) do
     if before[name] == nil then values["global:" .. name] = value end
   end

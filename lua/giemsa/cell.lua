@@ -1,185 +1,16 @@
 --- The evaluator: runs a notebook cell by cell with the meaning of the whole script.
 --
--- Forward, the file is ONE function in a coroutine. Each code cell's marker line becomes, on the same
--- line, a call that stops there and hands out a keeper, a function that refers to all locals so far:
---
---   -- %% name="fit"     becomes     __cell(7, function() return model, data end);
---
--- So locals, closures, goto, <close> and line numbers are those of the script. Once a cell is edited or
--- run again, and at a prompt, the cell is a function of its own. It names the locals that it can see
--- as its upvalues, and debug.upvaluejoin makes these the very variables of the keeper:
---
---   local __keep = ...; local model, data; return function(...)  <the cell>  __keep(keeper) end
---
--- A constant known when compiled (<const> with a literal) is no variable; it is declared again.
-local lookup = require "giemsa.lookup"
+-- Forward, the file is ONE function in a coroutine that stops before each code cell. So locals,
+-- closures, goto, <close> and line numbers are those of the script. Once a cell is edited or run
+-- again, and at a prompt, the cell is a function of its own whose upvalues are joined to the
+-- script's variables. How the two are compiled is in cell/source.lua, what code can see in
+-- cell/scope.lua, how a piece ends in cell/outcome.lua.
+local outcomes = require "giemsa.cell.outcome"
 local scopes = require "giemsa.cell.scope"
+local source = require "giemsa.cell.source"
 local syntax = require "giemsa.syntax"
 
 local cell = {}
-
--- ---- compiling
-
-local function unique_names(locals)
-  local names, seen = {}, {}
-  for _, one in ipairs(locals) do
-    if not seen[one.name] then
-      seen[one.name] = true
-      names[#names + 1] = one.name
-    end
-  end
-  return names
-end
-
--- A first line "#!..." is no Lua.
-local function without_shebang(text) return (text:gsub("^#[^\n]*", "")) end
-
--- What stands at a stop: the number of the cell that comes, and the keeper.
-local function stop_call(number, names)
-  return ("__cell(%d,function()return %s end);"):format(number, table.concat(names, ","))
-end
-
--- A cell that is not to run keeps its lines.
-local function code_of(one)
-  if one:has_tag "skip-execution" then return (one.body:gsub("[^\n]+", "")) end
-  return one.body
-end
-
--- The file as one function that stops before each code cell and, unless it returns, at its end.
-local function instrumented(notebook, plan)
-  local parts = { "local __cell = ...; return function(...) ", without_shebang(notebook.header) }
-  local locals, returns = {}, false
-  local function add(text) parts[#parts + 1] = text end
-  for i, one in ipairs(notebook.cells) do
-    local body, scan = one.body, nil
-    if one.kind == "code" then
-      body = code_of(one)
-      scan = syntax.scan(body)
-      plan[i] = { locals = scan.locals, names = unique_names(locals),
-        before = table.move(locals, 1, #locals, 1, {}) }
-      add(stop_call(i, plan[i].names))
-      table.move(scan.locals, 1, #scan.locals, #locals + 1, locals)
-      returns = scan.returns ~= nil
-    end
-    add(scan and one.marker:match "[\r\n]*$" or one.marker)
-    add(body)
-  end
-  plan.finish = { names = unique_names(locals), before = locals }
-  if not returns then add("\n" .. stop_call(0, plan.finish.names)) end
-  add("\nend")
-  return table.concat(parts)
-end
-
--- Why a notebook cannot be stepped though it compiles, or nil.
-local function obstacle(notebook, text)
-  local path = notebook.path or "notebook"
-  local hidden = syntax.hidden_lines(text, require("giemsa.notebook").is_marker)[1]
-  if hidden then
-    return ("%s:%d: this marker lies within a string or comment, where other notebook programs "
-      .. "begin a cell; write it another way"):format(path, hidden)
-  end
-  for _, one in ipairs(notebook.cells) do
-    local open = one.kind == "code" and syntax.scan(one.body).open
-    if open then
-      return ("%s:%d: a block that begins here goes on in the next cell (%s)")
-        :format(path, one.first + open - 1, one:label())
-    end
-  end
-end
-
--- ---- running a piece
-
-local STOP = {} -- marks our own yields
-
-local function stop_here(number, keeper) coroutine.yield(STOP, number, keeper) end
-
--- An error as text. Lua's own words for objects without one.
-local function message_of(problem)
-  if type(problem) == "string" then return problem end
-  local mt = getmetatable(problem)
-  if type(problem) == "number" or type(mt) == "table" and mt.__tostring then
-    return tostring(problem)
-  end
-  return ("(error object is a %s value)"):format(type(problem))
-end
-
--- The level of the outermost function, found in few steps: looking at a level takes time in proportion.
-local function last_level(thread)
-  local low, high = 0, 1
-  while debug.getinfo(thread, high, "S") do low, high = high, high * 2 end
-  while low + 1 < high do
-    local middle = (low + high) // 2
-    if debug.getinfo(thread, middle, "S") then low = middle else high = middle end
-  end
-  return low
-end
-
--- "lesson.lua:12: in function 'step'", for a frame of the lesson or its own modules.
-local function frame_text(info, is_last)
-  local place = ("%s:%d: in "):format(info.short_src, info.currentline)
-  if is_last then return place .. "main chunk" end -- the function that holds the script
-  if info.name then return ("%s%s '%s'"):format(place, info.namewhat ~= "" and info.namewhat
-    or "function", info.name) end
-  return ("%sfunction <line %d>"):format(place, info.linedefined)
-end
-
-local MOST_FRAMES = 20
-
--- The frames of a dead coroutine from where it failed outwards, without C's and giemsa's own.
-local function frames_of(thread, last)
-  local frames = {}
-  for level = 0, last do
-    local info = debug.getinfo(thread, level, "Slnt")
-    if info.what ~= "C" and not lookup.is_ours(info.source) then
-      frames[#frames + 1] = frame_text(info, level == last)
-    end
-    if #frames == MOST_FRAMES and level < last then
-      frames[#frames + 1] = ("... %d more"):format(last - level)
-      break
-    end
-  end
-  return frames
-end
-
----@class giemsa.Outcome
----@field ok boolean
----@field values table? packed: what the piece returned
----@field message string? "file:line: ..."
----@field traceback string[]?
----@field problem any? what was raised
----@field stopped "interrupted"|"timeout"|nil by Ctrl-C, by the clock
-
--- A yield that is not ours is one outside of every coroutine, to the script.
-local STRAY = "attempt to yield from outside a coroutine"
-
-local function failure(thread, problem)
-  return { ok = false, message = message_of(problem), problem = problem,
-    traceback = frames_of(thread, last_level(thread)) }
-end
-
--- The outcome of what coroutine.resume gave; of a stop also its cell and keeper.
-local function outcome_of(thread, results)
-  if not results[1] then return failure(thread, results[2]) end
-  if coroutine.status(thread) == "dead" then
-    return { ok = true, values = table.pack(table.unpack(results, 2, results.n)) }
-  end
-  if results[2] == STOP then return { ok = true, values = { n = 0 } }, results[3], results[4] end
-  local info = debug.getinfo(thread, 1, "Sl") or {}
-  local where = info.currentline and ("%s:%d: "):format(info.short_src, info.currentline) or ""
-  return failure(thread, where .. STRAY)
-end
-
--- Ctrl-C ends what is resumed and nothing else, where the program offers that.
-local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
-
-local function resume(thread, ...)
-  if not has_interrupt then return outcome_of(thread, table.pack(coroutine.resume(thread, ...))) end
-  local results = table.pack(interrupt.resume(thread, ...))
-  local stopped = interrupt.last()
-  local outcome, number, keeper = outcome_of(thread, results)
-  outcome.stopped = stopped
-  return outcome, number, keeper
-end
 
 -- ---- the session
 
@@ -201,10 +32,10 @@ end
 -- Compiles the file and goes to its first cell.
 local function start_forward(session)
   local plan = {}
-  local chunk, message = load(instrumented(session.notebook, plan), "@" .. session.path, "t")
+  local chunk, message = load(source.forward(session.notebook, plan), "@" .. session.path, "t")
   if not chunk then return nil, message end
-  session.plan, session.thread = plan, coroutine.create(chunk(stop_here))
-  local _, number, keeper = resume(session.thread, table.unpack(session.args))
+  session.plan, session.thread = plan, coroutine.create(chunk(outcomes.stop))
+  local _, number, keeper = outcomes.resume(session.thread, table.unpack(session.args))
   session:arrive(number, keeper)
   return session
 end
@@ -217,8 +48,8 @@ end
 function cell.session(notebook, args)
   local text = notebook:text()
   local path = notebook.path or "notebook"
-  local ok, message = load(without_shebang(text), "@" .. path, "t")
-  message = not ok and message or obstacle(notebook, text)
+  local ok, message = load(source.without_shebang(text), "@" .. path, "t")
+  message = not ok and message or source.obstacle(notebook, text)
   if message then return nil, message end
   local session = setmetatable({ notebook = notebook, path = path, args = args or {},
     scopes = {}, closing = {}, scope = scopes.new() }, Session)
@@ -233,41 +64,9 @@ function Session:arrive(number, keeper)
   if self.next then self.scopes[self.next] = self.scope end
 end
 
--- ---- a piece compiled alone
-
--- The text with each <close> at its top level as <const> (of the same length).
-local function without_close(text, locals)
-  for _, one in ipairs(locals) do
-    if one.attribute == "close" then
-      text = text:sub(1, one.at - 1) .. "const" .. text:sub(one.at + 5)
-    end
-  end
-  return text
-end
-
--- The keeper is handed out at the text's end, or before its `return`.
-local function compile_alone(text, scope, name, first_line, environment)
-  local scan = syntax.scan(text)
-  local names = unique_names(scan.locals)
-  local keep = (" do __keep(function() return %s end) end "):format(table.concat(names, ","))
-  local at = scan.returns or #text + 1
-  local head = ("local __keep = ...;%s;return function(...) "):format(scope:declarations())
-  local chunk, message = load(head .. ("\n"):rep(first_line - 1)
-    .. without_close(text:sub(1, at - 1), scan.locals)
-    .. (scan.returns and "" or "\n") .. keep .. text:sub(at) .. "\nend", name, "t",
-    environment or _ENV)
-  return chunk, message, scan.locals, names
-end
-
--- The message that the text alone gives ("near <eof>" and not "near 'end'").
-local function syntax_message(text, name, first_line, message)
-  local _, plain = load(("\n"):rep(first_line - 1) .. text, name, "t")
-  return plain or message
-end
-
 -- What a failed cell had declared before it failed, as copies: its variables died with it.
 local function harvest(thread, scope, locals)
-  local values, level = {}, last_level(thread)
+  local values, level = {}, outcomes.last_level(thread)
   for i = 1, 255 do
     local name, value = debug.getlocal(thread, level, i)
     if not name then break end
@@ -278,16 +77,16 @@ end
 
 -- Runs text as the script would at this scope: the outcome, and the scope after it.
 function Session:run_alone(text, scope, name, first_line, environment)
-  local chunk, message, locals, names = compile_alone(text, scope, name, first_line, environment)
+  local chunk, message, locals, names = source.alone(text, scope, name, first_line, environment)
   if not chunk then
-    return { ok = false, message = syntax_message(text, name, first_line, message),
+    return { ok = false, message = source.syntax_message(text, name, first_line, message),
       traceback = {} }, scope
   end
   local keeper
   local f = chunk(function(given) keeper = given end)
   scope:join(f)
   local thread = coroutine.create(f)
-  local outcome = resume(thread, table.unpack(self.args))
+  local outcome = outcomes.resume(thread, table.unpack(self.args))
   if not outcome.ok and not keeper then return outcome, harvest(thread, scope, locals) end
   if not keeper then return outcome, scope end
   local after = scope:extended(locals, names, keeper)
@@ -304,7 +103,7 @@ function Session:leave_forward()
 end
 
 function Session:run_forward(number)
-  local outcome, coming, keeper = resume(self.thread)
+  local outcome, coming, keeper = outcomes.resume(self.thread)
   if outcome.ok and coming then
     self:arrive(coming, keeper)
     return outcome
@@ -335,7 +134,7 @@ function Session:run(number)
   local scope = self.scopes[number] or self.scope
   self.scopes[number] = scope
   local outcome
-  outcome, self.scope = self:run_alone(code_of(one), scope, "@" .. self.path, one.first)
+  outcome, self.scope = self:run_alone(source.code_of(one), scope, "@" .. self.path, one.first)
   self:expect_after(number)
   return outcome
 end
@@ -355,7 +154,7 @@ end
 ---@return string[]
 function Session:used(number)
   local one, scope = self.notebook.cells[number], self.scopes[number] or self.scope
-  local chunk = compile_alone(code_of(one), scope, "=", 1)
+  local chunk = source.alone(source.code_of(one), scope, "=", 1)
   local f, names = chunk(type), {}
   for i = 1, 255 do
     local name = debug.getupvalue(f, i)
@@ -375,7 +174,7 @@ function Session:value(number, name) return (self.scopes[number] or self.scope):
 ---@param number integer
 ---@return string[]
 function Session:declared(number)
-  return unique_names(syntax.scan(self.notebook.cells[number].body).locals)
+  return source.unique_names(syntax.scan(self.notebook.cells[number].body).locals)
 end
 
 --- Goes to a code cell that was reached before, as if nothing after it had run.
@@ -386,7 +185,8 @@ function Session:go_to(number)
   self.next, self.scope = number, self.scopes[number] or self.scope
 end
 
--- What belongs to the cells of the old notebook, at the cells of the same name (or number) of the new.
+-- What belongs to the cells of the old notebook, at the cells of the same name (or number) of the
+-- new.
 local function moved(scopes, old, new)
   local after = {}
   for number, scope in pairs(scopes) do
@@ -404,8 +204,8 @@ end
 function Session:replace(notebook)
   local text = notebook:text()
   if text == self.notebook:text() then return true end
-  local ok, message = load(without_shebang(text), "@" .. self.path, "t")
-  message = not ok and message or obstacle(notebook, text)
+  local ok, message = load(source.without_shebang(text), "@" .. self.path, "t")
+  message = not ok and message or source.obstacle(notebook, text)
   if message then return nil, message end
   self:leave_forward()
   local old = self.notebook
@@ -460,7 +260,7 @@ function Session:close()
       local mt = getmetatable(one)
       ok, message = pcall(mt and mt.__close or type, one, nil)
     end
-    if not ok then problem = problem or message_of(message) end
+    if not ok then problem = problem or outcomes.message_of(message) end
   end
   self.closing = {}
   return problem

@@ -1,5 +1,5 @@
---- The commands of the program: `giemsa run lesson.lua`, `giemsa html`, `giemsa convert`, `giemsa lint`.
--- Each has --help. Started by main.c when the first word on the command line is one of them.
+--- The commands of the program: `giemsa run lesson.lua`, `giemsa html`, `giemsa convert`, `giemsa
+-- lint`. Each has --help. Started by main.c when the first word on the command line is one of them.
 local args = require "giemsa.args"
 
 local cli = {}
@@ -18,7 +18,7 @@ out/runs/LESSON/N/log.jsonl (out/runs/LESSON/latest), whatever happens to this t
 
   --step              show each cell, and wait: Enter runs it
   --to NAME           stop after the cell of this name (or number)
-  --from NAME         show outputs from this cell on; earlier cells come from the cache where they can
+  --from NAME         show outputs from this cell on; what can comes from the cache
   --fresh             take nothing from the cache
   --seed N            another seed than the lesson's (GIEMSA_SEED)
   --quick             the lesson's own small sizes (GIEMSA_QUICK)

@@ -199,6 +199,8 @@ local function free_names(word, opts)
 end
 
 local function call_signature(path, f)
+  local known = require "giemsa.help.standard"[f]
+  if known then return known.call .. "  " .. known.text end
   local entry = docs.of_function(f, path:match "[%w_]+$")
   local names, order = docs.parameters(f) or {}, select(2, docs.options(f, path:match "[%w_]+$"))
   if path:find ":" and names[1] then table.remove(names, 1) end

@@ -1,7 +1,7 @@
 --- display: the one way a lesson shows something that is more than a printed line.
 --
 --   display(figure)                              a figure, a picture, a tensor of pictures, a path
---   display{ text = "0.93", html = "<b>0.93</b>" }   one thing in several forms; each viewer takes its best
+--   display{ text = "0.93", html = "<b>0.93</b>" }   one thing in several forms
 --   local d = display{ text = "0 %", live = true }   a thing that changes in place:
 --   d:update{ text = "50 %" }   d:close{ text = "100 %" }
 --
@@ -9,7 +9,8 @@
 -- script; the run log and the terminal under `giemsa run`. A sink is an object with three methods,
 -- (id, forms) each: show, update, close. `forms` has the fields text, ansi, html, live, path,
 -- drawable, and the methods png() and svg(), which draw at the first call and give nil where there
--- is no picture. A live thing is updated as often as you like; sinks draw it at a rate of their own.
+-- is no picture. A live thing is updated as often as you like; sinks draw it at a rate of their
+-- own.
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 
@@ -77,7 +78,7 @@ local REDRAW_SECONDS = 0.1
 --- The sink of an ordinary script: pictures where the terminal shows them, live things redrawn in
 --- place. Away from a terminal plain text without control bytes; a live thing then is written once,
 --- when it is closed.
----@param where? {write: fun(text: string), columns: fun(): integer?, begin: fun(is_live: boolean): boolean?}
+---@param where? {write: function, columns: function, begin: function?}
 ---  default: io.write and its terminal; begin is called before each writing, and returns whether
 ---  something else was written since a live text was drawn
 ---@return giemsa.TerminalSink
@@ -216,9 +217,9 @@ function Handle:close(given)
   tell("close", self.id, forms)
 end
 
---- Shows something: forms {text=, ansi=, html=, png=, svg=, path=, live=}, or what giemsa.show takes.
---- `png` and `svg` are bytes or an object with a method of that name; `ansi` is the text with the
---- terminal's colours; `path` names the picture's file where nothing can be drawn.
+--- Shows something: forms {text=, ansi=, html=, png=, svg=, path=, live=}, or what giemsa.show
+--- takes. `png` and `svg` are bytes or an object with a method of that name; `ansi` is the text
+--- with the terminal's colours; `path` names the picture's file where nothing can be drawn.
 ---@param given any
 ---@return giemsa.DisplayHandle
 function display.show(given)

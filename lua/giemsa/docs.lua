@@ -367,15 +367,30 @@ local function is_options_name(name)
   return name == "opts" or name == "given" or name == "options" or name == "o" or name == "spec"
 end
 
+--- The block of a layer class, as of "Conv2D": it stands where the class is described, not at the
+--- function nn.Conv2D.
+---@param f function?
+---@param name string?
+---@return giemsa.docs.entry?
+function docs.layer(f, name)
+  local is_maker = f and name and debug.getinfo(f, "S").source:find "/nn%.lua$"
+  return is_maker and docs.class("giemsa." .. name) or nil
+end
+
 -- Layers keep theirs in a table of classes.
 local function layer_options(name)
   local layers = package.loaded["giemsa.nn.layers"]
   local class = layers and name and layers.classes[name]
   if not class then return nil end
-  local found = { name = "string", trainable = "boolean", input_shape = "table" }
+  local said = {}
+  typed_options("giemsa." .. name, said)
+  local found = { name = "string  for summary and get_layer",
+    trainable = "boolean  false: its weights stay as they are",
+    input_shape = "table  of the first layer of an nn.Sequential" }
   for key, kind in next, class.options do
     local default = class.defaults and class.defaults[key]
-    found[key] = kind .. (default ~= nil and ("  default %s"):format(default) or "")
+    found[key] = (said[key] or kind) .. (type(default) ~= "table" and default ~= nil
+      and ("%s default %s"):format((said[key] or ""):find "  " and ";" or " ", default) or "")
   end
   return found, class.order
 end

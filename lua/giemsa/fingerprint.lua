@@ -1,5 +1,5 @@
---- What a run was made of and came to, as three short words that two people can compare: the data it
--- read, its code, and the weights of its models. Four hex digits of SHA-256 each.
+--- What a run was made of and came to, as three short words that two people can compare: the data
+-- it read, its code, and the weights of its models. Four hex digits of SHA-256 each.
 --
 --   data     the files of all generators (and data a model was trained on), by content
 --   code     the text of the code cells, and giemsa's version

@@ -137,7 +137,7 @@ local none = {}
 -- it can.
 local function visit(node, is_root, free)
   local dy = node.grad
-  node.grad = nil
+  node.grad, grad.visiting = nil, node
   local y = value_of[node]
   local keep = is_root or y and y.requires_grad
   if mapped.is(dy) and (not node.takes_mapped or y and (keep or not free)) then
@@ -146,10 +146,11 @@ local function visit(node, is_root, free)
     was:release()
   end
   if dy then
-    current_gradient, grad.visiting = dy, node
+    current_gradient = dy
     node.backward(dy)
-    current_gradient, grad.visiting = nil, nil
+    current_gradient = nil
   end
+  grad.visiting = nil
   if y and (keep or not free) then y.grad = dy end
   if not free then return end
   node.backward, node.inputs = nil, nil

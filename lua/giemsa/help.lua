@@ -232,8 +232,9 @@ local function member_rows(value, class_name)
     local member = name:sub(1, 1) ~= "_" and rawget(type(value) == "table" and value or {}, name)
     local field = docs.field(class_name, name)
     if not field and member == nil then member = lookup.get(value, name) end
-    local entry = type(member) == "function" and docs.of_function(member, name)
-    local said = field and field.text ~= "" and field.text or entry and entry.prose or ""
+    local f = type(member) == "function" and member or type(value) == "table" and rawget(value, name)
+    local entry = type(f) == "function" and (docs.layer(f, name) or docs.of_function(f, name))
+    local said = entry and entry.prose ~= "" and entry.prose or field and field.text or ""
     local module = type(member) == "table" and module_name_of(member)
     local path = module and package.searchpath(module, package.path)
     if path and docs.file(path) then said = docs.file(path).head end
@@ -301,7 +302,7 @@ local function subjects()
       end
       if entry.is_made then
         add{ name = path:match "([%w_]+)%.lua$" .. "." .. entry.name, entry = entry }
-      elseif entry.name:find "[.:]" and (entry.prose ~= "" or #entry.params > 0) then
+      elseif entry.name:find "[.:]" and not entry.class and (entry.prose ~= "" or #entry.params > 0) then
         add{ name = public_name(entry.name), entry = entry }
       end
     end
@@ -350,7 +351,9 @@ end
 local function write_subject(page, subject)
   local value = value_of(subject.name)
   if type(value) == "function" then
-    subject.f, subject.entry = value, subject.entry or docs.of_function(value, last_name(subject.name))
+    subject.f = value
+    subject.entry = subject.entry or docs.layer(value, last_name(subject.name))
+      or docs.of_function(value, last_name(subject.name))
   end
   write_function(page, subject)
 end
@@ -361,9 +364,17 @@ local function scope_of(opts) return opts.scope or lookup.globals end
 
 local function is_module_like(value) return type(value) == "table" or type(value) == "userdata" end
 
+-- Lua's own functions.
+local function write_standard(page, known)
+  page:add(page:style("title", known.call) .. "  " .. page:style("dim", "Lua"))
+  page:prose(known.text, 2)
+end
+
 local function write_value(page, name, value, owner)
-  if type(value) == "function" then
-    local entry = docs.of_function(value, last_name(name))
+  local known = type(value) == "function" and require "giemsa.help.standard"[value]
+  if known then write_standard(page, known)
+  elseif type(value) == "function" then
+    local entry = docs.layer(value, last_name(name)) or docs.of_function(value, last_name(name))
     local class_name = owner ~= nil and class_of(owner)
     write_function(page, { name = name, f = value, entry = entry,
       field = class_name and docs.field(class_name, last_name(name)) })

@@ -1,7 +1,8 @@
---- Jupyter notebooks (nbformat 4.5), out and in. One source: the .lua file. An .ipynb is made of it, with
--- the outputs of a run if wanted, and gives the same bytes back: where a cell's text is not in the form
--- in which giemsa writes it, the text is kept in the cell's metadata and used while it still says the
--- same as the cell. The same run gives the same bytes: there are no times in it, ids are cell names.
+--- Jupyter notebooks (nbformat 4.5), out and in. One source: the .lua file. An .ipynb is made of
+-- it, with the outputs of a run if wanted, and gives the same bytes back: where a cell's text is
+-- not in the form in which giemsa writes it, the text is kept in the cell's metadata and used while
+-- it still says the same as the cell. The same run gives the same bytes: there are no times in it,
+-- ids are cell names.
 local base64 = require "giemsa.base64"
 local json = require "giemsa.json"
 local notebook = require "giemsa.notebook"
@@ -107,10 +108,11 @@ local function id_of(one, taken)
   return id
 end
 
-local function is_list(value) return type(value) == "table" and value ~= json.null end
+-- An array or an object.
+local function is_table(value) return type(value) == "table" and value ~= json.null end
 
 local function is_tags(value)
-  if not is_list(value) then return false end
+  if not is_table(value) then return false end
   local seen = {}
   for _, tag in ipairs(value) do
     if type(tag) ~= "string" or tag:find "," or seen[tag] then return false end
@@ -129,7 +131,8 @@ local function metadata_of(one, is_last)
   if one.depth > 0 then metadata.cell_depth = one.depth end
   local usual = notebook.cell_text(one, one:source()) .. (is_last and "" or "\n")
   local is_like_header = one.number == 1 and one.kind == "raw" and one:source():find "^%-%-%-\n"
-  if one.marker .. one.body ~= usual or is_like_header then metadata.giemsa_text = one.marker .. one.body end
+  local text = one.marker .. one.body
+  if text ~= usual or is_like_header then metadata.giemsa_text = text end
   return metadata
 end
 
@@ -229,7 +232,7 @@ local function source_of(cell)
 end
 
 local function equal(a, b)
-  if type(a) ~= "table" or type(b) ~= "table" or a == json.null or b == json.null then return a == b end
+  if not is_table(a) or not is_table(b) then return a == b end
   for key, value in pairs(a) do
     if not equal(value, b[key]) then return false end
   end
@@ -260,7 +263,7 @@ local function options_of(cell)
   for key, value in pairs(cell.metadata) do
     if type(key) == "string" and not THEIRS[key] then found[key] = value end
   end
-  if is_list(found.tags) then found.tags = array(found.tags) end
+  if is_table(found.tags) then found.tags = array(found.tags) end
   return found
 end
 

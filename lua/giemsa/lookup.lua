@@ -132,14 +132,15 @@ function lookup.resolve(path, scope)
   return value, owner, tostring(name)
 end
 
---- A scope of the globals, and of giemsa's parts under their plain names (nn for giemsa.nn).
+--- A scope of the globals, of giemsa, and of its parts under their plain names (nn for giemsa.nn).
 ---@param name string
 ---@return any
 function lookup.globals(name)
   local found = lookup.get(_G, name)
   if found ~= nil then return found end
-  local giemsa = package.loaded.giemsa
-  return giemsa and lookup.get(giemsa, name)
+  local giemsa = require "giemsa"
+  if name == "giemsa" then return giemsa end
+  return lookup.get(giemsa, name)
 end
 
 return lookup

@@ -1,16 +1,18 @@
---- A notebook is a .lua file in jupytext's percent format: a script that any Lua runs. This is the only
--- file that knows how cells are marked. What is not edited is written back byte by byte.
+--- A notebook is a .lua file in jupytext's percent format: a script that any Lua runs. This is the
+-- only file that knows how cells are marked. What is not edited is written back byte by byte.
 --
 --   file     = [header] [cell without marker] {cell}
---   header   = ["#!" line] ["-- -*- coding: ..." line] ["-- ---" {"-- " yaml line} "-- ---"] {blank line}
+--   header   = ["#!" line] ["-- -*- coding: ..." line] [yaml] {blank line}
+--   yaml     = "-- ---" {"-- " line} "-- ---"
 --   cell     = marker {line}
 --   marker   = space* "--" space* "%%" "%"* (line end | " " options line end)
 --   options  = [title] ["[markdown]" | "[md]" | "[raw]"] ({key ["=" JSON value]} | JSON object)
 --
 -- More "%" make a sub-cell (depth). In a text cell every line is "-- text", or "--" alone. A cell's
--- text goes up to the next marker, the blank line before that included. Options with a meaning here:
--- name, tags, cache, timeout (seconds), points, lang; tags: solution, check, hidden, skip-execution,
--- raises-exception, hide-input, hide-output. Others are kept.
+-- text goes up to the next marker, the blank line before that included. Options with a meaning
+-- here: name, tags, cache, timeout (seconds), points, lang; tags: solution, check, hidden,
+-- skip-execution, raises-exception, hide-input, hide-output. Others are kept.
+local header = require "giemsa.notebook.header"
 local json = require "giemsa.json"
 local options = require "giemsa.options"
 
@@ -78,7 +80,8 @@ local function parse_pairs(cell, text)
   while text:find("%S", at) do
     local _, last, key = text:find(KEY, at)
     if not key then
-      cell.problem = ("cannot read the options from '%s' on"):format(text:sub(at):match("^%s*(.*)$"))
+      local rest = text:sub(at):match "^%s*(.*)$"
+      cell.problem = ("cannot read the options from '%s' on"):format(rest)
       return
     end
     local value = json.null
@@ -154,59 +157,6 @@ end
 ---@return boolean
 function notebook.is_marker(line) return marker_of(line) ~= nil end
 
--- ---- the header
-
-local function scalar(text)
-  local quoted = text:match("^'(.*)'$")
-  if quoted then return (quoted:gsub("''", "'")) end
-  if text:find '^".*"$' or text:find "^%[.*%]$" then
-    local value = json.decode(text)
-    if value ~= nil then return value end
-  end
-  local list = text:match("^%[(.*)%]$")
-  if list then
-    local values = {}
-    for item in list:gmatch "[^,]+" do values[#values + 1] = scalar(item:match("^%s*(.-)%s*$")) end
-    return values
-  end
-  if text == "true" or text == "false" then return text == "true" end
-  return tonumber(text) or text
-end
-
--- The subset of YAML that lessons need: "key: value" at the left margin. The rest is only kept.
-local function parse_yaml(lines)
-  local meta = {}
-  for _, line in ipairs(lines) do
-    local key, value = line:match("^([%a_][%w_%-]*):%s+(.-)%s*$")
-    if key and value ~= "" and not value:find "^#" then
-      meta[key] = scalar(value:find "^['\"]" and value or (value:gsub("%s+#.*$", "")))
-    end
-  end
-  return meta
-end
-
-local function uncommented(line)
-  line = line:gsub("[\r\n]+$", "")
-  return line:match("^%-%- ?(.*)$") or line
-end
-
--- Lines of the header (up to the first cell's), and what the YAML in it says.
-local function parse_header(lines)
-  local at, yaml = 1, {}
-  if lines[at] and lines[at]:find "^#!" then at = at + 1 end
-  if lines[at] and lines[at]:find "^%-%-.*coding[:=]" then at = at + 1 end
-  if lines[at] and lines[at]:find "^%-%- %-%-%-%s*$" then
-    local last = at + 1
-    while lines[last] and not lines[last]:find "^%-%- %-%-%-%s*$" and lines[last]:find "^%-%-" do
-      yaml[#yaml + 1] = uncommented(lines[last])
-      last = last + 1
-    end
-    if lines[last] and lines[last]:find "^%-%- %-%-%-%s*$" then at = last + 1 else yaml = {} end
-  end
-  while lines[at] and lines[at]:find "^%s*$" do at = at + 1 end
-  return at, parse_yaml(yaml)
-end
-
 -- ---- reading and writing
 
 local function new_cell(marker, line)
@@ -223,7 +173,7 @@ function notebook.parse(text, path)
   for line in text:gmatch "[^\n]*\n?" do
     if line ~= "" then lines[#lines + 1] = line end
   end
-  local at, meta = parse_header(lines)
+  local at, meta = header.parse(lines)
   local self = setmetatable({ path = path, meta = meta, cells = {},
     header = table.concat(lines, "", 1, at - 1) }, Notebook)
   local cell, body
@@ -284,8 +234,8 @@ function Notebook:find(name)
     options.hint(name, names))
 end
 
---- Whether a reader of that language sees each cell: a text cell with another `lang` is left out, and
---- so is one without, when the text cell after it is its translation.
+--- Whether a reader of that language sees each cell: a text cell with another `lang` is left out,
+--- and so is one without, when the text cell after it is its translation.
 ---@param lang string "en", "zh", ...
 ---@return giemsa.Cell[]
 function Notebook:in_language(lang)
@@ -330,12 +280,14 @@ end
 function Cell:source()
   local text = trimmed(self.body)
   if self.kind == "code" or text == "" then return text end
-  return (text:gsub("[^\n]+", uncommented))
+  return (text:gsub("[^\n]+", header.uncommented))
 end
 
 local function commented(source)
   local out = {}
-  for line in (source .. "\n"):gmatch "(.-)\n" do out[#out + 1] = line == "" and "--" or "-- " .. line end
+  for line in (source .. "\n"):gmatch "(.-)\n" do
+    out[#out + 1] = line == "" and "--" or "-- " .. line
+  end
   return table.concat(out, "\n")
 end
 
@@ -405,7 +357,7 @@ end
 ---@return string?
 function Notebook:yaml()
   local lines = {}
-  for line in self.header:gmatch "[^\n]+" do lines[#lines + 1] = uncommented(line) end
+  for line in self.header:gmatch "[^\n]+" do lines[#lines + 1] = header.uncommented(line) end
   local text = ("\n" .. table.concat(lines, "\n") .. "\n"):match "\n%-%-%-\n(.-)\n?%-%-%-\n"
   return text
 end

@@ -88,16 +88,36 @@ local function run_plainly(call)
   io.write("\n")
 end
 
+-- ---- either
+
+-- The prompt for somebody at a terminal, or nil.
+local function terminal()
+  local has_editor, editor = pcall(require, "giemsa.lineedit")
+  return has_editor and editor.is_terminal() and require "giemsa.repl.terminal"
+end
+
+local function plain_call(f, ...) return xpcall(f, debug.traceback, ...) end
+
 --- Runs the prompt until the end of the input.
 ---@param call fun(f: function, ...): boolean, ... a protected call that Ctrl-C can interrupt; plain xpcall when absent
 ---@param path string? a lesson to run first and to stay in
 ---@param ... string its arguments; `--to NAME` stops behind that cell
 function repl.start(call, path, ...)
-  call = call or function(f, ...) return xpcall(f, debug.traceback, ...) end
   if rawget(_G, "giemsa") == nil then giemsa = require("giemsa") end
-  local has_editor, editor = pcall(require, "giemsa.lineedit")
-  if not (has_editor and editor.is_terminal()) then return run_plainly(call) end
-  require("giemsa.repl.terminal").serve(call, path, ...)
+  if not terminal() then return run_plainly(call or plain_call) end
+  terminal().serve(call or plain_call, path, ...)
+end
+
+--- A prompt where a lesson stands, until the end of the input.
+---@param session giemsa.Session
+---@param name string the lesson's
+function repl.inside(session, name)
+  if terminal() then return terminal().inside(plain_call, session, name) end
+  for text in function() return (repl.read(read_plainly)) end do
+    local outcome = session:eval(text)
+    if not outcome.ok then complain(outcome.message)
+    elseif outcome.values.n > 0 then print(table.unpack(outcome.values, 1, outcome.values.n)) end
+  end
 end
 
 return repl

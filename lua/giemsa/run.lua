@@ -1,6 +1,6 @@
 --- Runs a lesson from top to bottom. Outputs go to the run log first (giemsa.runlog), then to the
--- terminal; cells are run by the evaluator (giemsa.cell). `run.lesson` is `giemsa run`; what it does in
--- between cells with --step is in giemsa.step.
+-- terminal; cells are run by the evaluator (giemsa.cell). `run.lesson` is `giemsa run`; what it
+-- does in between cells with --step is in giemsa.step.
 local cell = require "giemsa.cell"
 local core = require "giemsa.core"
 local display = require "giemsa.display"
@@ -324,7 +324,7 @@ end
 --- Runs a lesson: all of it, or up to the cell `to`. Returns its status and the path of its log.
 ---@param path string
 ---@param opts table? see run.start
----@return string? status "ok", "failed", "timeout", "interrupted"; nil and why when nothing could run
+---@return string? status "ok", "failed", "timeout", "interrupted"; nil and why nothing ran
 ---@return string path_or_message
 function run.lesson(path, opts)
   local runner, message = run.start(path, opts)

@@ -1,5 +1,5 @@
---- The run log: everything a run of a lesson does and shows, one JSON object a line, appended before
--- anybody sees it. Pages, notebooks and terminals are made from it without running again.
+--- The run log: everything a run of a lesson does and shows, one JSON object a line, appended
+-- before anybody sees it. Pages, notebooks and terminals are made from it without running again.
 --
 --   out/runs/<lesson>/<n>/log.jsonl        out/runs/<lesson>/latest is a link to the newest <n>
 --
@@ -96,7 +96,8 @@ function Log:sync()
   return not self.is_mid_line
 end
 
---- Whether outputs go to the log (print, io.write, C libraries, other programs), or to the terminal.
+--- Whether outputs go to the log (print, io.write, C libraries, other programs), or to the
+--- terminal.
 ---@param on boolean
 function Log:capture(on) core.capture(on) end
 
@@ -130,7 +131,8 @@ end
 ---@return table<string, any>
 function Log:data(forms)
   local png, svg = forms:png(), forms:svg()
-  local data = { ["text/plain"] = forms.text or forms.ansi and (forms.ansi:gsub("\27%[[%d;]*m", "")), ["text/html"] = forms.html }
+  local uncoloured = forms.ansi and forms.ansi:gsub("\27%[[%d;]*m", "")
+  local data = { ["text/plain"] = forms.text or uncoloured, ["text/html"] = forms.html }
   if png then data["image/png"] = self:picture(png, ".png") end
   if svg then data["image/svg+xml"] = self:picture(svg, ".svg") end
   if png and not forms.path then forms.path = self.folder .. "/" .. data["image/png"].file end
@@ -163,8 +165,8 @@ function Sink:close(id, forms)
   self.at[id] = nil
 end
 
---- Where display's terminal sink writes while outputs are captured: the terminal itself, in order with
---- what the helper passes on. `is_live` says that the cursor stays at the end of the text.
+--- Where display's terminal sink writes while outputs are captured: the terminal itself, in order
+--- with what the helper passes on. `is_live` says that the cursor stays at the end of the text.
 function Log:terminal()
   local display = require "giemsa.display"
   local log = self
@@ -185,137 +187,12 @@ end
 
 -- ---- reading
 
----@class giemsa.RunOutput
----@field kind "stream"|"display"|"result"|"error"
----@field name string? of a stream
----@field text string? of a stream: all of it
----@field id string? of a display
----@field data table<string, any>? by MIME type
----@field message string? of an error
----@field traceback string[]?
-
----@class giemsa.RunCell
----@field cell integer its number in the file
----@field name string?
----@field line integer?
----@field status string? nil while it runs, and when the run was killed in it
----@field seconds number?
----@field before number?
----@field outputs giemsa.RunOutput[]
-
----@class giemsa.Run
----@field folder string where the pictures are
----@field path string
----@field start table the start event
----@field cells table<integer, giemsa.RunCell> by number; a cell that ran again: its last time
----@field order integer[] the numbers in the order of their (last) beginning
----@field finish table? the end event; nil while it runs
-local Run = {}
-Run.__index = Run
-
-local function is_same_stream(output, event)
-  return output and output.kind == "stream" and output.name == event.name
-end
-
-local readers = {}
-
-function readers.start(run, event) run.start = event end
-
-function readers.cell(run, event)
-  for i, number in ipairs(run.order) do
-    if number == event.cell then table.remove(run.order, i) break end
-  end
-  table.insert(run.order, event.cell)
-  run.cells[event.cell] = { cell = event.cell, name = event.name, line = event.line, outputs = {} }
-end
-
--- What stands outside of every cell belongs to cell 0.
-local function outputs_of(run, event)
-  local number = event.cell or 0
-  if not run.cells[number] then readers.cell(run, { cell = number }) end
-  return run.cells[number].outputs
-end
-
-function readers.stream(run, event)
-  local outputs = outputs_of(run, event)
-  local last = outputs[#outputs]
-  if not is_same_stream(last, event) then
-    last = { kind = "stream", name = event.name, parts = {} }
-    outputs[#outputs + 1] = last
-  end
-  last.parts[#last.parts + 1] = event.text
-end
-
-function readers.display(run, event)
-  local output = { kind = "display", id = event.id, data = event.data }
-  table.insert(outputs_of(run, event), output)
-  run.displays[event.id] = output
-end
-
-function readers.update(run, event)
-  local output = run.displays[event.id]
-  if output then output.data = event.data end
-end
-
-function readers.result(run, event)
-  table.insert(outputs_of(run, event), { kind = "result", data = event.data })
-end
-
-function readers.error(run, event)
-  table.insert(outputs_of(run, event),
-    { kind = "error", message = event.message, traceback = event.traceback })
-end
-
-function readers.done(run, event)
-  local cell = run.cells[event.cell]
-  if not cell then return end
-  cell.status, cell.seconds, cell.before = event.status, event.seconds, event.before
-end
-
-readers["end"] = function(run, event) run.finish = event end
-
-local function join_streams(run)
-  for _, cell in pairs(run.cells) do
-    for _, output in ipairs(cell.outputs) do
-      if output.parts then output.text, output.parts = table.concat(output.parts), nil end
-    end
-  end
-end
-
 --- Reads a log, of a run that may still be going on or was killed: a last line without its end is
---- left out.
+--- left out. See runlog/read.lua.
 ---@param path string
 ---@return giemsa.Run? run nil and why when the file cannot be read or is no log
 ---@return string? message
-function runlog.read(path)
-  local file <close>, problem = io.open(path, "rb")
-  if not file then return nil, problem end
-  local run = setmetatable({ folder = path:match("^(.*)/[^/]*$") or ".", path = path, cells = {},
-    order = {}, displays = {} }, Run)
-  local number = 0
-  for line in file:lines("L") do
-    number = number + 1
-    local event, message = json.decode(line)
-    local is_whole = line:sub(-1) == "\n"
-    if type(event) ~= "table" and is_whole then
-      return nil, ("%s:%d: %s"):format(path, number, message or "an event is an object")
-    end
-    if is_whole and readers[event.event] then readers[event.event](run, event) end
-  end
-  if not run.start then return nil, path .. ": a run log begins with its start" end
-  join_streams(run)
-  return run
-end
-
---- The bytes of a picture of the run: of {file = ...} in an output's data.
----@param picture {file: string}
----@return string? bytes, string? message
-function Run:bytes(picture)
-  if picture.file:find("/", 1, true) then return nil, picture.file .. ": not a file of the run" end
-  local file <close>, message = io.open(self.folder .. "/" .. picture.file, "rb")
-  if not file then return nil, message end
-  return file:read("a")
-end
+function runlog.read(path) return require("giemsa.runlog.read")(path) end
 
 local HEAD, TAIL = 16000, 4000
 

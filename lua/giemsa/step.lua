@@ -1,5 +1,5 @@
---- Stepping through a lesson in a terminal (`giemsa run --step`): the text of each cell is shown, then
--- its code, and a key says what to do with it.
+--- Stepping through a lesson in a terminal (`giemsa run --step`): the text of each cell is shown,
+-- then its code, and a key says what to do with it.
 --
 --   Enter  run the cell        r  run the one before again     e  edit it in $EDITOR
 --   i      a prompt inside the lesson, with its variables      b  back one cell     q  quit
@@ -7,7 +7,7 @@ local core = require "giemsa.core"
 local highlight = require "giemsa.highlight"
 local markdown = require "giemsa.markdown"
 local notebook = require "giemsa.notebook"
-local syntax = require "giemsa.syntax"
+local repl = require "giemsa.repl"
 
 local step = {}
 
@@ -41,7 +41,8 @@ local function show_code(runner, one)
   if not one:has_tag "hide-input" then write(highlight.ansi(one:source()) .. "\n") end
 end
 
--- The text cells right before a code cell, of the reader's language; of the last cell: all after it.
+-- The text cells right before a code cell, of the reader's language; of the last cell: all after
+-- it.
 local function texts_before(runner, number)
   local found = {}
   for _, one in ipairs(runner.session.notebook:in_language(runner.opts.lang)) do
@@ -138,37 +139,9 @@ function actions.edit(runner)
   arrive(runner)
 end
 
-local function read_line(first)
-  local has_editor, editor = pcall(require, "giemsa.lineedit")
-  if has_editor and editor.is_terminal() then return editor.read(first and "> " or ">> ") end
-  write(first and "> " or ">> ")
-  local line = io.read "l"
-  return line, not line and "eof" or nil
-end
-
--- A whole text, over several lines when it ends too early; nil at the end.
-local function read_text()
-  local text
-  while true do
-    local line, why = read_line(text == nil)
-    if not line and why ~= "interrupt" then return text end
-    text = line and (text and text .. "\n" .. line or line)
-    local message = text and select(2, load(syntax.with_value(text), "=", "t"))
-    if text and not (message and message:find("<eof>", 1, true)) then return text end
-  end
-end
-
-local function show_values(values)
-  if values.n > 0 then print(table.unpack(values, 1, values.n)) end
-end
-
 function actions.prompt(runner)
   write(grey "a prompt inside the lesson; Ctrl-D leaves it\n")
-  for text in read_text do
-    local outcome = runner.session:eval(text)
-    if outcome.ok then show_values(outcome.values) else write(outcome.message .. "\n") end
-  end
-  write "\n"
+  repl.inside(runner.session, runner.session.path:match "([^/]+)%.lua$")
   arrive(runner)
 end
 

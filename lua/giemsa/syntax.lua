@@ -1,5 +1,5 @@
---- What a piece of Lua does at its top level, read from its tokens: which locals it declares, whether
--- it returns, whether all its blocks are closed. Enough to run a script cell by cell.
+--- What a piece of Lua does at its top level, read from its tokens: which locals it declares,
+-- whether it returns, whether all its blocks are closed. Enough to run a script cell by cell.
 local highlight = require "giemsa.highlight"
 
 local syntax = {}
@@ -14,7 +14,7 @@ local syntax = {}
 ---@field locals giemsa.Local[] declared at the top level, in order; a name may come twice
 ---@field returns integer? the byte at which a `return` at the top level begins
 ---@field open integer? the line of a block, bracket, string or comment that does not end
----@field starts integer[] the bytes of tokens that begin a line, or follow ";", outside of all blocks
+---@field starts integer[] the bytes of tokens that begin a line or follow ";", outside blocks
 
 local OPENS = { ["function"] = true, ["do"] = true, ["if"] = true, ["repeat"] = true,
   ["("] = true, ["{"] = true, ["["] = true }
@@ -96,8 +96,8 @@ function syntax.hidden_lines(source, is_marker)
   return found
 end
 
--- The source with "return" before its last statement, when that is an expression and the rest before it
--- is a chunk of its own.
+-- The source with "return" before its last statement, when that is an expression and the rest
+-- before it is a chunk of its own.
 local function returning(source)
   for _, at in ipairs(syntax.scan(source).starts) do
     local head, tail = source:sub(1, at - 1), source:sub(at)

@@ -1,5 +1,6 @@
---- The objects that can be reached from some values: what they hold now (to see later whether somebody
--- changed it), and the same written to a file and read back, if it is plain data, tensors and models.
+--- The objects that can be reached from some values: what they hold now (to see later whether
+-- somebody changed it), and the same written to a file and read back, if it is plain data, tensors
+-- and models.
 local core = require "giemsa.core"
 local lookup = require "giemsa.lookup"
 
@@ -60,7 +61,9 @@ end
 local function upvalues(walk, f)
   local info = debug.getinfo(f, "S")
   if info.what == "C" then return end
-  if lookup.is_ours(info.source) then return walk:add(info.short_src:match "[^/]*$" .. info.linedefined) end
+  if lookup.is_ours(info.source) then
+    return walk:add(info.short_src:match "[^/]*$" .. info.linedefined)
+  end
   walk:add(string.dump(f, true))
   for i = 1, 255 do
     local name, value = debug.getupvalue(f, i)
@@ -113,9 +116,9 @@ local function digest_of(walk, value)
   return walk.hash:hex()
 end
 
---- A digest for each of some named values, of all that can be reached from it; and the set of what was
---- reached. Portable digests are the same in another process, the others see also which object is
---- which.
+--- A digest for each of some named values, of all that can be reached from it; and the set of what
+--- was reached. Portable digests are the same in another process, the others see also which object
+--- is which.
 ---@param roots table<string, any>
 ---@param is_portable boolean?
 ---@return table<string, string>? digests nil and why when something cannot be looked into

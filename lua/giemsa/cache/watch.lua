@@ -1,12 +1,12 @@
---- What a cell does beside computing, seen while it runs: files it reads (their content becomes part of
--- the conditions under which its results may be used again), settings it asks for, and what no kept
--- result can stand for: files it writes, programs it starts, questions to the user.
+--- What a cell does beside computing, seen while it runs: files it reads (their content becomes
+-- part of the conditions under which its results may be used again), settings it asks for, and what
+-- no kept result can stand for: files it writes, programs it starts, questions to the user.
 local core = require "giemsa.core"
 
 local watch = {}
 
 ---@class giemsa.Watch
----@field files table<string, string> SHA-256 of the files that were read, "-" for those that are not there
+---@field files table<string, string> SHA-256 of the files that were read, "-" for missing ones
 ---@field settings table<string, string> environment variables that were read, "" for unset ones
 ---@field effect string? the first thing that cannot be kept
 

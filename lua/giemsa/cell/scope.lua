@@ -1,5 +1,5 @@
---- A scope: the local variables that the code at one place of a script can see. A variable is an upvalue
--- of some function (its keeper), so that many pieces of code can share it.
+--- A scope: the local variables that the code at one place of a script can see. A variable is an
+-- upvalue of some function (its keeper), so that many pieces of code can share it.
 
 ---@class giemsa.Variable
 ---@field name string
@@ -89,9 +89,9 @@ end
 -- On one line, so that the cell's lines stay where they are.
 local function literal(value) return (("%q"):format(value):gsub("\\\n", "\\n")) end
 
---- Declares the variables for a piece that is compiled alone, below a local `__keep`. <close> became
---- <const>: they are closed at the session's end. A constant expression would be folded, so other
---- constants are declared from one that is none.
+--- Declares the variables for a piece that is compiled alone, below a local `__keep`. <close>
+--- became <const>: they are closed at the session's end. A constant expression would be folded, so
+--- other constants are declared from one that is none.
 ---@return string
 function Scope:declarations()
   local parts = {}

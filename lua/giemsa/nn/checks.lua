@@ -85,6 +85,14 @@ function checks.with_bias(config, weights, units)
   return weights
 end
 
+---@class giemsa.KernelOptions
+---@field use_bias boolean add a learned number to each output
+---@field activation string|function of the output: "relu", "sigmoid", "tanh", "softmax", "linear"
+---@field kernel_initializer string|table the first weights: "he_normal", "zeros", ... or {"constant", value = 0.1}
+---@field bias_initializer string|table
+---@field kernel_regularizer table weight decay: nn.l2(factor)
+---@field bias_regularizer table
+
 -- A table of options: `more` and what kernel layers share.
 function checks.kernel_options(more, kernels)
   local known = { use_bias = "boolean", activation = "string|function" }

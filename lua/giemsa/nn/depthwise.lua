@@ -43,6 +43,13 @@ end
 
 local depthwise = { "depthwise" }
 
+--- A convolution of each channel by itself. (h, w, c) -> (h', w', c * depth_multiplier).
+---@class giemsa.DepthwiseConv2D : giemsa.KernelOptions
+---@field kernel_size integer|integer[] side of the window, or {height, width}
+---@field strides integer|integer[] how far the window moves
+---@field padding "valid"|"same"
+---@field dilation_rate integer|integer[] distance between the window's taps
+---@field depth_multiplier integer how many kernels each channel has
 classes.DepthwiseConv2D = {
   order = { "kernel_size" },
   options = checks.kernel_options(options(), depthwise),
@@ -71,7 +78,15 @@ classes.DepthwiseConv2D = {
 
 local separable = { "depthwise", "pointwise" }
 
--- A depthwise convolution, then one of 1x1 over its channels.
+--- A depthwise convolution, then one of 1x1 over its channels: far fewer weights than Conv2D.
+--- (h, w, c) -> (h', w', filters).
+---@class giemsa.SeparableConv2D : giemsa.KernelOptions
+---@field filters integer how many maps come out
+---@field kernel_size integer|integer[] side of the window, or {height, width}
+---@field strides integer|integer[] how far the window moves
+---@field padding "valid"|"same"
+---@field dilation_rate integer|integer[] distance between the window's taps
+---@field depth_multiplier integer how many kernels each channel has
 classes.SeparableConv2D = {
   order = { "filters", "kernel_size" },
   options = checks.kernel_options(options("integer"), separable),

@@ -25,6 +25,9 @@ local classes = {}
 
 -- ---- input --------------------------------------------------------------------------------------
 
+--- Where a net begins: the shape of one sample, without the batch.
+---@class giemsa.Input
+---@field shape integer[] {64, 64, 3} for pictures, {2} for two numbers
 classes.Input = {
   order = { "shape" }, options = { shape = "table" },
   check = function(config)
@@ -41,6 +44,15 @@ classes.Input = {
 
 -- ---- convolutions and dense ---------------------------------------------------------------------
 
+--- A convolution: each of `filters` kernels slides over the map, and a value is the sum of a window
+--- times the kernel (cross-correlation, as everywhere in deep learning). (h, w, c) -> (h', w', filters).
+---@class giemsa.Conv2D : giemsa.KernelOptions
+---@field filters integer how many maps come out
+---@field kernel_size integer|integer[] side of the window, or {height, width}
+---@field strides integer|integer[] how far the window moves; 2 halves the map
+---@field padding "valid"|"same" "same" surrounds the map with zeros, so that with strides 1 it keeps its size
+---@field dilation_rate integer|integer[] distance between the window's taps
+---@field groups integer maps and kernels in so many groups that do not see each other
 classes.Conv2D = {
   order = { "filters", "kernel_size" },
   options = kernel_options{ filters = "integer", kernel_size = "integer|table",
@@ -83,6 +95,13 @@ classes.Conv2D = {
   end,
 }
 
+--- The way back of a convolution: strides make the map larger. (h, w, c) -> (h * strides, w * strides,
+--- filters) with padding = "same".
+---@class giemsa.Conv2DTranspose : giemsa.KernelOptions
+---@field filters integer how many maps come out
+---@field kernel_size integer|integer[] side of the window, or {height, width}
+---@field strides integer|integer[] how many times larger the map becomes
+---@field padding "valid"|"same"
 classes.Conv2DTranspose = {
   order = { "filters", "kernel_size" },
   options = kernel_options{ filters = "integer", kernel_size = "integer|table",
@@ -118,6 +137,9 @@ classes.Conv2DTranspose = {
     input) * config.kernel_size[1] * config.kernel_size[2] * config.filters end,
 }
 
+--- Every output is a weighted sum of all inputs, plus a bias: x W + b. (..., n) -> (..., units).
+---@class giemsa.Dense : giemsa.KernelOptions
+---@field units integer how many numbers come out; for a classifier as many as classes
 classes.Dense = {
   order = { "units" },
   options = kernel_options{ units = "integer" },
@@ -150,6 +172,15 @@ for class, entry in pairs(require "giemsa.nn.depthwise") do classes[class] = ent
 
 -- ---- normalisation, activation, dropout ---------------------------------------------------------
 
+--- Brings each channel to mean 0 and variance 1, then scales and shifts it by what it learns (gamma,
+--- beta). In training the batch's own statistics are used and a running mean of them is kept, which
+--- is used otherwise. The shape stays.
+---@class giemsa.BatchNormalization
+---@field axis integer the channels' axis: -1, the last
+---@field momentum number the share of the old running statistics that each batch keeps
+---@field epsilon number is added to the variance
+---@field center boolean learn a shift (beta)
+---@field scale boolean learn a factor (gamma)
 classes.BatchNormalization = {
   order = { "axis", "momentum", "epsilon" },
   options = { axis = "integer", momentum = "number", epsilon = "number", center = "boolean",
@@ -190,6 +221,10 @@ classes.BatchNormalization = {
   end,
 }
 
+--- A function of each value: "relu", "sigmoid", "tanh", "softmax" (over the last axis), "linear". The
+--- shape stays.
+---@class giemsa.Activation
+---@field activation string|function its name, or a function of a tensor
 classes.Activation = {
   order = { "activation" }, options = { activation = "string|function" }, aliases = true,
   check = function(config)
@@ -200,12 +235,20 @@ classes.Activation = {
   forward = function(_, x) return x end, -- the row's activation does it
 }
 
+--- max(x, 0). The shape stays.
+---@class giemsa.ReLU
 classes.ReLU = { order = {}, options = {}, shape = same_shape,
   forward = function(_, x) return ops.relu(x) end }
 
+--- exp(x) / sum exp(x) over the last axis: scores become probabilities. The shape stays.
+---@class giemsa.Softmax
 classes.Softmax = { order = {}, options = {}, shape = same_shape,
   forward = function(_, x) return ops.softmax(x) end }
 
+--- In training sets each value to 0 with probability `rate` and divides the others by 1 - rate;
+--- otherwise does nothing. The shape stays.
+---@class giemsa.Dropout
+---@field rate number from 0 to below 1
 classes.Dropout = {
   order = { "rate" }, options = { rate = "number" }, aliases = true,
   check = function(config)
@@ -248,7 +291,20 @@ local function pooling(op)
     forward = function(row, x) return ops[op](x, row.options) end,
   }
 end
+
+--- The largest value of each window, channel by channel. (h, w, c) -> (h / 2, w / 2, c) when nothing is
+--- said.
+---@class giemsa.MaxPooling2D
+---@field pool_size integer|integer[] side of the window, or {height, width}
+---@field strides integer|integer[] how far the window moves; as far as it is wide when absent
+---@field padding "valid"|"same"
 classes.MaxPooling2D = pooling("max_pool2d")
+
+--- The mean of each window, channel by channel. (h, w, c) -> (h / 2, w / 2, c) when nothing is said.
+---@class giemsa.AveragePooling2D
+---@field pool_size integer|integer[] side of the window, or {height, width}
+---@field strides integer|integer[] how far the window moves; as far as it is wide when absent
+---@field padding "valid"|"same"
 classes.AveragePooling2D = pooling("avg_pool2d")
 
 local function global_pooling(op)
@@ -261,9 +317,19 @@ local function global_pooling(op)
     forward = function(_, x) return ops[op](x) end,
   }
 end
+
+--- The mean of each channel over the whole map. (h, w, c) -> (c).
+---@class giemsa.GlobalAveragePooling2D
 classes.GlobalAveragePooling2D = global_pooling("global_avg_pool2d")
+
+--- The largest value of each channel over the whole map. (h, w, c) -> (c).
+---@class giemsa.GlobalMaxPooling2D
 classes.GlobalMaxPooling2D = global_pooling("global_max_pool2d")
 
+--- Repeats rows and columns. (h, w, c) -> (h * size, w * size, c).
+---@class giemsa.UpSampling2D
+---@field size integer|integer[] how many times, or {rows, columns}
+---@field interpolation "nearest" the only one there is
 classes.UpSampling2D = {
   order = { "size" }, options = { size = "integer|table", interpolation = "string" },
   defaults = { size = 2, interpolation = "nearest" },
@@ -280,6 +346,9 @@ classes.UpSampling2D = {
   forward = function(row, x) return ops.upsample(x, row.config.size) end,
 }
 
+--- Zeros around the map.
+---@class giemsa.ZeroPadding2D
+---@field padding integer|table n on each side, {rows, columns}, or {{top, bottom}, {left, right}}
 classes.ZeroPadding2D = {
   order = { "padding" }, options = { padding = "integer|table" }, defaults = { padding = 1 },
   check = function(config) -- n, {rows, columns} or {{top, bottom}, {left, right}}
@@ -300,12 +369,17 @@ classes.ZeroPadding2D = {
   forward = function(row, x) return ops.zero_pad2d(x, row.config.padding) end,
 }
 
+--- All values of a sample in one row. (h, w, c) -> (h * w * c).
+---@class giemsa.Flatten
 classes.Flatten = {
   order = {}, options = {}, aliases = true,
   shape = function(_, input) return { size_of(input) } end,
   forward = function(_, x) return ops.flatten(x) end,
 }
 
+--- The same values in another shape; one number may be -1 and is worked out.
+---@class giemsa.Reshape
+---@field target_shape integer[] without the batch
 classes.Reshape = {
   order = { "target_shape" }, options = { target_shape = "table" }, aliases = true,
   check = function(config)
@@ -337,6 +411,8 @@ classes.Reshape = {
 
 -- ---- several inputs -----------------------------------------------------------------------------
 
+--- The sum of maps of one shape: nn.Add{}{a, b}. This is what makes a shortcut.
+---@class giemsa.Add
 classes.Add = {
   order = {}, options = {}, merges = true,
   shape = function(_, inputs)
@@ -356,6 +432,9 @@ classes.Add = {
   end,
 }
 
+--- Maps side by side: nn.Concatenate{}{a, b}; shapes must agree in the other axes.
+---@class giemsa.Concatenate
+---@field axis integer -1, the last: channels; counted from 1 with the batch as the first
 classes.Concatenate = {
   order = { "axis" }, options = { axis = "integer" }, defaults = { axis = -1 }, merges = true,
   shape = function(config, inputs)
@@ -384,6 +463,11 @@ classes.Concatenate = {
 
 -- ---- a free function ----------------------------------------------------------------------------
 
+--- A function of your own as a layer: nn.Lambda(function(x) return x * 2 end). A model with one trains, but
+--- only its weights can be saved.
+---@class giemsa.Lambda
+---@field fn function of a tensor with the batch in front
+---@field output_shape integer[] without the batch; tried out when absent
 classes.Lambda = {
   order = { "fn", "output_shape" }, options = { fn = "function", output_shape = "table" },
     aliases = true,

@@ -29,8 +29,9 @@ end
 
 --- Goes on in a session; what is typed there is checked for misspelt globals.
 ---@param session giemsa.Session
-function Prompt:enter(session)
-  self.session = session
+---@param lesson string? its name
+function Prompt:enter(session, lesson)
+  self.session, self.lesson = session, lesson
   session.environment = strict.environment(function() return session:names() end)
 end
 
@@ -162,8 +163,7 @@ function Prompt:open_lesson(path, name, args)
     return
   end
   self.session:close()
-  self:enter(session)
-  self.lesson = path:match "([^/]+)%.lua$" or path
+  self:enter(session, path:match "([^/]+)%.lua$" or path)
   local last = name and cell_named(self, name) or not name and #read.cells
   if last then run_cells(self, last) end
 end

@@ -112,4 +112,15 @@ function terminal.serve(call, path, ...)
   prompt.session:close()
 end
 
+--- The same inside a lesson that somebody else runs.
+---@param call fun(f: function, ...): boolean, ...
+---@param session giemsa.Session
+---@param name string the lesson's
+function terminal.inside(call, session, name)
+  local prompt = Prompt.new(call)
+  prompt:enter(session, name)
+  start_history()
+  read_and_obey(prompt)
+end
+
 return terminal

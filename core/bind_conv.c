@@ -155,7 +155,7 @@ static bool get_pool(lua_State *L, int branch, struct pool_source *p, const stru
     return true;
 }
 
-// Fills in branch number i from the table at `arg`; pushes its three results: dw, dy, dw_ones (or nil).
+// Fills in branch number i from the table at `arg`; pushes its four results: dw, dy, db, dw_ones (or nil).
 static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, const struct tensor *x, struct norm_coefficients *map,
                          struct pool_source *pool) {
     luaL_checktype(L, arg, LUA_TTABLE);
@@ -182,14 +182,16 @@ static void check_branch(lua_State *L, int arg, struct conv_backward *b, int i, 
     else lua_pushnil(L);
     if (get_flag(L, arg, "want_dy")) r->dy_dense = push_tensor(L, 4, out)->data;
     else lua_pushnil(L);
+    if (want_dw && get_flag(L, arg, "want_db")) r->db = push_tensor(L, 1, &c.out)->data;
+    else lua_pushnil(L);
     if (want_dw && get_flag(L, arg, "want_ones")) r->dw_ones = push_tensor(L, 3, (int[]){c.kernel_h, c.kernel_w, c.out})->data;
     else lua_pushnil(L);
 }
 
 // core.conv2d_grad(x, {norm =, norm_relu =, before =, want_dx =, want_sums =}, branch [, branch])
-// -> dx, sums (2, in), then for each branch dw, dy, dw_ones; nil for what is not wanted. See struct conv_backward. A branch is
+// -> dx, sums (2, in), then for each branch dw, dy, db, dw_ones; nil for what is not wanted. See struct conv_backward. A branch is
 // {dy =, w =, geometry = {sh, sw, top, bottom, left, right, dh, dw}, map =, map_x =, map_add =, map_pool =,
-// want_dw =, want_dy =, want_ones =}.
+// want_dw =, want_dy =, want_db =, want_ones =}; the last two go with want_dw.
 static int conv2d_grad(lua_State *L) {
     struct tensor *x = check_tensor_dims(L, 1, 4);
     luaL_checktype(L, 2, LUA_TTABLE);

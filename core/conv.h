@@ -43,6 +43,7 @@ struct conv_branch {
     float *dy_dense;            // dy as it then is, for others; NULL: not wanted
     const float *w;             // NULL: when dx is not wanted
     float *dw;                  // NULL: not wanted
+    float *db;                  // (out): the sum of dy, with dw; NULL: not wanted
     float *dw_ones;             // (kernel_h, kernel_w, out): the dw of a channel of ones beside x; NULL: not wanted
 };
 

@@ -35,7 +35,7 @@ struct branch {
     size_t weights, ones; // floats of dw and dw_ones
     size_t x_panel;       // floats; then comes the panel of dy
     // Where in `work`: weights of all grids, one after the other; [groups][weights]; [groups][ones].
-    size_t packed, partial, partial_ones;
+    size_t packed, partial, partial_ones, partial_b; // the last: [groups][out]
 };
 
 struct backward {
@@ -55,6 +55,9 @@ static float *sums_of(const struct backward *p, int piece) {
 // A group's partial sum; with one group only, that is dw itself.
 static float *partial_of(const struct backward *p, const struct branch *r, int group) {
     return p->groups == 1 ? r->b->dw : p->work + r->partial + (size_t)group * r->weights;
+}
+static float *partial_b_of(const struct backward *p, const struct branch *r, int group) {
+    return p->work + r->partial_b + (size_t)group * (size_t)r->c.out;
 }
 static float *partial_ones_of(const struct backward *p, const struct branch *r, int group) {
     return p->work + r->partial_ones + (size_t)group * r->ones;
@@ -288,6 +291,8 @@ static void run_branch(const struct backward *p, int piece, int i, int unit, flo
     if (dw) panel_fill(scratch, &r->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, r->x_across.first, r->x_across.count, r->x_across.step}, 0, 0);
     if (p->dx) run_grids(p, piece, i, &b, dy, ahead);
     if (dw) add_outer(r, partial_of(p, r, group), &b, scratch, dy, channel, channels, ahead);
+    for (int i = b.out.first; dw && r->b->db && channel == 0 && i < b.out.first + b.out.count; i++)
+        add_pixels(partial_b_of(p, r, group), dy_at(r, &b, dy, i), c->out_w, c->out);
     if (dw && r->b->dw_ones && channel == 0)
         add_ones(r, partial_ones_of(p, r, group), &b, dy);
 }
@@ -304,6 +309,7 @@ static void clear_sums(const struct backward *p, int piece) {
         if (!r->b->dw) continue;
         float *sum = partial_of(p, r, group) + channel;
         for (size_t row = 0; row < r->weights; row += (size_t)out) memset(sum + row, 0, sizeof(float) * (size_t)channels);
+        if (r->b->db && channel == 0) memset(partial_b_of(p, r, group), 0, sizeof(float) * (size_t)out);
         if (r->b->dw_ones && channel == 0) memset(partial_ones_of(p, r, group), 0, sizeof(float) * r->ones);
     }
 }
@@ -413,6 +419,8 @@ static size_t place(struct backward *p) {
         r->packed = used;
         r->partial = used += grids_floats(p, r);
         if (p->dw && r->b->dw && p->groups > 1) used += r->weights * (size_t)p->groups;
+        r->partial_b = used;
+        if (p->dw && r->b->db) used += (size_t)r->c.out * (size_t)p->groups;
         r->partial_ones = used;
         if (p->dw && r->b->dw_ones) used += r->ones * (size_t)p->groups;
     }
@@ -458,6 +466,7 @@ static void run_pass(const struct conv_backward *b, bool dx, bool dw, float *wor
     for (int i = 0; dw && i < p.branches; i++) {
         const struct branch *r = &p.branch[i];
         if (r->b->dw && p.groups > 1) join_partials(r->b->dw, partial_of(&p, r, 0), r->weights, p.groups);
+        if (r->b->db) join_partials(r->b->db, partial_b_of(&p, r, 0), (size_t)r->c.out, p.groups);
         if (r->b->dw_ones) join_partials(r->b->dw_ones, partial_ones_of(&p, r, 0), r->ones, p.groups);
     }
     if (dx && b->sum_g) join_sums(&p);

@@ -62,6 +62,7 @@ same("readers of all kinds", function()
   local h = nn.MaxPooling2D{ 3, strides = 2, padding = "same" }(relu(g))
   local i = nn.Conv2DTranspose{ 6, 2, strides = 2 }(relu(h))
   local k = nn.Conv2D{ 4, 3, strides = 2 }(relu(i))
+  k = nn.add{ k, nn.Conv2D{ 4, 3, strides = 2 }(nn.ZeroPadding2D{ 1 }(relu(nn.Conv2D{ 5, 3 }(i)))) }
   local l = nn.Conv2D{ 4, 3, strides = 2, activation = "relu" }(relu(nn.Conv2D{ 5, 3, padding = "same" }(i)))
   return nn.Model(x, nn.Dense{ 3, activation = "softmax" }(nn.Flatten{}(nn.concatenate{ k, l })))
 end, { 12, 12, 3 }, 3)

@@ -48,6 +48,7 @@ local nets = {
   ["sigmoid, biases, dropout, strides, relu of its own"] = function()
     local x = nn.Input{ 12, 12, 3 }
     local y = nn.Conv2D{ 6, 3, strides = 2, activation = "relu" }(nn.BatchNormalization{}(x))
+    y = nn.Conv2D{ 6, 3 }(nn.ZeroPadding2D{ { { 1, 0 }, { 0, 2 } } }(norm_relu(y)))
     y = nn.Conv2D{ 6, 3, padding = "same", dilation_rate = 2 }(nn.Dropout{ 0.5 }(y))
     y = nn.Dense{ 8, activation = "relu" }(nn.Flatten()(nn.AveragePooling2D{ 2 }(y)))
     return nn.Model(x, nn.Dense{ 1, activation = "sigmoid" }(y))

@@ -7,7 +7,7 @@
 --   Conv2D, then Add                                          the convolution adds
 --   Conv2D, read by a BatchNormalization                      the convolution sums the moments
 --   BatchNormalization of the input, then Conv2D              no gradient of what stands between
---   ZeroPadding2D, then MaxPooling2D                          the pool knows the zeros
+--   ZeroPadding2D, then MaxPooling2D or Conv2D                those know the zeros
 --
 -- A rule looks at a row and who reads it, and gives { last = row that the result stands for,
 -- forward = function(row, x, training, model, values) }, perhaps with more: `reads`, rows whose
@@ -99,6 +99,7 @@ local function find_pair(around, index)
   local readers = around.readers[index]
   if #readers ~= 2 then return end
   local first, second = around.rows[readers[1]], around.rows[readers[2]]
+  if first.class ~= "Conv2D" or second.class ~= "Conv2D" then return end
   if first == second or first.weights.bias or second.weights.bias then return end
   if around.wants_moments(second.index) or around.kept[second.index] then return end
   around.pairs[first.index], around.early[second.index] = second, true
@@ -113,10 +114,21 @@ local function lend(row, relu)
   end
 end
 
+-- The convolution behind a ZeroPadding2D row, with the padding among its options.
+local function padded_conv(row, around)
+  local reader = row.class == "ZeroPadding2D" and only_reader(around, row.index)
+  if not (reader and is_plain_conv(reader) and reader.config.padding == "valid") then return end
+  local rows, columns = row.config.padding[1], row.config.padding[2]
+  local options = { padding = { rows[1], rows[2], columns[1], columns[2] } }
+  for key, value in pairs(reader.options) do options[key] = options[key] or value end
+  return reader, options
+end
+
 -- BatchNormalization (+ ReLU), read by convolutions only.
 local function norm_into_convs(row, around)
   local last, relu = end_of_norm(row, around)
-  if not all_readers(around, last.index, is_plain_conv) then return end
+  local function is_conv(reader) return is_plain_conv(reader) or padded_conv(reader, around) end
+  if not all_readers(around, last.index, is_conv) then return end
   find_pair(around, last.index)
   local normalised = lend(row, relu)
   return { last = last, lends = true,
@@ -175,20 +187,30 @@ local function conv_add(row, around)
 end
 
 -- Conv2D with what it can take along: a shortcut to add, moments for a batch normalisation.
-local function conv(row, around)
-  if not is_plain_conv(row) or around.pairs[row.index] then return end
+local function conv_with(row, around, given)
   local add, other = conv_add(row, around)
   local last = add or row
-  local moments = around.wants_moments(last.index)
-  if not (add or moments) then return end
-  local w = row.weights
+  local moments, w = around.wants_moments(last.index), row.weights
   return { last = last, reads = { other }, forward = function(_, x, training, _, values)
     local options = { moments = moments and training and true or nil, add = values[other] }
-    for key, value in pairs(row.options) do options[key] = value end
+    for key, value in pairs(given) do options[key] = value end
     local y, sums = ops.conv2d(x, w.kernel, w.bias, options)
     values.moments[last.index] = sums
     return y
   end }
+end
+
+local function conv(row, around)
+  if is_plain_conv(row) then return conv_with(row, around, row.options) end
+end
+
+-- ZeroPadding2D, then Conv2D.
+local function pad_conv(row, around)
+  local reader, options = padded_conv(row, around)
+  if not reader then return end
+  local fused = conv_with(reader, around, options)
+  fused.covers = { reader.index }
+  return fused
 end
 
 -- Two convolutions of one normalised picture.
@@ -215,7 +237,7 @@ end
 local rules = {
   BatchNormalization = { norm_of_input, norm_into_convs, norm_into_pool, norm_relu },
   Conv2D = { conv_pair, conv },
-  ZeroPadding2D = { pad_pool },
+  ZeroPadding2D = { pad_conv, pad_pool },
 }
 
 --- What row and those behind it become together, when a rule knows them.

@@ -70,7 +70,7 @@ end
 local makers = {}
 
 -- Conv2D with what follows: BatchNormalization, or Add of something that is there; ReLU.
-function makers.Conv2D(making, row, x)
+function makers.Conv2D(making, row, x, padding)
   if not is_conv(row) then return end
   local w, bias, last = row.weights.kernel, row.weights.bias, row
   local activation, relu, other = row.config.activation or "linear", false, nil
@@ -87,8 +87,9 @@ function makers.Conv2D(making, row, x)
     if value then other, last = making:plain(value), reader end
   end
   if not relu then last, relu = making:with_relu(last) end
-  local picture, geometry = x.shape, { select(3, window.geometry("conv2d",
-    core.empty{ 1, table.unpack(x.shape) }, w, row.options)) }
+  local picture, options = x.shape, { padding = padding }
+  for key, value in pairs(row.options) do options[key] = options[key] or value end
+  local geometry = { select(3, window.geometry("conv2d", core.empty{ 1, table.unpack(picture) }, w, options)) }
   return making:add({ kind = "conv", input = x.buffer, other = other and other.buffer, w = w,
     bias = bias, relu = relu, norm = x.norm, norm_relu = x.norm_relu, geometry = geometry,
     size = { picture[1], picture[2] }, out = { row.shape[1], row.shape[2] } }, row.shape), last
@@ -114,7 +115,9 @@ function makers.BatchNormalization(making, row, x)
   local value = { buffer = x.buffer, shape = x.shape, norm = norm_rows(row), norm_relu = relu }
   if x.norm then value.buffer = making:plain(x).buffer end
   for _, reader in ipairs(making.readers[last.index]) do
-    if not is_conv(making.rows[reader]) then return making:plain(value), last end
+    local row = making.rows[reader]
+    if row.class == "ZeroPadding2D" then row = making:only_reader(reader) or row end
+    if not is_conv(row) then return making:plain(value), last end
   end
   return making.wanted == last.index and making:plain(value) or value, last
 end
@@ -161,11 +164,13 @@ makers.AveragePooling2D, makers.GlobalAveragePooling2D = pool "mean_pool", pool 
 
 function makers.ZeroPadding2D(making, row, x)
   local reader = making:only_reader(row.index)
-  if not (reader and reader.class == "MaxPooling2D" and reader.config.padding == "valid") then return end
+  if not (reader and reader.config.padding == "valid") then return end
   local p, size = row.config.padding, reader.config.pool_size
+  local padding = { p[1][1], p[1][2], p[2][1], p[2][2] }
+  if reader.class == "Conv2D" then return makers.Conv2D(making, reader, x, padding) end
+  if reader.class ~= "MaxPooling2D" then return end
   if math.max(p[1][1], p[1][2]) >= size[1] or math.max(p[2][1], p[2][2]) >= size[2] then return end
-  local y = makers.MaxPooling2D(making, reader, x, { p[1][1], p[1][2], p[2][1], p[2][2] })
-  return y, reader
+  return makers.MaxPooling2D(making, reader, x, padding)
 end
 
 local function same_numbers(making, row, x)

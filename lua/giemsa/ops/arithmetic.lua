@@ -342,11 +342,16 @@ end
 function ops.pad(x, pads, value)
   local y, to_x = result("pad", pcall(core.pad, x, pads, value)), target(x)
   return record(y, { to_x }, function(dy)
+    local inside = dy
     for axis, size in ipairs(to_x.shape) do
       local before, after = pads[axis][1], pads[axis][2]
-      if before + after > 0 then dy = core.slice(dy, axis, before + 1, before + size) end
+      if before + after > 0 then
+        local cut = core.slice(inside, axis, before + 1, before + size)
+        if not rawequal(inside, dy) then inside:release() end
+        inside = cut
+      end
     end
-    accumulate(to_x, dy)
+    accumulate(to_x, inside)
   end, "pad")
 end
 

@@ -40,15 +40,16 @@ end
 -- One convolution of x on its way back; `dy` may be a mapped gradient.
 local function branch(dy, w, geometry, targets)
   local lazy = mapped.is(dy)
-  return { dy = lazy and dy.g or dy, w = w, geometry = geometry, want_dw = targets.w and true,
-    want_dy = lazy and (targets.add or targets.b) and true,
+  return { dy = lazy and dy.g or dy, w = w, geometry = geometry,
+    want_dw = (targets.w or targets.b) and true, want_db = targets.b and true,
+    want_dy = lazy and targets.add and true,
     map = lazy and dy.map or nil, map_x = lazy and dy.x or nil, map_add = lazy and dy.add or nil,
     map_pool = lazy and dy.pool or nil }
 end
 
 -- Gives what came of a branch to its weights, bias and shortcut.
-local function give(targets, dy, dw, dense)
-  if targets.b then accumulate(targets.b, core.sum_to(dense or dy, targets.b.shape)) end
+local function give(targets, dy, dw, dense, db)
+  if targets.b then accumulate(targets.b, db) end
   if targets.w then accumulate(targets.w, dw) end
   if targets.add then accumulate(targets.add, dense or dy) end
 end
@@ -121,7 +122,7 @@ function ops.conv2d_pair(x, w1, opts1, w2, opts2)
   record(y1, { to_x or false, to1.w, to2.w }, function(dy)
     local dy2 = second or core.zeros(y2.shape)
     second = nil
-    local dw1, _, _, dw2 =
+    local dw1, _, _, _, dw2 =
       gradients(x, to_x, branch(dy, w1, g1, to1), branch(dy2, w2, g2, to2))
     give(to1, dy, dw1)
     give(to2, dy2, dw2)
@@ -147,17 +148,17 @@ local norm_conv_options = base.options {
 -- (it knows where the border cuts). Then
 --   dw = gamma G + beta G1,   dgamma = sum w G,   dbeta = sum w G1   (over kernel places, outputs),
 -- and the gradient of the convolution's input, the dearest of all, is never computed.
-local function norm_conv_gradients(dy, x, plain, gamma, beta, w, geometry)
-  local piece = branch(dy, w, geometry, { w = true })
+local function norm_conv_gradients(dy, x, plain, gamma, beta, w, geometry, to_b)
+  local piece = branch(dy, w, geometry, { w = true, b = to_b })
   piece.want_ones = true
-  local _, _, g, _, ones = core.conv2d_grad(x, { norm = plain }, piece)
+  local _, _, g, _, db, ones = core.conv2d_grad(x, { norm = plain }, piece)
   local channels = x.shape[4]
   local column = { channels, 1 }
   local kh, kw, out = core.dims(ones)
   local wide = ones:reshape(kh, kw, 1, out)
   local dw = core.add(core.mul(g, gamma:reshape(column)), core.mul(wide, beta:reshape(column)))
   local function over_places(t) return core.sum_to(core.mul(w, t), column):reshape(channels) end
-  return dw, over_places(g), over_places(wide)
+  return dw, over_places(g), over_places(wide), db
 end
 
 --- conv2d(batch_norm(x)), in training without the gradient of what stands between, where nobody
@@ -183,11 +184,9 @@ function ops.norm_conv2d(x, weights, w, b, opts)
   local to_gamma, to_beta, to_w, to_b = target(gamma), target(beta), target(w), target(b)
   local plain = core.norm(moments_of_x, x.size // x.shape[4], nil, nil, opts.epsilon or 1e-3)
   record(y, { to_gamma, to_beta, to_w, to_b }, function(dy)
-    if to_b then
-      if mapped.is(dy) then dy = dy:dense() end
-      accumulate(to_b, core.sum_to(dy, to_b.shape))
-    end
-    local d_w, d_gamma, d_beta = norm_conv_gradients(dy, x, plain, gamma, beta, w, geometry)
+    local d_w, d_gamma, d_beta, d_b =
+      norm_conv_gradients(dy, x, plain, gamma, beta, w, geometry, to_b)
+    if to_b then accumulate(to_b, d_b) end
     accumulate(to_w, d_w)
     accumulate(to_gamma, d_gamma)
     accumulate(to_beta, d_beta)

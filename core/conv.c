@@ -45,7 +45,7 @@ static struct forward plan(const struct conv_forward *f) {
     p.source = (struct source){.kind = f->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c->height, .width = c->width,
                                .channels = c->in, .x = f->x, .k = f->norm};
     double row_floats = (double)p.across.count * (c->in + c->out) * (c->kernel_h == 1 ? 1 : c->stride_h);
-    p.band = band_rows(c->out_h, c->out_w, row_floats, c->batch, c->kernel_h == 1);
+    p.band = band_rows(&(struct banding){c->batch, c->out_h, c->out_w, row_floats, c->kernel_h == 1, 0});
     p.bands = (c->out_h + p.band - 1) / p.band;
     p.units = c->batch * p.bands;
     p.pieces = min(p.units, PIECES);

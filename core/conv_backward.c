@@ -15,7 +15,9 @@
 enum {
     GROUPS = 8,          // partial sums of a weight gradient, at most
     OUTER_PIXELS = 128,  // pixels an outer product works on at a time
-    SPLIT_CHANNELS = 64, // output channels of a piece when pieces share them out
+    LARGE_PIXELS = 512,  // the same for so many weights that going through them costs as much
+    LARGE_WEIGHTS = 1 << 16,
+    SPLIT_CHANNELS = 128, // output channels of a piece when pieces share them out
     ADD_PIECE = 4096,    // weights of a piece when partial sums are added
 };
 static const size_t PARTIAL_FLOATS = (size_t)1 << 20; // of all partial sums together, unless one alone is larger
@@ -156,7 +158,8 @@ static void add_to_totals(const struct backward *p, int piece) {
 static void add_outer(const struct branch *r, float *sum, const struct band *b, const float *x, const float *dy, int channel,
                       int channels, struct prefetch *ahead) {
     const struct conv *c = &r->c;
-    int x_row = c->stride_h / b->x.step * r->x_across.count * c->in, step = max(1, OUTER_PIXELS / c->out_w);
+    int pixels = r->weights > LARGE_WEIGHTS ? LARGE_PIXELS : OUTER_PIXELS;
+    int x_row = c->stride_h / b->x.step * r->x_across.count * c->in, step = max(1, pixels / c->out_w);
     for (int i = 0; i < b->out.count; i += step) {
         struct outer o = {.a = x + (ptrdiff_t)i * x_row, .a_row = x_row, .a_pixel = c->stride_w / r->x_across.step * c->in,
                           .offset = r->forward.offset, .runs = r->forward.runs, .length = r->forward.length,
@@ -387,7 +390,8 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
     }
     const struct conv *c = &p.branch[0].c;
     int steps = max(1, ceil_div(c->height, p.step));
-    p.band = band_rows(steps, p.step * c->width, row_floats * p.step, c->batch, pointwise);
+    int least = dw && largest_weights(b) > LARGE_WEIGHTS ? LARGE_PIXELS : 0;
+    p.band = band_rows(&(struct banding){c->batch, steps, p.step * c->width, row_floats * p.step, pointwise, least});
     p.bands = ceil_div(steps, p.band);
     p.units = c->batch * p.bands;
     size_t most = largest_weights(b), fits = most ? PARTIAL_FLOATS / most : GROUPS;
@@ -472,19 +476,38 @@ static void run_pass(const struct conv_backward *b, bool dx, bool dw, float *wor
     if (dx && b->sum_g) join_sums(&p);
 }
 
+static size_t dy_floats(const struct conv_branch *b) {
+    return (size_t)b->shape.batch * (size_t)b->shape.out_h * (size_t)b->shape.out_w * (size_t)b->shape.out;
+}
+
+static size_t dense_floats(const struct conv_backward *b) {
+    size_t floats = 0;
+    for (int i = 0; !in_one_pass(b) && i < b->branches; i++)
+        if (b->branch[i].dy_norm && !b->branch[i].dy_dense) floats += (dy_floats(&b->branch[i]) + 15) / 16 * 16;
+    return floats;
+}
+
 // The passes: both gradients at once, or dx and then dw of each branch by itself. Calls each in turn.
 typedef void pass(const struct conv_backward *b, bool dx, bool dw, void *arg);
 
-static void each_pass(const struct conv_backward *b, pass *run, void *arg) {
+// `dense`: memory for the gradients that the first pass maps and the others read; NULL when only sizes are asked for.
+static void each_pass(const struct conv_backward *b, float *dense, pass *run, void *arg) {
     if (in_one_pass(b)) {
         run(b, b->dx, wants_dw(b), arg);
         return;
     }
-    run(b, true, false, arg);
+    struct conv_backward first = *b;
     for (int i = 0; i < b->branches; i++) {
-        struct conv_backward one = {.branches = 1, .branch = {b->branch[i]}, .x = b->x, .norm = b->norm};
+        struct conv_branch *r = &first.branch[i];
+        if (!r->dy_norm || r->dy_dense) continue;
+        r->dy_dense = dense;
+        if (dense) dense += (dy_floats(r) + 15) / 16 * 16;
+    }
+    run(&first, true, false, arg);
+    for (int i = 0; i < b->branches; i++) {
+        struct conv_backward one = {.branches = 1, .branch = {first.branch[i]}, .x = b->x, .norm = b->norm};
         struct conv_branch *r = &one.branch[0];
-        if (r->dy_dense) r->dy = r->dy_dense, r->dy_norm = NULL, r->dy_dense = NULL; // the first pass wrote it
+        if (r->dy_dense || r->dy_norm) r->dy = r->dy_dense, r->dy_norm = NULL, r->dy_dense = NULL, r->dy_pool = NULL;
         if (r->dw) run(&one, false, true, arg);
     }
 }
@@ -502,16 +525,16 @@ static void measure_scratch(const struct conv_backward *b, bool dx, bool dw, voi
     if (scratch_floats(&p) > *(size_t *)most) *(size_t *)most = scratch_floats(&p);
 }
 
-void conv_backward(const struct conv_backward *b, float *work) { each_pass(b, do_pass, work); }
+void conv_backward(const struct conv_backward *b, float *work) { each_pass(b, work, do_pass, work + dense_floats(b)); }
 
 size_t conv_backward_work(const struct conv_backward *b) {
     size_t most = 0;
-    each_pass(b, measure_work, &most);
-    return most;
+    each_pass(b, NULL, measure_work, &most);
+    return most + dense_floats(b);
 }
 
 size_t conv_backward_scratch(const struct conv_backward *b) {
     size_t most = 0;
-    each_pass(b, measure_scratch, &most);
+    each_pass(b, NULL, measure_scratch, &most);
     return most;
 }

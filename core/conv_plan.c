@@ -2,13 +2,15 @@
 #include "conv_plan.h"
 #include "threads.h"
 
+#include <math.h>
+
 static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static int floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b); }
 
 // Of a single small picture, less: then several threads have something to do.
-static int band_pixels(int all) { return max(BAND_PIXELS / 4, min(BAND_PIXELS, all / 4)); }
+static int band_pixels(double all) { return max(BAND_PIXELS / 4, (int)fmin(BAND_PIXELS, all / 4)); }
 
 struct conv conv_flattened(struct conv c) {
     bool pointwise = c.kernel_h == 1 && c.kernel_w == 1 && c.stride_h == 1 && c.stride_w == 1 && c.pad_top == 0 && c.pad_left == 0 &&
@@ -78,11 +80,12 @@ void find_runs(struct runs *r, const struct taps *rows, const struct taps *colum
 
 // ---- bands and pieces
 
-int band_rows(int rows, int pixels, double floats, int batch, bool pointwise) {
-    int fits = floats * rows > PANEL_FLOATS ? max(1, (int)(PANEL_FLOATS / floats)) : rows;
-    int wanted = ceil_div(rows, max(1, PIECES / batch));
-    if (pointwise) wanted = 1;
-    return max(1, min(rows, min(fits, max(wanted, ceil_div(band_pixels(batch * rows * pixels), max(1, pixels))))));
+int band_rows(const struct banding *b) {
+    double all = (double)b->batch * b->rows * b->pixels;
+    int fits = b->floats * b->rows > PANEL_FLOATS ? max(1, (int)(PANEL_FLOATS / b->floats)) : b->rows;
+    int wanted = b->pointwise ? 1 : ceil_div(b->rows, max(1, PIECES / b->batch));
+    int least = max(band_pixels(all), (int)fmin(b->least, all / PIECES));
+    return max(1, min(b->rows, min(max(fits, least / max(1, b->pixels)), max(wanted, ceil_div(least, max(1, b->pixels))))));
 }
 
 int first_unit(int piece, int pieces, int units) { return (int)((long long)piece * units / pieces); }

@@ -39,9 +39,14 @@ struct taps side_gradient_taps(const struct side *s, int residue);              
 struct runs { int runs, length, offset[CONV_KERNEL_MAX * CONV_KERNEL_MAX]; };
 void find_runs(struct runs *r, const struct taps *rows, const struct taps *columns, int panel_width, int channels);
 
-// How many of an image's rows are a band, when a row has so many pixels and its panels (or what it reads) so many floats,
-// not 0. Without rows around it that taps reach (`pointwise`) a band may be small.
-int band_rows(int rows, int pixels, double floats, int batch, bool pointwise);
+// How many of an image's rows are a band. Without rows around a band that taps reach (`pointwise`) it may be small.
+struct banding {
+    int batch, rows, pixels; // images; rows of one; pixels of a row
+    double floats;           // of the panels for a row (or of what is read), not 0
+    bool pointwise;
+    int least; // pixels wanted in a band, if there are enough
+};
+int band_rows(const struct banding *b);
 
 int first_unit(int piece, int pieces, int units);
 

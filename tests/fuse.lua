@@ -91,4 +91,50 @@ t.test("values that somebody keeps are the plain ones", function()
   for name, value in pairs(kept[2]) do t.close(kept[1][name], value, 1e-4) end
 end)
 
+-- ---- the core's fused gradients against their parts, small and so large that dx and dw are two passes
+
+local function N(seed, ...) return core.normal({ ... }, 0, 1, 21, seed, 0, 0) end
+
+local function fused_gradients(name, channels, outs)
+  t.test("gradients of " .. name .. " are those of the parts", function()
+    local x, norm = N(1, 2, 6, 6, channels), N(2, 5, channels)
+    local one = { dy = N(3, 2, 6, 6, outs[1]), w = N(4, 1, 1, channels, outs[1]), geometry = { 1, 1, 0, 0, 0, 0, 1, 1 },
+      map = N(5, 4, outs[1]), map_x = N(6, 2, 6, 6, outs[1]), map_add = N(7, 2, 6, 6, outs[1]), want_dw = true,
+      want_db = true }
+    local two = { dy = N(8, 2, 3, 3, outs[2]), w = N(9, 3, 3, channels, outs[2]), geometry = { 2, 2, 0, 1, 0, 1, 1, 1 },
+      want_dw = true }
+    local dx, sums, dw1, _, db1, _, dw2 =
+      core.conv2d_grad(x, { norm = norm, norm_relu = true, want_dx = true, want_sums = true }, one, two)
+    local dense = core.norm_dx(one.dy, one.map_x, one.map)
+    core.add_(dense, one.map_add)
+    local u = core.norm_apply(x, norm, true)
+    local whole = core.conv2d_dx(dense, one.w, 6, 6, 1, 1, 0, 0, 0, 0)
+    core.add_(whole, core.conv2d_dx(two.dy, two.w, 6, 6, 2, 2, 0, 1, 0, 1))
+    local cut = core.where(core.gt(u, 0), whole, 0)
+    local scale = math.sqrt(outs[1] + 9 * outs[2])
+    t.close(dx, cut, 1e-5 * scale, 1e-4)
+    t.close(sums, core.norm_sums(whole, x, norm, true), 1e-4 * scale * 70, 1e-3)
+    t.close(dw1, core.conv2d_dw(dense, u, 1, 1, 1, 1, 0, 0, 0, 0), 2e-4, 1e-4)
+    t.close(db1, core.sum_to(dense, { outs[1] }), 2e-4, 1e-4)
+    t.close(dw2, core.conv2d_dw(two.dy, u, 3, 3, 2, 2, 0, 1, 0, 1), 2e-4, 1e-4)
+  end)
+end
+fused_gradients("few channels", 5, { 7, 3 })
+fused_gradients("many weights", 600, { 500, 40 })
+fused_gradients("many weights in the second branch", 70, { 9, 500 })
+
+t.test("moments keep their digits when the mean is far larger than the deviation", function()
+  local x = core.add(N(1, 4, 9, 7, 3), 30000)
+  local w = core.zeros{ 1, 1, 3, 3 }
+  for i = 1, 3 do w:reshape(3, 3)[i] = core.one_hot({ i }, 3) end
+  local _, moments = core.conv2d(x, w, 1, 1, 0, 0, 0, 0, 1, 1, nil, { moments = true })
+  for c = 1, 3 do
+    local values, mean, squares = core.slice(x, 4, c, c):reshape(-1):totable(), 0, 0
+    for _, v in ipairs(values) do mean = mean + v / #values end
+    for _, v in ipairs(values) do squares = squares + (v - mean) ^ 2 / #values end
+    t.close(moments[1][c] + moments[2][c], mean, 1e-3)
+    t.close(moments[3][c], squares, 1e-5, 1e-5)
+  end
+end)
+
 t.done()

@@ -38,7 +38,8 @@ local function header_of(path, lines)
 end
 
 local function cell_of(path, number, line)
-  local kind, name = line:match('^%-%- %%%% (%[?%l*%]?) ?name="([^"]*)"$')
+  local plain = line:gsub(' tags=%["%l+"%]$', "")
+  local kind, name = plain:match('^%-%- %%%% (%[?%l*%]?) ?name="([^"]*)"$')
   if not name or kind ~= "" and kind ~= "[markdown]" then
     fail(path, number, 'a cell begins with \'-- %% name="..."\' or \'-- %% [markdown] name="..."\', got ' .. line)
   end

@@ -11,7 +11,8 @@ local cells = {}
 
 cells.tags = { en = "en", zh = "zh-Hans" } -- of the lang attribute
 
---- ' class="cell prose in-zh" lang="zh-Hans"'; the class shows and hides it. lang: true for every reader.
+--- ' class="cell prose in-zh" lang="zh-Hans"'; the class shows and hides it. lang: true for every
+--- reader.
 ---@param class string perhaps ""
 ---@param lang string|true|nil
 ---@return string
@@ -80,7 +81,8 @@ local function bar(page, cell)
   if state then parts[#parts + 1] = chip((state:gsub(" ", "-")), page:say(state)) end
   local took, before = cells.duration(result.seconds), cells.duration(result.before)
   local time = took and " · " .. took .. (before and " " .. page:say("(before: %s)", before) or "")
-  parts[#parts + 1] = ('<span class="end">%s%s</span>'):format(page:say("line %d", cell.first), time or "")
+  parts[#parts + 1] = ('<span class="end">%s%s</span>'):format(page:say("line %d", cell.first),
+    time or "")
   return ('<div class="bar">%s</div>'):format(table.concat(parts))
 end
 
@@ -101,14 +103,14 @@ end
 local function code(page, cell)
   local shown = output(page, cell)
   if cell:source() == "" and shown == "" then return "" end
-  local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(bar(page, cell),
-    coloured(unicode.clean(cell:source())))
+  local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(
+    bar(page, cell), coloured(unicode.clean(cell:source())))
   if cell:has_tag "hide-input" then source = folded(page:say "Code", source) end
   local inside = source .. shown
   if cell:has_tag "solution" then inside = folded(page:say "Solution", inside) end
   local state = cells.state(page, cell)
-  return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(escape(page.anchors[cell]),
-    state and " " .. state:gsub(" ", "-") or "", inside)
+  return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(
+    escape(page.anchors[cell]), state and " " .. state:gsub(" ", "-") or "", inside)
 end
 
 -- ---- all of them
@@ -127,7 +129,8 @@ end
 function cells.html(page)
   local seen, shown, trees, all = audience(page.lesson, page.languages), {}, {}, {}
   for _, cell in ipairs(page.lesson.cells) do
-    if seen[cell] and cell.kind ~= "raw" and not cell:has_tag "hidden" then shown[#shown + 1] = cell end
+    local is_shown = seen[cell] and cell.kind ~= "raw" and not cell:has_tag "hidden"
+    if is_shown then shown[#shown + 1] = cell end
   end
   for _, cell in ipairs(shown) do -- anchors of cells come before those of headings
     page.anchors[cell] = page.prose:id(cell.name or "cell-" .. cell.number)

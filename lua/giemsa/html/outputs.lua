@@ -17,18 +17,23 @@ local MOST = 100 -- outputs of a cell that are shown: the first ones and the las
 
 -- ---- text
 
--- What a terminal would show: no escape sequences, and of a line that "\r" wrote over its last state.
+local function last_state(line)
+  line = line:gsub("\r+$", "")
+  return line:match "^.*\r(.*)$" or line
+end
+
+-- What a terminal would show: no escape sequences, and of a line that "\r" wrote over its last
+-- state.
 local function as_shown(text)
   text = text:gsub("\27%][^\7\27]*\7?", ""):gsub("\27%[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]?", "")
-  if text:find("\r", 1, true) then
-    text = text:gsub("[^\n]+", function(line) return line:gsub("\r+$", ""):match "^.*\r(.*)$" or line:gsub("\r+$", "") end)
-  end
+  if text:find("\r", 1, true) then text = text:gsub("[^\n]+", last_state) end
   return unicode.clean(text)
 end
 
 local FIRST_LINES, LAST_LINES = 60, 30
 
--- Many lines: the first and the last ones, and how many are missing. (Many bytes: see runlog.shown.)
+-- Many lines: the first and the last ones, and how many are missing. (Many bytes: see
+-- runlog.shown.)
 local function fewer_lines(text, path)
   local starts, at = { 1 }, 1
   repeat
@@ -40,15 +45,17 @@ local function fewer_lines(text, path)
   until not at
   local left_out = #starts - FIRST_LINES - LAST_LINES
   if left_out <= 10 then return text end
-  return ("%s[... %d of %d lines are not shown; all are in %s]\n%s"):format(text:sub(1, starts[FIRST_LINES + 1] - 1),
-    left_out, #starts, path, text:sub(starts[#starts - LAST_LINES + 1]))
+  return ("%s[... %d of %d lines are not shown; all are in %s]\n%s"):format(
+    text:sub(1, starts[FIRST_LINES + 1] - 1), left_out, #starts, path,
+    text:sub(starts[#starts - LAST_LINES + 1]))
 end
 
 local function preformatted(text, class, context)
   text = as_shown(text):gsub("\n$", "")
   text = runlog.shown(fewer_lines(text, context.run.path), context.run.path)
   if text == "" then return "" end
-  text = escape(text):gsub("\n(%[%.%.%. [^\n]- not shown; [^\n]*%])\n", '\n<span class="cut">%1</span>\n')
+  text = escape(text):gsub("\n(%[%.%.%. [^\n]- not shown; [^\n]*%])\n",
+    '\n<span class="cut">%1</span>\n')
   return ("<pre%s>%s</pre>\n"):format(class and (' class="%s"'):format(class) or "", text)
 end
 
@@ -67,8 +74,9 @@ local function bytes_of(picture, context)
 end
 
 local function missing(picture, context)
-  return ('<p class="missing">[%s]</p>\n'):format(context.say("the picture %s is not with the log of the run",
-    escape(unicode.clean(type(picture) == "table" and tostring(picture.file) or "?"))))
+  local name = type(picture) == "table" and tostring(picture.file) or "?"
+  return ('<p class="missing">[%s]</p>\n'):format(
+    context.say("the picture %s is not with the log of the run", escape(unicode.clean(name))))
 end
 
 local function png(data, context)

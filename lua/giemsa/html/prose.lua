@@ -7,7 +7,7 @@ local formula = require "giemsa.formula"
 local markdown = require "giemsa.markdown"
 
 ---@class giemsa.html.Prose
----@field titles {html: string, letters: string, lang: string?}[] headings of level 1, one a language
+---@field titles {html: string, letters: string, lang: string?}[] of the page, one a language
 ---@field contents {id: string, letters: string, level: integer, lang: string?}[]
 local Prose = {}
 Prose.__index = Prose
@@ -93,7 +93,8 @@ end
 local prose = {}
 
 --- What a page's texts share.
----@param o {folder: string?, link: function?, say: function} folder of the lesson; link: see markdown.html
+---@param o {folder: string?, link: function?, say: function} folder: the lesson's; link: see
+--- markdown.html
 ---@return giemsa.html.Prose
 function prose.new(o)
   return setmetatable({ folder = o.folder, link = o.link, say = o.say, taken = {}, titles = {},

@@ -106,7 +106,7 @@ function html.page(o)
   if not (o.run or o.text) then error("html.page: it needs a run, or a text", 2) end
   local page = setmetatable(match(o.run, o.text), Page)
   page.run, page.lang, page.navigation, page.anchors = o.run, o.lang, o.navigation or {}, {}
-  page.path = o.path or o.run and o.run.start.lesson or ""
+  page.path = tostring(o.path or o.run and o.run.start.lesson or "")
   page.title = tostring(page.lesson.meta.title or page.path)
   page.languages = o.lang and { o.lang } or html.languages(page.lesson)
   page.prose = prose.new{ folder = page.path:match "^(.*)/", link = o.link,

@@ -3,7 +3,6 @@ local coloured = require "giemsa.html.code"
 local escape = require "giemsa.html.escape"
 local markdown = require "giemsa.markdown"
 local outputs = require "giemsa.html.outputs"
-local unicode = require "giemsa.unicode"
 
 local cells = {}
 
@@ -73,7 +72,7 @@ end
 local function bar(page, cell)
   local result = page.results[cell] or {}
   local parts = { ('<a class="mono" href="#%s">%s</a>'):format(escape(page.anchors[cell]),
-    escape(unicode.clean(name_of(cell)))) }
+    escape(name_of(cell))) }
   for _, tag in ipairs(MARKED) do
     if cell:has_tag(tag) then parts[#parts + 1] = chip(tag, page:say(tag)) end
   end
@@ -104,7 +103,7 @@ local function code(page, cell)
   local shown = output(page, cell)
   if cell:source() == "" and shown == "" then return "" end
   local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(
-    bar(page, cell), coloured(unicode.clean(cell:source())))
+    bar(page, cell), coloured(cell:source()))
   if cell:has_tag "hide-input" then source = folded(page:say "Code", source) end
   local inside = source .. shown
   if cell:has_tag "solution" then inside = folded(page:say "Solution", inside) end

@@ -10,7 +10,7 @@ local CLASSES = { keyword = "k", constant = "n", number = "n", string = "s", com
 local function text_of(text) return (escape(text):gsub("&quot;", '"'):gsub("&#39;", "'")) end
 
 --- For the inside of a <pre>.
----@param source string valid UTF-8
+---@param source string
 ---@return string
 local function code(source)
   local out = {}

@@ -3,7 +3,6 @@
 local cells = require "giemsa.html.cells"
 local escape = require "giemsa.html.escape"
 local style = require "giemsa.html.style"
-local unicode = require "giemsa.unicode"
 local version = require "giemsa.version"
 
 local frame = {}
@@ -94,20 +93,18 @@ local function notice(page, is_bad, head, text, ...)
 end
 
 local function link_to(page, cell)
-  local label = escape(unicode.clean(cell:label()))
+  local label = escape(cell:label())
   local anchor = page.anchors[cell]
   return anchor and ('<a href="#%s">%s</a>'):format(escape(anchor), label) or label
 end
 
 local BROKEN = { failed = true, timeout = true, interrupted = true, killed = true }
-local MISSING = { ["not run"] = true, skipped = true }
-
 -- The first cell that broke, how, and how many have no results.
 local function damage(page)
   local broken, how, missing = nil, nil, 0
   for _, cell in ipairs(page.lesson.cells) do
     local state = page.anchors[cell] and cell.kind == "code" and cells.state(page, cell)
-    if MISSING[state] then missing = missing + 1 end
+    if state == "not run" then missing = missing + 1 end
     if BROKEN[state] and not broken then broken, how = cell, state end
   end
   return broken, how, missing
@@ -154,8 +151,8 @@ local function contents(page)
     end
   end
   if #items < 2 then return '<div class="toc"></div>\n' end
-  return ('<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">%s</h2>\n'):format(
-    page:say "Contents") .. "<ol>\n" .. table.concat(items) .. "</ol>\n</nav>\n"
+  return '<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">' .. page:say "Contents"
+    .. "</h2>\n<ol>\n" .. table.concat(items) .. "</ol>\n</nav>\n"
 end
 
 local FINGERPRINT = "Data, code and weights of this run, in short. Where your own run ends with the "

@@ -3,7 +3,6 @@ local base64 = require "giemsa.base64"
 local escape = require "giemsa.html.escape"
 local runlog = require "giemsa.runlog"
 local sanitize = require "giemsa.html.sanitize"
-local unicode = require "giemsa.unicode"
 
 local outputs = {}
 
@@ -27,7 +26,7 @@ end
 local function as_shown(text)
   text = text:gsub("\27%][^\7\27]*\7?", ""):gsub("\27%[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]?", "")
   if text:find("\r", 1, true) then text = text:gsub("[^\n]+", last_state) end
-  return unicode.clean(text)
+  return text
 end
 
 local FIRST_LINES, LAST_LINES = 60, 30
@@ -66,7 +65,7 @@ local function alternative(data, context)
   if type(text) ~= "string" or text:find "^%[image" or text == "" then
     return context.say("picture made by %s", context.label)
   end
-  return unicode.clean(text)
+  return text
 end
 
 local function bytes_of(picture, context)
@@ -76,7 +75,7 @@ end
 local function missing(picture, context)
   local name = type(picture) == "table" and tostring(picture.file) or "?"
   return ('<p class="missing">[%s]</p>\n'):format(
-    context.say("the picture %s is not with the log of the run", escape(unicode.clean(name))))
+    context.say("the picture %s is not with the log of the run", escape(name)))
 end
 
 local function png(data, context)
@@ -119,12 +118,11 @@ function kinds.stream(output, context)
 end
 
 function kinds.error(output, context)
-  local message = unicode.clean(tostring(output.message))
+  local message = tostring(output.message)
   local place, what = message:match "^([^\n]-:%d+): (.*)$"
-  local lines = {}
-  for i, line in ipairs(output.traceback or {}) do lines[i] = unicode.clean(line) end
-  local trace = #lines > 0 and ("<details><summary>%s</summary><pre>%s</pre></details>"):format(
-    context.say "Traceback", escape(table.concat(lines, "\n"))) or ""
+  local lines = table.concat(output.traceback or {}, "\n")
+  local trace = lines ~= "" and ("<details><summary>%s</summary><pre>%s</pre></details>"):format(
+    context.say "Traceback", escape(lines)) or ""
   return ('<div class="error"><p><strong>%s</strong>%s</p><pre>%s</pre>%s</div>\n'):format(
     context.say "Error", place and (" <code>%s</code>"):format(escape(place)) or "",
     escape(what or message), trace)

@@ -5,6 +5,7 @@ local coloured = require "giemsa.html.code"
 local escape = require "giemsa.html.escape"
 local formula = require "giemsa.formula"
 local markdown = require "giemsa.markdown"
+local unicode = require "giemsa.unicode"
 
 ---@class giemsa.html.Prose
 ---@field titles {html: string, letters: string, lang: string?}[] of the page, one a language
@@ -16,7 +17,8 @@ Prose.__index = Prose
 ---@param words string
 ---@return string
 function Prose:id(words)
-  local base = words:lower():gsub("[%z\1-\x2f:-`{-\x7f]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")
+  local base = unicode.clean(words):lower():gsub("[%z\1-\x2f:-`{-\x7f]+", "-")
+  base = base:gsub("^%-+", ""):gsub("%-+$", "")
   if base == "" then base = "part" end
   local id, n = base, 1
   while self.taken[id] do

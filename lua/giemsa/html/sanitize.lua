@@ -53,7 +53,7 @@ local function unescape(value)
 end
 
 -- Inside a style or a paint: no address but one within the page.
-local LOUD = { "[\\@]", "expression%(", "javascript:", "image%-set", "position:" }
+local LOUD = { "://", "[\\@]", "expression%(", "javascript:", "image%-set", "position:" }
 
 local function is_quiet(value)
   local compact = value:lower():gsub("[%c%s]", "")

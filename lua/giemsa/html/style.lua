@@ -307,8 +307,8 @@ local sheet
 function style.sheet()
   if sheet then return sheet end
   sheet = SHEET:gsub(" */%*.-%*/", ""):gsub("\n%s+", "\n"):gsub("^%s+", "")
-  sheet = sheet:gsub("([;{:,]) ", "%1"):gsub(" ([{}])", "%1"):gsub("([{;,])\n", "%1"):gsub("\n}", "}")
-  sheet = sheet:gsub("%$LIGHT", variables(1)):gsub("%$DARK", variables(2))
+  sheet = sheet:gsub("([;{:,]) ", "%1"):gsub(" ([{}])", "%1"):gsub("([{;,])\n", "%1")
+  sheet = sheet:gsub("\n}", "}"):gsub("%$LIGHT", variables(1)):gsub("%$DARK", variables(2))
   return sheet
 end
 

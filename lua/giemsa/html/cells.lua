@@ -47,6 +47,8 @@ function cells.duration(seconds)
   return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
 end
 
+local STATUSES = { failed = true, cached = true, skipped = true, timeout = true, interrupted = true }
+
 --- What went another way than usual with a code cell; nil when nothing did.
 ---@param page giemsa.html.Page
 ---@param cell giemsa.Cell
@@ -57,7 +59,8 @@ function cells.state(page, cell)
   if not page.run or cell:source() == "" then return nil end
   if not result then return "not run" end
   if not result.status then return "killed" end
-  return result.status ~= "ok" and result.status or nil
+  if result.status == "ok" then return nil end
+  return STATUSES[result.status] and result.status or "failed"
 end
 
 local MARKED = { "exercise", "check" } -- tags that the reader sees
@@ -89,13 +92,16 @@ local function folded(summary, inside)
   return ("<details><summary>%s</summary>\n%s</details>\n"):format(summary, inside)
 end
 
-local function output(page, cell)
-  local result = page.results[cell]
+local function outputs_of(page, result, label)
   if not result then return "" end
-  local shown = outputs.html(result.outputs, { run = page.run, label = cell:label(),
-    prefix = ("c%d-"):format(cell.number), say = function(...) return page:say(...) end })
+  local shown = outputs.html(result.outputs, { run = page.run, label = label,
+    prefix = ("c%d-"):format(result.cell), say = function(...) return page:say(...) end })
+  return shown ~= "" and ('<div class="output">\n%s</div>\n'):format(shown) or ""
+end
+
+local function output(page, cell)
+  local shown = outputs_of(page, page.results[cell], cell:label())
   if shown == "" then return "" end
-  shown = ('<div class="output">\n%s</div>\n'):format(shown)
   return cell:has_tag "hide-output" and folded(page:say "Output", shown) or shown
 end
 
@@ -143,6 +149,8 @@ function cells.html(page)
   for i, cell in ipairs(shown) do
     out[i] = trees[cell] and text(page, cell, trees[cell], seen[cell]) or code(page, cell)
   end
+  local outside = page.run and page.run.cells[0] -- what finalizers print when all is over
+  out[#out + 1] = outputs_of(page, outside, "the end of the lesson")
   return table.concat(out)
 end
 

@@ -104,8 +104,8 @@ local function state_of(entry)
   local run = entry.run
   if not run then return "not run" end
   if not html.is_current(run, entry.lesson:text()) then return "stale" end
-  local status = run.finish and run.finish.status or "killed"
-  return status ~= "ok" and status or nil
+  if not run.finish then return "killed" end
+  return run.finish.status ~= "ok" and "failed" or nil
 end
 
 local function item(entry, languages, page)

@@ -204,7 +204,7 @@ end
 local function without_times(output)
   local lines = {}
   for line in output:gmatch("[^\n]+") do
-    line = line:gsub("%d[%d.:]*%s*[mun]?s/%a+", "T"):gsub("%d[%d.,]*%s*%a+/s%f[%W]", "T")
+    line = line:gsub("%d+:%d%d[%d:]*", "0s"):gsub("%d[%d.:]*%s*[mun]?s/%a+", "T"):gsub("%d[%d.,]*%s*%a+/s%f[%W]", "T")
       :gsub("%f[%d]%d[%d.:]*%s*[mun]?s%f[%W]", "T"):gsub(" +", " ")
     if not line:find "^fingerprint:" then lines[#lines + 1] = line end
   end

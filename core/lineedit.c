@@ -326,6 +326,11 @@ static bool start(void) {
     return true;
 }
 
+// Goes to the start of a line: as many blanks as there are columns end there, or on the next line behind other output.
+static void start_line(void) {
+    printf("%*s\r", screen_size().ws_col, "");
+}
+
 // lineedit.read(prompt): the line without its end; nil and "eof" or "interrupt". What stands between two bytes 1 in the
 // prompt takes no room (colours).
 static int read_line(lua_State *L) {
@@ -338,6 +343,9 @@ static int read_line(lua_State *L) {
     interrupted = false;
     caught = 0;
     take_signals();
+    el_set(editor, EL_PREP_TERM, 1); // before anybody is told that lines are read: what is typed now is not echoed twice
+    el_resize(editor);
+    start_line();
     bracket_pastes(true);
     int length = 0;
     const char *line = el_gets(editor, &length);

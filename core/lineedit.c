@@ -34,7 +34,7 @@ enum { SIGNALS = sizeof signals / sizeof *signals };
 static struct sigaction host_actions[SIGNALS];
 static sigset_t host_mask, our_mask;
 static volatile sig_atomic_t caught;
-static bool interrupted;
+static bool interrupted, is_pasting; // pasting: the line is not on the screen yet
 
 static void catch(int number) { caught = number; }
 
@@ -74,12 +74,14 @@ static void pass_on(int number) {
     el_set(editor, EL_REFRESH);
 }
 
+static void resize(void), go_to_end(void); // below
+
 // False when the line is to be given up.
 static bool act_on_signal(void) {
     int number = caught;
     caught = 0;
-    if (number == SIGINT) interrupted = true;
-    else if (number == SIGWINCH) el_resize(editor);
+    if (number == SIGINT) interrupted = true, go_to_end();
+    else if (number == SIGWINCH) resize();
     else if (number == SIGCONT) el_set(editor, EL_REFRESH);
     else if (number) pass_on(number);
     return !interrupted;
@@ -135,6 +137,15 @@ static struct layout lay_out(int columns) {
     return at;
 }
 
+// The terminal has a new width, and has wrapped what it shows anew: the line is drawn again from its prompt on.
+static void resize(void) {
+    struct layout at = lay_out(screen_size().ws_col);
+    if (at.is_known && at.cursor.row > 0) printf("\033[%dA", at.cursor.row);
+    fputs("\r\033[J", stdout);
+    el_resize(editor);
+    el_set(editor, EL_REFRESH);
+}
+
 // Calls a Lua function with the line up to the cursor, and the rest of it. False when there is none or it raised.
 static bool ask_lua(int function_ref, int results) {
     const LineInfo *line = el_line(editor);
@@ -172,10 +183,18 @@ static void paint(void) {
     lua_pop(host, 1);
 }
 
+// Moves the terminal's cursor behind the line, without libedit's knowledge.
+static void go_to_end(void) {
+    struct layout at = lay_out(screen_size().ws_col);
+    if (!at.is_known) return;
+    if (at.end.row > at.cursor.row) printf("\033[%dB", at.end.row - at.cursor.row);
+    putchar('\r');
+    if (at.end.column) printf("\033[%dC", at.end.column);
+}
+
 // Shows text below the line, and the line again below that.
 static void show_below(const char *text) {
-    struct layout at = lay_out(screen_size().ws_col);
-    if (at.is_known && at.end.row > at.cursor.row) printf("\033[%dB", at.end.row - at.cursor.row);
+    go_to_end();
     fputs("\r\n", stdout);
     put_lines(text);
     fputs("\r\n", stdout);
@@ -212,7 +231,7 @@ static bool is_typed_ahead(void) {
 }
 
 static int read_byte(char *byte) {
-    if (colour_ref != LUA_NOREF && !is_typed_ahead()) paint();
+    if (colour_ref != LUA_NOREF && !is_pasting && !is_typed_ahead()) paint();
     for (;;) {
         if (!act_on_signal()) return -1;
         struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -238,14 +257,13 @@ static int read_character(EditLine *unused, wchar_t *character) {
     }
 }
 
-// Bound to ESC[200~: takes everything up to ESC[201~ as text.
-static unsigned char paste(EditLine *unused, int key) {
-    (void)unused, (void)key;
+// Takes everything up to ESC[201~ as text. False at the end of the input, or when the line is given up.
+static bool take_paste(void) {
     static const wchar_t end[] = L"\033[201~";
     wchar_t c[2] = L"";
     size_t matched = 0;
     while (matched < wcslen(end)) {
-        if (el_wgetc(editor, c) != 1) return CC_ERROR;
+        if (el_wgetc(editor, c) != 1) return false;
         if (c[0] == end[matched]) {
             matched++;
             continue;
@@ -254,7 +272,16 @@ static unsigned char paste(EditLine *unused, int key) {
         if (c[0] == L'\r') c[0] = L'\n';
         if ((c[0] >= L' ' && c[0] != 127) || c[0] == L'\n' || c[0] == L'\t') el_winsertstr(editor, c);
     }
-    return CC_REFRESH;
+    return true;
+}
+
+// Bound to ESC[200~.
+static unsigned char paste(EditLine *unused, int key) {
+    (void)unused, (void)key;
+    is_pasting = true;
+    bool is_whole = take_paste();
+    is_pasting = false;
+    return is_whole ? CC_REFRESH : CC_ERROR;
 }
 
 // ---- the editor
@@ -299,6 +326,11 @@ static bool start(void) {
     return true;
 }
 
+// Goes to the start of a line: as many blanks as there are columns end there, or on the next line behind other output.
+static void start_line(void) {
+    printf("%*s\r", screen_size().ws_col, "");
+}
+
 // lineedit.read(prompt): the line without its end; nil and "eof" or "interrupt". What stands between two bytes 1 in the
 // prompt takes no room (colours).
 static int read_line(lua_State *L) {
@@ -311,6 +343,9 @@ static int read_line(lua_State *L) {
     interrupted = false;
     caught = 0;
     take_signals();
+    el_set(editor, EL_PREP_TERM, 1); // before anybody is told that lines are read: what is typed now is not echoed twice
+    el_resize(editor);
+    start_line();
     bracket_pastes(true);
     int length = 0;
     const char *line = el_gets(editor, &length);

@@ -485,7 +485,34 @@ print("19842 + 2204 + 5512 = " .. 19842 + 2204 + 5512)
 -- **What to notice.** A five that became an eight is harmless here. The habit is what counts: count
 -- your own files, and compare with what the paper says, before you train. It takes a second, and it
 -- finds missing downloads, stray files, doubled folders.
+
+-- %% [markdown] name="exercises"
+-- ## Check yourself
 --
+-- 1. A program looks at no picture and always says the class that is commoner here. Of how many of
+--    a hundred pictures is it right?
+-- 2. How many patients have cells in one class only?
+-- 3. Which patient has the most cells?
+--
+-- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% name="answers" tags=["solution"]
+local always_right = nil -- per cent
+local one_class_only = nil -- patients
+local busiest = nil -- "C..."
+
+-- %% name="checks" tags=["check"]
+local check = giemsa.check
+local in_class = { 0, 0 }
+for _, one in ipairs(files) do in_class[one.class] = in_class[one.class] + 1 end
+check.near("always the commoner class", always_right, 100 * math.max(in_class[1], in_class[2])
+  / #files, 0.5, "count the pictures of both classes in the table of `list`")
+check("patients of one class", one_class_only and one_class_only == #patients - with_both,
+  "`patients` printed how many there are, and how many have both")
+check("the busiest patient", busiest and busiest == patients[1].name,
+  "the first bar of the picture")
+
+-- %% [markdown] name="try"
 -- ## Try it
 --
 -- 1. Run `look` a few times with another seed (`giemsa.random.seed(7)` above the loop) and cover

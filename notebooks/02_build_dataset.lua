@@ -398,7 +398,30 @@ plot.histogram{ { values = validation }, bins = 21, range = { 23.75, 76.25 }, yl
 --
 -- And forty pictures are few: one picture is 2.5 points. (The course scores even fewer, see lesson
 -- 5: one step of 32 leaves eight of the forty out.)
+
+-- %% [markdown] name="exercises"
+-- ## Check yourself
 --
+-- 1. How many patients are in training *and in validation* of the random split? (`leak` counted
+--    those in training and in testing.)
+-- 2. The full set has 27,558 pictures: a fifth is put aside for the test, rounded; of what is left
+--    a tenth, rounded down, becomes validation. How many are left for training?
+--
+-- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% name="answers" tags=["solution"]
+local leaking_into_validation = nil -- patients
+local full_training = nil -- pictures
+
+-- %% name="checks" tags=["check"]
+local check = giemsa.check
+check("leaking into validation", leaking_into_validation
+  and leaking_into_validation == #data.leakage(names.training, names.validation),
+  "data.leakage takes two lists of names; see `leak`")
+check("training of the full set", full_training
+  and full_training == split.sizes(27558, 0.8, 0.1).training, "lesson 1 printed the three numbers")
+
+-- %% [markdown] name="try"
 -- ## Try it
 --
 -- 1. In `coins`, use 400 validation pictures (`toss(400)`, and a narrower `range`). How good does

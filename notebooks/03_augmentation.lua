@@ -224,6 +224,13 @@ for i, generator in ipairs { train_gen, val_gen } do
     :format(i == 1 and "training" or "validation", difference))
 end
 
+-- %% [markdown] name="before-epochs"
+-- And this is one training picture as the epochs of a training really get it, the first eleven of
+-- them. `show_augment` asks the generator itself, so what you see is what the network sees.
+
+-- %% name="epochs"
+giemsa.show_augment(train_gen, { picture = 7 }):save("out/03_epochs.png"):show()
+
 -- %% [markdown] name="notice-two-generators"
 -- **What to notice.** The validation pictures are the same in every epoch, to the bit. A measure
 -- must not change while you measure: if the validation were augmented, its score would go up and
@@ -356,7 +363,37 @@ print(("threads: %d"):format(core.threads()))
 -- stay in memory as bytes (as long as they fit in 256 MB) and only the variation is made anew. The
 -- course's network trains on some hundreds of pictures a second on two cores, so it never has to
 -- wait for its data.
+
+-- %% [markdown] name="exercises"
+-- ## Check yourself
 --
+-- 1. A picture has 64 columns. By how many pixels does `width_shift_range = 0.1` move it, at most?
+-- 2. Write a recipe for cells that may lie in any direction: turned by any angle, mirrored both
+--    ways, and nothing else.
+--
+-- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% name="answers" tags=["solution"]
+local most_pixels = nil
+local any_direction = nil -- a table of options, as `recipe`
+
+-- %% name="checks" tags=["check"]
+local check = giemsa.check
+check.near("shift in pixels", most_pixels, 6.4, 0.01, "a tenth of the columns")
+check("any direction", function()
+  if not any_direction then return nil end
+  local generator = data.ImageDataGenerator(any_direction)
+  local varied = table.concat(generator:variations(), ", ")
+  if varied ~= "rotation_range, horizontal_flip, vertical_flip" then
+    return false, "it varies " .. (varied == "" and "nothing" or varied)
+  end
+  return generator.options.rotation_range >= 180, "degrees either way: how many reach every angle?"
+end)
+if any_direction then
+  giemsa.show_augment(path, data.ImageDataGenerator(any_direction)):show()
+end
+
+-- %% [markdown] name="try"
 -- ## Try it
 --
 -- 1. In `recipe`, make everything ten times stronger (`rotation_range = 180`, `zoom_range = 0.5`,

@@ -472,7 +472,33 @@ plot.figure(views):save("out/04_sees.png"):show()
 -- **What to notice.** After stage 1 a unit sees 15 pixels, about a large parasite; after stage 3 it
 -- could see 67, more than the picture. *Could*: the colours show that the middle counts much more
 -- than the rim (they are square roots, or the rim would not show at all).
+
+-- %% [markdown] name="exercises"
+-- ## Check yourself
 --
+-- A convolution with a 3 x 3 kernel takes 64 channels to 128, without a bias, and gives a map of
+-- 16 x 16.
+--
+-- 1. How many weights does it have?
+-- 2. How many multiply-adds does one picture cost?
+--
+-- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% name="answers" tags=["solution"]
+local conv_weights = nil
+local conv_macs = nil
+
+-- %% name="checks" tags=["check"]
+local check = giemsa.check
+local probe = nn.Sequential{ nn.Conv2D{ 128, 3, padding = "same", use_bias = false,
+  input_shape = { 16, 16, 64 } } }
+local real = probe:count_params()
+check("weights of a convolution", conv_weights and conv_weights == real,
+  "kernel height x kernel width x channels in x channels out")
+check("multiply-adds of a convolution", conv_macs and conv_macs == 16 * 16 * real,
+  "each weight is used once at every place of the output")
+
+-- %% [markdown] name="try"
 -- ## Try it
 --
 -- 1. Seeds matter. Set the seed in `setup` to 1, 2 and 3 and run the lesson. In how many runs is

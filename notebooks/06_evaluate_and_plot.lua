@@ -9,9 +9,10 @@
 -- **Goal:** judge the trained net on pictures it has never seen, in the words a clinic needs, and
 -- know how far each number can be trusted.
 --
--- At the end there are a report (`out/report.txt`) and six figures (`out/06_*.png`): confusion
--- matrix, intervals, ROC curve, the probabilities by class, the worst mistakes, and the course's
--- four curves once more. Time: a second, or five when a net has to be trained first.
+-- At the end there are a report (`out/report.txt`) and seven figures (`out/06_*.png`): confusion
+-- matrix, intervals, ROC curve, the probabilities by class, the worst mistakes, where the net
+-- looked, and the course's four curves once more. Time: a second, or five when a net has to be
+-- trained first.
 --
 -- A teaching tool, not a medical device.
 
@@ -366,32 +367,37 @@ end
 -- sure and most wrong.
 
 -- %% name="worst"
-local losses, worst = {}, {}
-for i, class in ipairs(test_gen.classes) do
-  losses[i], worst[i] = -math.log(math.max(probabilities[i][class], 1e-12)), i
-end
-table.sort(worst, function(a, b) return losses[a] > losses[b] end)
-
-local pictures, captions, colors = {}, {}, {}
-for k = 1, math.min(12, #worst) do
-  local i = worst[k]
-  local class = test_gen.classes[i]
-  local p = probabilities[i][class]
-  pictures[k], captions[k] = test_gen.filepaths[i], ("%s: %.1f %%"):format(names[class], 100 * p)
-  colors[k] = p >= 0.5 and "grey" or class == POSITIVE and "vermillion" or "green"
-  print(("loss %5.2f  %s"):format(losses[i], test_gen.filenames[i]))
-end
-plot.images(pictures, { captions = captions, colors = colors, columns = 6, tile = 128,
-  title = "The truth, and the probability the net gave it" }):save("out/06_worst.png"):show()
+local worst = giemsa.top_losses(model, test_gen, { n = 12 })
+worst:save("out/06_worst.png"):show()
+for _, row in ipairs(worst.rows) do print(("loss %5.2f  %s"):format(row.loss, row.file)) end
 
 -- %% [markdown] name="notice-worst"
--- **What to notice.** Orange captions are missed parasites, green ones false alarms; grey ones were
--- right, barely. Look before you explain. A faint or tiny ring that 64 pixels cannot hold? A
--- platelet or a crumb of stain on a healthy cell? A blurred picture? And sometimes the folder is
--- wrong and the net is right: among the worst losses of any data set there are wrong labels, of the
--- real cells as well as of the synthetic ones (`data/synthetic_cells/cells.csv` says what is really
--- on each of those). An expert finds them fastest here. And read the file names: is one patient
--- there several times? Then the net has trouble with a slide, not with cells.
+-- **What to notice.** Orange captions are wrong answers: "is Parasitized, said Uninfected" is a
+-- missed parasite, the other way round a false alarm. Black ones were right, barely. Look before
+-- you explain. A faint or tiny ring that 64 pixels cannot hold? A platelet or a crumb of stain on
+-- a healthy cell? A blurred picture? And sometimes the folder is wrong and the net is right: among
+-- the worst losses of any data set there are wrong labels, of the real cells as well as of the
+-- synthetic ones (`data/synthetic_cells/cells.csv` says what is really on each of those). An
+-- expert finds them fastest here. And read the file names: is one patient there several times?
+-- Then the net has trouble with a slide, not with cells.
+--
+-- ## Where does it look?
+--
+-- One can ask a net which places of a picture spoke for its answer. **Grad-CAM** takes the maps of
+-- the last convolution and the gradient of the answer with respect to them: maps that would raise
+-- it count, others do not. On the right, yellow is where the answer comes from.
+
+-- %% name="where"
+local puzzling = {}
+for i = 1, math.min(6, #worst.rows) do puzzling[i] = worst.rows[i].path end
+giemsa.gradcam(model, puzzling, { columns = 4 }):save("out/06_where.png"):show()
+
+-- %% [markdown] name="notice-where"
+-- **What to notice.** Where a parasite was missed, did the net look at it and take it for something
+-- else, or did it not look there at all? Where it gave a false alarm, what did it take for a
+-- parasite? A net that looks at the rim, the background or a corner has learned something else than
+-- you meant, however good its score. Do not read too much into the edges: the map has 8 x 8 places
+-- and is drawn smoothly, and each place sees a wide part of the cell (lesson 4).
 --
 -- Do not delete what you dislike from the test. Whoever cleans the test by looking at the net's
 -- mistakes lets the net write its own report.
@@ -410,6 +416,31 @@ plot.images(pictures, { captions = captions, colors = colors, columns = 6, tile 
 -- %% name="history"
 plot.training(model.history, { title = "Training Loss and Accuracy on Dataset" })
   :save("out/06_history.png"):show()
+
+-- %% [markdown] name="exercises"
+-- ## Check yourself
+--
+-- 1. How many parasitized test cells did the net miss? (It is one of the four numbers.)
+-- 2. A "test" calls every cell infected. What are its sensitivity and its specificity?
+-- 3. A net has sensitivity and specificity 0.95 each; one cell in a hundred is infected. What is a
+--    positive answer worth: its PPV? (Of 10,000 cells, how many are called infected, and how many
+--    of these are?)
+--
+-- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% name="answers" tags=["solution"]
+local missed = nil
+local always_infected = nil -- { sensitivity, specificity }
+local worth = nil -- from 0 to 1
+
+-- %% name="checks" tags=["check"]
+local check = giemsa.check
+check("missed parasites", missed and missed == matrix[POSITIVE][3 - POSITIVE],
+  "rows are the truth, columns the answers")
+check("always infected", always_infected and always_infected[1] == 1 and always_infected[2] == 0,
+  "it finds all of the infected, and leaves none of the healthy in peace")
+check.near("the worth of a positive answer", worth, 0.161, 0.005,
+  "95 of the 100 infected, and 5 % of the 9,900 healthy")
 
 -- %% [markdown] name="try"
 -- ## Try it

@@ -28,12 +28,12 @@ local LESSON = table.concat({
 
 local RUN = { path = "out/runs/lesson/1/log.jsonl", start = { source = LESSON, lesson = "lesson.lua", time = "2026-01-02", seed = 1 },
   finish = { status = "failed", seconds = 3000, fingerprint = { data = "9f3c", code = "71ab", weights = "e02d" } },
-  cells = { [3] = { status = "failed", seconds = 3000, before = 4000, outputs = {
+  cells = { [3] = { cell = 3, status = "failed", seconds = 3000, before = 4000, outputs = {
     { kind = "stream", name = "stdout", text = ("output "):rep(60) .. "THE_END_OF_THE_OUTPUT\n" },
     { kind = "display", data = { ["text/html"] = "<table><tr>" .. ("<td>" .. ("cell"):rep(10) .. "</td>"):rep(12) .. "</tr></table>" } },
     { kind = "display", data = { ["image/svg+xml"] = { file = "wide.svg" } } },
     { kind = "error", message = "lesson.lua:3: " .. ("message"):rep(60), traceback = { ("frame "):rep(60) } } } },
-    [4] = { status = "ok", seconds = 1, outputs = {} } } }
+    [4] = { cell = 4, status = "ok", seconds = 1, outputs = {} } } }
 function RUN:bytes() return '<svg width="2000" height="300" viewBox="0 0 2000 300"><rect width="2000" height="300" fill="#fff"/></svg>' end
 
 local page = t.write(folder .. "/page.html", html.page{ run = RUN })

@@ -17,7 +17,7 @@ t.test("true passes, false fails with its message, nil is open; a lesson goes on
   check.results = {}
   t.equal({ told(check, "a", 1 < 2, "never shown") }, { "✓ a", true })
   t.equal({ told(check, "b", false, "count from 1") }, { "✗ b: count from 1", false })
-  t.equal({ told(check, "c", nil, "fill in answer") }, { "○ c: not answered yet; fill in answer" })
+  t.equal({ told(check, "c", nil, "a hint too early") }, { "○ c: not answered yet" })
   t.equal({ told(check, "d", function() return false, "because" end) }, { "✗ d: because", false })
   local text = told(check, "e", function() error("oops", 0) end)
   t.equal(text, "✗ e: oops")

@@ -38,7 +38,8 @@ local function header_of(path, lines)
 end
 
 local function cell_of(path, number, line)
-  local kind, name = line:match('^%-%- %%%% (%[?%l*%]?) ?name="([^"]*)"$')
+  local plain = line:gsub(' tags=%["%l+"%]$', "")
+  local kind, name = plain:match('^%-%- %%%% (%[?%l*%]?) ?name="([^"]*)"$')
   if not name or kind ~= "" and kind ~= "[markdown]" then
     fail(path, number, 'a cell begins with \'-- %% name="..."\' or \'-- %% [markdown] name="..."\', got ' .. line)
   end
@@ -190,16 +191,45 @@ end
 
 local TIME_LIMIT = 300 -- seconds; a lesson takes less than 90 on a machine that has nothing else to do
 
-local function run(path)
-  local folder = clean_folder(path:match("([^/]+)%.lua$"))
-  local output, code = t.shell(("cd %s && env -u GIEMSA_DATA GIEMSA_IMAGES=none timeout -k 5 %d %s %s </dev/null")
-    :format(t.quote(folder), TIME_LIMIT, t.quote(interpreter()), t.quote(path)))
+-- Runs a command in a clean folder; what it printed, and the folder.
+local function output_in(folder, path, command)
+  local output, code = t.shell(("cd %s && env -u GIEMSA_DATA GIEMSA_IMAGES=none timeout -k 5 %d %s </dev/null")
+    :format(t.quote(folder), TIME_LIMIT, command))
   local what = code == 124 and ("took more than %d s"):format(TIME_LIMIT) or ("ended with %d"):format(code)
   t.ok(code == 0, ("%s %s:\n%s"):format(path, what, the_end_of(output)))
+  return output
+end
+
+-- What does not depend on how fast the machine is.
+local function without_times(output)
+  local lines = {}
+  for line in output:gmatch("[^\n]+") do
+    line = line:gsub("%d+:%d%d[%d:]*", "0s"):gsub("%d[%d.:]*%s*[mun]?s/%a+", "T"):gsub("%d[%d.,]*%s*%a+/s%f[%W]", "T")
+      :gsub("%f[%d]%d[%d.:]*%s*[mun]?s%f[%W]", "T"):gsub(" +", " ")
+    if not line:find "^fingerprint:" then lines[#lines + 1] = line end
+  end
+  return lines
+end
+
+local function first_difference(a, b)
+  for i = 1, math.max(#a, #b) do
+    if a[i] ~= b[i] then return ("line %d: %s\n  became %s"):format(i, a[i], b[i]) end
+  end
+end
+
+-- As a script, and as a notebook: both print the same numbers.
+local function run(path)
+  local name = path:match("([^/]+)%.lua$")
+  local folder = clean_folder(name)
+  local output = output_in(folder, path, t.quote(interpreter()) .. " " .. path)
   for picture in output:gmatch("%[image [^\n]*%-> ([^%]\n]+)%]") do
     local file <close> = io.open(folder .. "/" .. picture)
     t.ok(file, ("%s: %s was shown and is not there"):format(path, picture))
   end
+  local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
+  local stepped = output_in(clean_folder(name .. "-run"), path, program .. " run " .. path)
+  local difference = first_difference(without_times(output), without_times(stepped))
+  t.ok(not difference, ("%s: %s"):format(path, difference))
 end
 
 -- Whether the lessons are to be run, or why not.

@@ -152,8 +152,9 @@ local function state_of(model)
   for i, weight in ipairs(model:weights()) do out[i] = core.to_bytes(weight.tensor) end
   for name, slot in pairs(model.optimizer.slots) do out[#out + 1] = name .. core.to_bytes(slot) end
   table.sort(out)
-  return table.concat(out) .. model.optimizer.lr .. model.optimizer.iterations .. model.draws
-    .. model.epoch
+  local stream = random.get_state()
+  return table.concat(out) .. table.concat({ model.optimizer.lr, model.optimizer.iterations,
+    model.draws, model.epoch, stream.consumers, stream.arrays, stream.position }, " ")
 end
 
 t.test("lr_find suggests a rate that learns, and leaves no trace", function()

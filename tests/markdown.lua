@@ -100,7 +100,7 @@ t.test("Chinese lines are joined without a space", function()
 end)
 
 t.test("bytes that are no text are replaced, control characters dropped", function()
-  t.equal(unicode.clean "a\255b\0c\27[1md\te\n", "a\u{FFFD}bc[1md\te\n")
+  t.equal(unicode.clean "a\255b\0c\27[1md\te\r\nf\rg\n", "a\u{FFFD}bc[1md\te\nf\ng\n")
   t.equal(unicode.clean "\xc3(", "\u{FFFD}(")
   t.equal(unicode.clean "\xed\xa0\x80", ("\u{FFFD}"):rep(3)) -- a surrogate
   t.ok(utf8.len(html "a \xff\xc3 b"))

@@ -61,7 +61,7 @@ end
 local suites = {
   default = { command = PROGRAM, except = { browser = true } },
   browser = { label = "browser", command = PROGRAM, names = { "browser" } },
-  lua54 = { label = "lua5.4", names = words "data datasets ops parity plot program save smoke tensor train",
+  lua54 = { label = "lua5.4", names = words "cell data datasets notebook ops parity plot program save smoke tensor train",
     command = ("env LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4"):format(BUILD) },
   base = with_isa("base"),
   v3 = with_isa("v3"),

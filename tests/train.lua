@@ -572,6 +572,17 @@ t.test("at a terminal: one line redrawn, at most ten times a second, within its 
   end
 end)
 
+t.test("a loop shows how far it is", function()
+  local seen = {}
+  local text = written(function()
+    for i, word in progress({ "a", "b" }, "words") do seen[i] = word end
+    for i in progress(3) do if i == 2 then break end end
+  end)
+  t.equal(seen, { "a", "b" })
+  t.ok(text:find("^words %- %d+s %- [%d%.]+[mu]?s/item\n$"), text)
+  t.raises(function() for _ in progress("x") do end end, "tests/train.lua:%d+: progress: expected a list")
+end)
+
 t.test("times are written as Keras does", function()
   t.equal({ progress.time_text(12.9), progress.time_text(65), progress.time_text(3723) },
     { "12s", "1:05", "1:02:03" })

@@ -1,5 +1,5 @@
---- TeX formulas as MathML, by the program blahtexml: all formulas of a page in one start of it. Where
--- it is missing or does not understand a formula, the TeX is shown as it was written.
+--- TeX formulas as MathML, by the program blahtexml: all formulas of a page in one start of it.
+-- Where it is missing or does not understand a formula, the TeX is shown as it was written.
 local core = require "giemsa.core"
 local escape = require "giemsa.html.escape"
 
@@ -10,8 +10,8 @@ local known = {} -- "$x" or "$$x" -> MathML, or false where there is none
 local function key_of(tex, display) return (display and "$$" or "$") .. tex end
 
 -- ---- letters
--- blahtexml marks letters by mathvariant="bold"; browsers that know MathML Core want the mathematical
--- letters of Unicode themselves.
+-- blahtexml marks letters by mathvariant="bold"; browsers that know MathML Core want the
+-- mathematical letters of Unicode themselves.
 
 local ALPHABETS = { -- code points of A, a and 0
   bold = { 0x1d400, 0x1d41a, 0x1d7ce }, ["bold-italic"] = { 0x1d468, 0x1d482 },
@@ -21,8 +21,8 @@ local ALPHABETS = { -- code points of A, a and 0
 }
 -- Letters that Unicode had before, and keeps elsewhere.
 local ELSEWHERE = {
-  script = { B = "ℬ", E = "ℰ", F = "ℱ", H = "ℋ", I = "ℐ", L = "ℒ", M = "ℳ", R = "ℛ", e = "ℯ", g = "ℊ",
-    o = "ℴ" },
+  script = { B = "ℬ", E = "ℰ", F = "ℱ", H = "ℋ", I = "ℐ", L = "ℒ", M = "ℳ", R = "ℛ", e = "ℯ",
+    g = "ℊ", o = "ℴ" },
   fraktur = { C = "ℭ", H = "ℌ", I = "ℑ", R = "ℜ", Z = "ℨ" },
   ["double-struck"] = { C = "ℂ", H = "ℍ", N = "ℕ", P = "ℙ", Q = "ℚ", R = "ℝ", Z = "ℤ" },
 }

@@ -1,5 +1,5 @@
---- A lesson as one page: text, code, and what its run printed, showed and raised. One file, no script,
--- nothing from the network; the same run gives the same bytes.
+--- A lesson as one page: text, code, and what its run printed, showed and raised. One file, no
+-- script, nothing from the network; the same run gives the same bytes.
 local cells = require "giemsa.html.cells"
 local frame = require "giemsa.html.frame"
 local notebook = require "giemsa.notebook"
@@ -27,8 +27,8 @@ local function first_change(ran, now)
   end
 end
 
--- Where only the prose has changed since the run, the present text is shown; where code has, the text
--- that ran, since the results are its own.
+-- Where only the prose has changed since the run, the present text is shown; where code has, the
+-- text that ran, since the results are its own.
 local function match(run, text)
   if not run then return { lesson = notebook.parse(text), results = {}, stale = {} } end
   local ran = notebook.parse(run.start.source or "")
@@ -68,19 +68,23 @@ end
 
 -- ---- the page
 
+---@class giemsa.html.Link
+---@field href string
+---@field title string
+
 ---@class giemsa.html.Page
 ---@field run giemsa.Run?
 ---@field path string of the lesson
 ---@field title string when no heading gives one
 ---@field lang string?
----@field languages string[] of the texts in the page; the reader chooses when there are more than one
+---@field languages string[] of the texts in the page; the reader chooses when there are several
 ---@field lesson giemsa.Notebook
 ---@field results table<giemsa.Cell, giemsa.RunCell>
 ---@field stale table<giemsa.Cell, boolean>
 ---@field changed giemsa.Cell? the first cell whose code is no longer that of the run
 ---@field prose giemsa.html.Prose
 ---@field anchors table<giemsa.Cell, string>
----@field navigation {index: string?, previous: {href: string, title: string}?, next: {href: string, title: string}?}
+---@field navigation {index: string?, previous: giemsa.html.Link?, next: giemsa.html.Link?}
 local Page = {}
 Page.__index = Page
 
@@ -91,17 +95,18 @@ local OPTIONS = { path = "string", text = "string", run = "table", lang = "strin
 
 --- The page of a lesson.
 ---
---- text: the lesson as it is now; what ran when absent. run: its results; without it text and code only.
---- lang: the texts of one language; all, with a switch, when absent. link: changes the addresses of
---- links (see markdown.html).
----@param o {path: string?, text: string?, run: giemsa.Run?, lang: string?, navigation: table?, link: function?}
+--- text: the lesson as it is now; what ran when absent. run: its results; without it text and code
+--- only. lang: the texts of one language; all, with a switch, when absent. link: changes the
+--- addresses of links (see markdown.html).
+---@param o {path: string?, text: string?, run: giemsa.Run?, lang: string?, navigation: table?,
+--- link: function?}
 ---@return string
 function html.page(o)
   o = options.check("html.page", o, OPTIONS)
   if not (o.run or o.text) then error("html.page: it needs a run, or a text", 2) end
   local page = setmetatable(match(o.run, o.text), Page)
   page.run, page.lang, page.navigation, page.anchors = o.run, o.lang, o.navigation or {}, {}
-  page.path = o.path or o.run and o.run.start.lesson or ""
+  page.path = tostring(o.path or o.run and o.run.start.lesson or "")
   page.title = tostring(page.lesson.meta.title or page.path)
   page.languages = o.lang and { o.lang } or html.languages(page.lesson)
   page.prose = prose.new{ folder = page.path:match "^(.*)/", link = o.link,

@@ -271,7 +271,9 @@ function inspect.text(value, opts)
   if kind == "userdata" or kind == "thread" or kind == "boolean" or kind == "nil" then
     return tostring(value)
   end
-  if is_figure(value) then return ("figure %dx%d"):format(value.width, value.height) end
+  if is_figure(value) then
+    return value.says or ("figure %dx%d"):format(value.width, value.height)
+  end
   local text = kind == "table" and (own_text(value) or module_text(value, opts.columns or 80))
   if text then return text end
   if kind == "string" then text = string_text(value)

@@ -1,9 +1,9 @@
---- Markdown as pages and terminals show it: CommonMark with tables, ~~strikethrough~~, task lists and
--- formulas ($x$, $$x$$), read by md4c. Where md4c is missing a text is shown as it was typed.
+--- Markdown as pages and terminals show it: CommonMark with tables, ~~strikethrough~~, task lists
+-- and formulas ($x$, $$x$$), read by md4c. Where md4c is missing a text is shown as it was typed.
 --
--- Raw HTML is off: <b> in a text is three letters and no tag. A page then never holds what it did not
--- make, a terminal never shows tags, and "loss<0.1" or `table<string>` come out as they were written.
--- Who needs more than Markdown shows it from code: display{ html = ... }.
+-- Raw HTML is off: <b> in a text is three letters and no tag. A page then never holds what it did
+-- not make, a terminal never shows tags, and "loss<0.1" or `table<string>` come out as they were
+-- written. Who needs more than Markdown shows it from code: display{ html = ... }.
 local options = require "giemsa.options"
 local unicode = require "giemsa.unicode"
 local has_md4c, md4c = pcall(require, "giemsa.md4c")
@@ -31,8 +31,8 @@ end
 
 -- ---- with it
 
--- md4c takes "$5 and $10" for a formula. As in Pandoc, a formula does not begin or end with a space,
--- and no digit follows it.
+-- md4c takes "$5 and $10" for a formula. As in Pandoc, a formula does not begin or end with a
+-- space, and no digit follows it.
 local function is_money(node, following)
   local tex = table.concat(node)
   return not node.display
@@ -96,14 +96,14 @@ end
 local HTML_OPTIONS = { math = "callable", code = "callable", heading = "callable",
   image = "callable", link = "callable" }
 
---- HTML of a text or a tree. What a page wants to do in its own way it does by callbacks that return
---- HTML; each may be absent:
+--- HTML of a text or a tree. What a page wants to do in its own way it does by callbacks that
+--- return HTML; each may be absent:
 ---   math(tex, is_display)       TeX in <code> when absent
 ---   code(source, language?)     the inside of <pre><code>: escaped when absent
 ---   heading(level, html, letters)
 ---   image(src, alt, title?)     the alternative text when absent: a page is one file
----   link(href)                  the address, or nil for none; only http, https, mailto, # and relative
----                               addresses get here
+---   link(href)                  the address, or nil for none; only http, https, mailto, # and
+---                               relative addresses get here
 ---@param text string|giemsa.markdown.node
 ---@param opts? table
 ---@return string

@@ -180,4 +180,26 @@ function Bar:abandon()
   if self.shown then self.shown:close{ ansi = bar_text(self, self.values, false), live = true } end
 end
 
-return progress
+local function over(what, label)
+  local list = type(what) == "table" and what or nil
+  local total = list and #list or math.tointeger(what)
+  if not total or total < 0 then
+    error(("progress: expected a list or how often, got %s"):format(tostring(what)), 3)
+  end
+  local bar, i = progress.bar{ total = total, label = label, unit = "item" }, 0
+  local function next_item()
+    if i > 0 then bar:update(i) end
+    i = i + 1
+    if i <= total then return i, list and list[i] end
+    bar:finish()
+  end
+  return next_item, nil, nil, setmetatable({}, { __close = function() bar:abandon() end })
+end
+
+--- Shows how far a loop is: for i in progress(100, "cells") do ... end, and of a list
+--- for i, path in progress(paths) do ... end. Leaving the loop early ends the line.
+---@overload fun(what: integer|table, label?: string): fun(): integer?, any
+return setmetatable(progress, { __call = function(_, what, label)
+  local next_item, state, control, closing = over(what, label)
+  return next_item, state, control, closing
+end })

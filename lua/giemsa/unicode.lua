@@ -13,12 +13,12 @@ local function repair(text)
   return table.concat(out)
 end
 
---- The text as valid UTF-8 without control characters (but with tabs and line breaks).
+--- The text as valid UTF-8 without control characters but tabs and line breaks, which become "\n".
 ---@param text string
 ---@return string
 function unicode.clean(text)
   if not utf8.len(text) then text = repair(text) end
-  text = text:gsub("[%z\1-\8\11\12\14-\31\127]", ""):gsub("\xc2[\x80-\x9f]", "")
+  text = text:gsub("\r\n?", "\n"):gsub("[%z\1-\8\11\12\14-\31\127]", ""):gsub("\xc2[\x80-\x9f]", "")
   return (text:gsub("\xef\xbf[\xbe\xbf]", "\u{FFFD}"))
 end
 

@@ -3,7 +3,6 @@ local coloured = require "giemsa.html.code"
 local escape = require "giemsa.html.escape"
 local markdown = require "giemsa.markdown"
 local outputs = require "giemsa.html.outputs"
-local unicode = require "giemsa.unicode"
 
 local cells = {}
 
@@ -11,7 +10,8 @@ local cells = {}
 
 cells.tags = { en = "en", zh = "zh-Hans" } -- of the lang attribute
 
---- ' class="cell prose in-zh" lang="zh-Hans"'; the class shows and hides it. lang: true for every reader.
+--- ' class="cell prose in-zh" lang="zh-Hans"'; the class shows and hides it. lang: true for every
+--- reader.
 ---@param class string perhaps ""
 ---@param lang string|true|nil
 ---@return string
@@ -47,6 +47,8 @@ function cells.duration(seconds)
   return ("%d h %02d min"):format(whole // 3600, whole % 3600 // 60)
 end
 
+local STATUSES = { failed = true, cached = true, skipped = true, timeout = true, interrupted = true }
+
 --- What went another way than usual with a code cell; nil when nothing did.
 ---@param page giemsa.html.Page
 ---@param cell giemsa.Cell
@@ -57,7 +59,8 @@ function cells.state(page, cell)
   if not page.run or cell:source() == "" then return nil end
   if not result then return "not run" end
   if not result.status then return "killed" end
-  return result.status ~= "ok" and result.status or nil
+  if result.status == "ok" then return nil end
+  return STATUSES[result.status] and result.status or "failed"
 end
 
 local MARKED = { "exercise", "check" } -- tags that the reader sees
@@ -72,7 +75,7 @@ end
 local function bar(page, cell)
   local result = page.results[cell] or {}
   local parts = { ('<a class="mono" href="#%s">%s</a>'):format(escape(page.anchors[cell]),
-    escape(unicode.clean(name_of(cell)))) }
+    escape(name_of(cell))) }
   for _, tag in ipairs(MARKED) do
     if cell:has_tag(tag) then parts[#parts + 1] = chip(tag, page:say(tag)) end
   end
@@ -80,7 +83,8 @@ local function bar(page, cell)
   if state then parts[#parts + 1] = chip((state:gsub(" ", "-")), page:say(state)) end
   local took, before = cells.duration(result.seconds), cells.duration(result.before)
   local time = took and " · " .. took .. (before and " " .. page:say("(before: %s)", before) or "")
-  parts[#parts + 1] = ('<span class="end">%s%s</span>'):format(page:say("line %d", cell.first), time or "")
+  parts[#parts + 1] = ('<span class="end">%s%s</span>'):format(page:say("line %d", cell.first),
+    time or "")
   return ('<div class="bar">%s</div>'):format(table.concat(parts))
 end
 
@@ -88,27 +92,30 @@ local function folded(summary, inside)
   return ("<details><summary>%s</summary>\n%s</details>\n"):format(summary, inside)
 end
 
-local function output(page, cell)
-  local result = page.results[cell]
+local function outputs_of(page, result, label)
   if not result then return "" end
-  local shown = outputs.html(result.outputs, { run = page.run, label = cell:label(),
-    prefix = ("c%d-"):format(cell.number), say = function(...) return page:say(...) end })
+  local shown = outputs.html(result.outputs, { run = page.run, label = label,
+    prefix = ("c%d-"):format(result.cell), say = function(...) return page:say(...) end })
+  return shown ~= "" and ('<div class="output">\n%s</div>\n'):format(shown) or ""
+end
+
+local function output(page, cell)
+  local shown = outputs_of(page, page.results[cell], cell:label())
   if shown == "" then return "" end
-  shown = ('<div class="output">\n%s</div>\n'):format(shown)
   return cell:has_tag "hide-output" and folded(page:say "Output", shown) or shown
 end
 
 local function code(page, cell)
   local shown = output(page, cell)
   if cell:source() == "" and shown == "" then return "" end
-  local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(bar(page, cell),
-    coloured(unicode.clean(cell:source())))
+  local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(
+    bar(page, cell), coloured(cell:source()))
   if cell:has_tag "hide-input" then source = folded(page:say "Code", source) end
   local inside = source .. shown
   if cell:has_tag "solution" then inside = folded(page:say "Solution", inside) end
   local state = cells.state(page, cell)
-  return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(escape(page.anchors[cell]),
-    state and " " .. state:gsub(" ", "-") or "", inside)
+  return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(
+    escape(page.anchors[cell]), state and " " .. state:gsub(" ", "-") or "", inside)
 end
 
 -- ---- all of them
@@ -127,7 +134,8 @@ end
 function cells.html(page)
   local seen, shown, trees, all = audience(page.lesson, page.languages), {}, {}, {}
   for _, cell in ipairs(page.lesson.cells) do
-    if seen[cell] and cell.kind ~= "raw" and not cell:has_tag "hidden" then shown[#shown + 1] = cell end
+    local is_shown = seen[cell] and cell.kind ~= "raw" and not cell:has_tag "hidden"
+    if is_shown then shown[#shown + 1] = cell end
   end
   for _, cell in ipairs(shown) do -- anchors of cells come before those of headings
     page.anchors[cell] = page.prose:id(cell.name or "cell-" .. cell.number)
@@ -141,6 +149,8 @@ function cells.html(page)
   for i, cell in ipairs(shown) do
     out[i] = trees[cell] and text(page, cell, trees[cell], seen[cell]) or code(page, cell)
   end
+  local outside = page.run and page.run.cells[0] -- what finalizers print when all is over
+  out[#out + 1] = outputs_of(page, outside, "the end of the lesson")
   return table.concat(out)
 end
 

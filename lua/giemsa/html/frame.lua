@@ -1,8 +1,8 @@
---- What stands around the cells of a page: the document, its head line, title, notices, contents and end.
+--- What stands around the cells of a page: the document, its head line, title, notices, contents
+-- and end.
 local cells = require "giemsa.html.cells"
 local escape = require "giemsa.html.escape"
 local style = require "giemsa.html.style"
-local unicode = require "giemsa.unicode"
 local version = require "giemsa.version"
 
 local frame = {}
@@ -26,7 +26,8 @@ local DOCUMENT = [[
 ]]
 
 -- ---- the languages
--- Radio buttons stand before everything else, so that rules of style alone hide the other languages.
+-- Radio buttons stand before everything else, so that rules of style alone hide the other
+-- languages.
 
 local NAMES = { en = "English", zh = "中文" }
 
@@ -39,8 +40,8 @@ local function language_switch(page)
   if #page.languages < 2 then return "", "", "" end
   local buttons, labels, rules = {}, {}, {}
   for i, lang in ipairs(page.languages) do
-    buttons[i] = ('<input class="switch" type="radio" name="language" id="show-%s"%s>\n'):format(lang,
-      i == 1 and " checked" or "")
+    buttons[i] = ('<input class="switch" type="radio" name="language" id="show-%s"%s>\n'):format(
+      lang, i == 1 and " checked" or "")
     labels[i] = ('<label for="show-%s" lang="%s">%s</label>'):format(lang, cells.tags[lang] or lang,
       NAMES[lang] or lang)
     rules[i] = RULES:gsub("%%s", lang)
@@ -92,20 +93,18 @@ local function notice(page, is_bad, head, text, ...)
 end
 
 local function link_to(page, cell)
-  local label = escape(unicode.clean(cell:label()))
+  local label = escape(cell:label())
   local anchor = page.anchors[cell]
   return anchor and ('<a href="#%s">%s</a>'):format(escape(anchor), label) or label
 end
 
 local BROKEN = { failed = true, timeout = true, interrupted = true, killed = true }
-local MISSING = { ["not run"] = true, skipped = true }
-
 -- The first cell that broke, how, and how many have no results.
 local function damage(page)
   local broken, how, missing = nil, nil, 0
   for _, cell in ipairs(page.lesson.cells) do
     local state = page.anchors[cell] and cell.kind == "code" and cells.state(page, cell)
-    if MISSING[state] then missing = missing + 1 end
+    if state == "not run" then missing = missing + 1 end
     if BROKEN[state] and not broken then broken, how = cell, state end
   end
   return broken, how, missing
@@ -113,7 +112,8 @@ end
 
 local function notices(page)
   if not page.run then
-    return notice(page, false, "Not run.", "Text and code only: there are no results of this lesson yet.")
+    return notice(page, false, "Not run.",
+      "Text and code only: there are no results of this lesson yet.")
   end
   local out, finish = {}, page.run.finish
   if page.changed then
@@ -123,11 +123,12 @@ local function notices(page)
   end
   local broken, how, missing = damage(page)
   if broken then
-    out[#out + 1] = notice(page, true, "Not complete.", "The run stopped at %s: %s. Cells without results: %d.",
-      link_to(page, broken), page:say(how), missing)
+    out[#out + 1] = notice(page, true, "Not complete.",
+      "The run stopped at %s: %s. Cells without results: %d.", link_to(page, broken),
+      page:say(how), missing)
   elseif not finish or finish.status ~= "ok" then
-    out[#out + 1] = notice(page, true, "Not complete.", "The run did not come to its end. Cells without results: %d.",
-      missing)
+    out[#out + 1] = notice(page, true, "Not complete.",
+      "The run did not come to its end. Cells without results: %d.", missing)
   elseif missing > 0 then
     out[#out + 1] = notice(page, false, "Not complete.", "Cells without results: %d.", missing)
   end
@@ -150,9 +151,12 @@ local function contents(page)
     end
   end
   if #items < 2 then return '<div class="toc"></div>\n' end
-  return ('<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">%s</h2>\n<ol>\n%s</ol>\n</nav>\n')
-    :format(page:say "Contents", table.concat(items))
+  return '<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">' .. page:say "Contents"
+    .. "</h2>\n<ol>\n" .. table.concat(items) .. "</ol>\n</nav>\n"
 end
+
+local FINGERPRINT = "Data, code and weights of this run, in short. Where your own run ends with the "
+  .. "same three, you got what this page shows, to the last bit."
 
 local function fingerprint(page)
   local prints, rows = page.run and page.run.finish and page.run.finish.fingerprint, {}
@@ -165,15 +169,15 @@ local function fingerprint(page)
   end
   if #rows == 0 then return "" end
   return ('<h2 id="fingerprint">%s</h2>\n<dl class="prints">%s</dl>\n<p>%s</p>\n'):format(
-    page:say "Fingerprint", table.concat(rows), page:say("Data, code and weights of this run, in short. "
-      .. "Where your own run ends with the same three, you got what this page shows, to the last bit."))
+    page:say "Fingerprint", table.concat(rows), page:say(FINGERPRINT))
 end
 
 local function end_matter(page)
   local run = page.run
-  return ('<footer class="end-matter">\n%s<p>giemsa %s · <code>%s</code>%s</p>\n</footer>\n'):format(
-    fingerprint(page), escape(tostring(run and run.start.version or version)), escape(page.path),
-    run and " · " .. page:say("all outputs: %s", "<code>" .. escape(run.path) .. "</code>") or "")
+  local log = run and " · " .. page:say("all outputs: %s", "<code>" .. escape(run.path) .. "</code>")
+  return ('<footer class="end-matter">\n%s<p>giemsa %s · <code>%s</code>%s</p>\n</footer>\n')
+    :format(fingerprint(page), escape(tostring(run and run.start.version or version)),
+      escape(page.path), log or "")
 end
 
 local function turn_link(class, word, target)
@@ -191,14 +195,14 @@ local function turn(page)
 end
 
 --- A document with the head line, and a switch when there are several languages.
----@param page giemsa.html.Page|{lang: string?, languages: string[], navigation: table, path: string, say: function}
+---@param page table of a giemsa.html.Page: lang, languages, navigation, path and say
 ---@param title_text string
 ---@param inside string what stands below the head line
 ---@return string
 function frame.wrap(page, title_text, inside)
   local buttons, labels, rules = language_switch(page)
-  return DOCUMENT:format(escape(cells.tags[page.lang] or page.lang or "en"), version, escape(title_text),
-    style.sheet() .. rules, buttons, head_line(page, labels) .. inside)
+  return DOCUMENT:format(escape(cells.tags[page.lang] or page.lang or "en"), version,
+    escape(title_text), style.sheet() .. rules, buttons, head_line(page, labels) .. inside)
 end
 
 --- The page around its cells.
@@ -208,8 +212,8 @@ end
 function frame.html(page, inside)
   local first = page.prose.titles[1]
   return frame.wrap(page, first and first.letters or page.title, table.concat{ contents(page),
-    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page), notices(page), "</header>\n",
-    inside, turn(page), end_matter(page), "</main>\n" })
+    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page), notices(page),
+    "</header>\n", inside, turn(page), end_matter(page), "</main>\n" })
 end
 
 return frame

@@ -3,7 +3,6 @@ local base64 = require "giemsa.base64"
 local escape = require "giemsa.html.escape"
 local runlog = require "giemsa.runlog"
 local sanitize = require "giemsa.html.sanitize"
-local unicode = require "giemsa.unicode"
 
 local outputs = {}
 
@@ -17,18 +16,23 @@ local MOST = 100 -- outputs of a cell that are shown: the first ones and the las
 
 -- ---- text
 
--- What a terminal would show: no escape sequences, and of a line that "\r" wrote over its last state.
+local function last_state(line)
+  line = line:gsub("\r+$", "")
+  return line:match "^.*\r(.*)$" or line
+end
+
+-- What a terminal would show: no escape sequences, and of a line that "\r" wrote over its last
+-- state.
 local function as_shown(text)
   text = text:gsub("\27%][^\7\27]*\7?", ""):gsub("\27%[[\x30-\x3f]*[\x20-\x2f]*[\x40-\x7e]?", "")
-  if text:find("\r", 1, true) then
-    text = text:gsub("[^\n]+", function(line) return line:gsub("\r+$", ""):match "^.*\r(.*)$" or line:gsub("\r+$", "") end)
-  end
-  return unicode.clean(text)
+  if text:find("\r", 1, true) then text = text:gsub("[^\n]+", last_state) end
+  return text
 end
 
 local FIRST_LINES, LAST_LINES = 60, 30
 
--- Many lines: the first and the last ones, and how many are missing. (Many bytes: see runlog.shown.)
+-- Many lines: the first and the last ones, and how many are missing. (Many bytes: see
+-- runlog.shown.)
 local function fewer_lines(text, path)
   local starts, at = { 1 }, 1
   repeat
@@ -40,15 +44,17 @@ local function fewer_lines(text, path)
   until not at
   local left_out = #starts - FIRST_LINES - LAST_LINES
   if left_out <= 10 then return text end
-  return ("%s[... %d of %d lines are not shown; all are in %s]\n%s"):format(text:sub(1, starts[FIRST_LINES + 1] - 1),
-    left_out, #starts, path, text:sub(starts[#starts - LAST_LINES + 1]))
+  return ("%s[... %d of %d lines are not shown; all are in %s]\n%s"):format(
+    text:sub(1, starts[FIRST_LINES + 1] - 1), left_out, #starts, path,
+    text:sub(starts[#starts - LAST_LINES + 1]))
 end
 
 local function preformatted(text, class, context)
   text = as_shown(text):gsub("\n$", "")
   text = runlog.shown(fewer_lines(text, context.run.path), context.run.path)
   if text == "" then return "" end
-  text = escape(text):gsub("\n(%[%.%.%. [^\n]- not shown; [^\n]*%])\n", '\n<span class="cut">%1</span>\n')
+  text = escape(text):gsub("\n(%[%.%.%. [^\n]- not shown; [^\n]*%])\n",
+    '\n<span class="cut">%1</span>\n')
   return ("<pre%s>%s</pre>\n"):format(class and (' class="%s"'):format(class) or "", text)
 end
 
@@ -59,7 +65,7 @@ local function alternative(data, context)
   if type(text) ~= "string" or text:find "^%[image" or text == "" then
     return context.say("picture made by %s", context.label)
   end
-  return unicode.clean(text)
+  return text
 end
 
 local function bytes_of(picture, context)
@@ -67,8 +73,9 @@ local function bytes_of(picture, context)
 end
 
 local function missing(picture, context)
-  return ('<p class="missing">[%s]</p>\n'):format(context.say("the picture %s is not with the log of the run",
-    escape(unicode.clean(type(picture) == "table" and tostring(picture.file) or "?"))))
+  local name = type(picture) == "table" and tostring(picture.file) or "?"
+  return ('<p class="missing">[%s]</p>\n'):format(
+    context.say("the picture %s is not with the log of the run", escape(name)))
 end
 
 local function png(data, context)
@@ -111,12 +118,11 @@ function kinds.stream(output, context)
 end
 
 function kinds.error(output, context)
-  local message = unicode.clean(tostring(output.message))
+  local message = tostring(output.message)
   local place, what = message:match "^([^\n]-:%d+): (.*)$"
-  local lines = {}
-  for i, line in ipairs(output.traceback or {}) do lines[i] = unicode.clean(line) end
-  local trace = #lines > 0 and ("<details><summary>%s</summary><pre>%s</pre></details>"):format(
-    context.say "Traceback", escape(table.concat(lines, "\n"))) or ""
+  local lines = table.concat(output.traceback or {}, "\n")
+  local trace = lines ~= "" and ("<details><summary>%s</summary><pre>%s</pre></details>"):format(
+    context.say "Traceback", escape(lines)) or ""
   return ('<div class="error"><p><strong>%s</strong>%s</p><pre>%s</pre>%s</div>\n'):format(
     context.say "Error", place and (" <code>%s</code>"):format(escape(place)) or "",
     escape(what or message), trace)

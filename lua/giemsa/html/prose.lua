@@ -5,9 +5,10 @@ local coloured = require "giemsa.html.code"
 local escape = require "giemsa.html.escape"
 local formula = require "giemsa.formula"
 local markdown = require "giemsa.markdown"
+local unicode = require "giemsa.unicode"
 
 ---@class giemsa.html.Prose
----@field titles {html: string, letters: string, lang: string?}[] headings of level 1, one a language
+---@field titles {html: string, letters: string, lang: string?}[] of the page, one a language
 ---@field contents {id: string, letters: string, level: integer, lang: string?}[]
 local Prose = {}
 Prose.__index = Prose
@@ -16,7 +17,8 @@ Prose.__index = Prose
 ---@param words string
 ---@return string
 function Prose:id(words)
-  local base = words:lower():gsub("[%z\1-\x2f:-`{-\x7f]+", "-"):gsub("^%-+", ""):gsub("%-+$", "")
+  local base = unicode.clean(words):lower():gsub("[%z\1-\x2f:-`{-\x7f]+", "-")
+  base = base:gsub("^%-+", ""):gsub("%-+$", "")
   if base == "" then base = "part" end
   local id, n = base, 1
   while self.taken[id] do
@@ -93,7 +95,8 @@ end
 local prose = {}
 
 --- What a page's texts share.
----@param o {folder: string?, link: function?, say: function} folder of the lesson; link: see markdown.html
+---@param o {folder: string?, link: function?, say: function} folder: the lesson's; link: see
+--- markdown.html
 ---@return giemsa.html.Prose
 function prose.new(o)
   return setmetatable({ folder = o.folder, link = o.link, say = o.say, taken = {}, titles = {},

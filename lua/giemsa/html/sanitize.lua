@@ -1,6 +1,6 @@
 --- HTML and SVG from outside (a lesson's own output, a plot) made fit for a page: only elements and
--- attributes that show something stay; no script, no style sheet, no address elsewhere, every element
--- closed. Ids get a prefix, so that many pictures can stand in one page.
+-- attributes that show something stay; no script, no style sheet, no address elsewhere, every
+-- element closed. Ids get a prefix, so that many pictures can stand in one page.
 local escape = require "giemsa.html.escape"
 local unicode = require "giemsa.unicode"
 
@@ -10,28 +10,35 @@ local function set(words)
   return names
 end
 
-local HTML = set [[a abbr b blockquote br caption code col colgroup dd del details div dl dt em
-  figcaption figure h2 h3 h4 h5 h6 hr i img ins kbd li mark meter ol p pre progress q s samp small span
-  strong sub summary sup table tbody td tfoot th thead time tr u ul var]]
-local SVG = set [[svg circle clipPath defs ellipse feBlend feComposite feFlood feGaussianBlur feMerge
-  feMergeNode feOffset filter g image line linearGradient marker mask path pattern polygon polyline
-  radialGradient rect stop symbol text textPath tspan use]]
+local HTML = set [[
+  a abbr b blockquote br caption code col colgroup dd del details div dl dt em figcaption figure
+  h2 h3 h4 h5 h6 hr i img ins kbd li mark meter ol p pre progress q s samp small span strong sub
+  summary sup table tbody td tfoot th thead time tr u ul var
+]]
+local SVG = set [[
+  svg circle clipPath defs ellipse feBlend feComposite feFlood feGaussianBlur feMerge
+  feMergeNode feOffset filter g image line linearGradient marker mask path pattern polygon
+  polyline radialGradient rect stop symbol text textPath tspan use
+]]
 local VOID = set "br col hr img"
 -- Left out with all that is in them.
-local DROPPED = set [[script style title desc metadata template iframe object noscript textarea select
-  noembed noframes xmp]]
+local DROPPED = set [[
+  script style title desc metadata template iframe object noscript textarea select noembed
+  noframes xmp
+]]
 
-local ATTRIBUTES = set [[align alt class colspan dir height id lang max min open rowspan scope span style
-  title value width
-  clip-path clip-rule clipPathUnits color cx cy d dominant-baseline dx dy fill fill-opacity fill-rule
-  filter flood-color flood-opacity font-family font-size font-style font-weight fx fy gradientTransform
-  gradientUnits in in2 letter-spacing marker-end marker-mid marker-start markerHeight markerUnits
-  markerWidth mask offset opacity operator orient patternTransform patternUnits points
-  preserveAspectRatio r refX refY result role rx ry shape-rendering spreadMethod stdDeviation stop-color
-  stop-opacity stroke stroke-dasharray stroke-dashoffset stroke-linecap stroke-linejoin
-  stroke-miterlimit stroke-opacity stroke-width text-anchor text-decoration textLength transform
-  transform-origin vector-effect viewBox visibility word-spacing x x1 x2 xml:space y y1 y2
-  aria-hidden aria-label]]
+local ATTRIBUTES = set [[
+  align alt class colspan dir height id lang max min open rowspan scope span style title value
+  width clip-path clip-rule clipPathUnits color cx cy d dominant-baseline dx dy fill
+  fill-opacity fill-rule filter flood-color flood-opacity font-family font-size font-style
+  font-weight fx fy gradientTransform gradientUnits in in2 letter-spacing marker-end marker-mid
+  marker-start markerHeight markerUnits markerWidth mask offset opacity operator orient
+  patternTransform patternUnits points preserveAspectRatio r refX refY result role rx ry
+  shape-rendering spreadMethod stdDeviation stop-color stop-opacity stroke stroke-dasharray
+  stroke-dashoffset stroke-linecap stroke-linejoin stroke-miterlimit stroke-opacity stroke-width
+  text-anchor text-decoration textLength transform transform-origin vector-effect viewBox
+  visibility word-spacing x x1 x2 xml:space y y1 y2 aria-hidden aria-label
+]]
 
 -- ---- attributes
 
@@ -46,7 +53,7 @@ local function unescape(value)
 end
 
 -- Inside a style or a paint: no address but one within the page.
-local LOUD = { "[\\@]", "expression%(", "javascript:", "image%-set", "position:" }
+local LOUD = { "://", "[\\@]", "expression%(", "javascript:", "image%-set", "position:" }
 
 local function is_quiet(value)
   local compact = value:lower():gsub("[%c%s]", "")
@@ -137,7 +144,8 @@ local function tag_end(source, at)
   end
 end
 
--- What a "<" at `at` begins: kind ("open", "close", "nothing", "text"), its last byte, name, the rest.
+-- What a "<" at `at` begins: kind ("open", "close", "nothing", "text"), its last byte, name, the
+-- rest.
 local function read_tag(source, at)
   if source:find("^<!%-%-", at) then
     local _, last = source:find("-->", at + 4, true)
@@ -168,9 +176,8 @@ function Writer:open_tag(name, rest)
   if not tag then return end
   local is_empty = rest:find "/%s*$" or VOID[lower]
   local attributes = attributes_of(tag, (rest:gsub("/%s*$", "")), self)
-  if (tag == "img" or tag == "image") and not attributes:find "src=" and not attributes:find "href=" then
-    return -- a picture elsewhere
-  end
+  local is_picture = tag == "img" or tag == "image"
+  if is_picture and not attributes:find "src=" and not attributes:find "href=" then return end
   if is_empty and self.pictures > 0 then return self:put(("<%s%s/>"):format(tag, attributes)) end
   self:put(("<%s%s>"):format(tag, attributes))
   if is_empty then return self:put(VOID[lower] and "" or "</" .. tag .. ">") end
@@ -200,7 +207,8 @@ end
 local function sanitize(source, prefix)
   source = unicode.clean(source)
   local lower, at = source:lower(), 1
-  local writer = setmetatable({ out = {}, open = {}, pictures = 0, prefix = prefix, ids = {} }, Writer)
+  local writer = setmetatable({ out = {}, open = {}, pictures = 0, prefix = prefix, ids = {} },
+    Writer)
   while at <= #source do
     local start = source:find("<", at, true)
     writer:text(source:sub(at, (start or #source + 1) - 1))

@@ -58,13 +58,14 @@ end
 local function needs_run(path, quick)
   local lesson, run = notebook.read(path), newest_run(path)
   local is_whole = run and run.finish and run.finish.status == "ok"
-  return not (lesson and is_whole and html.is_current(run, lesson:text()) and (quick or not run.start.quick))
+  if not (lesson and is_whole) or run.start.quick and not quick then return true end
+  return not html.is_current(run, lesson:text())
 end
 
 local function quoted(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
---- Runs, each in a process of its own, the lessons whose newest run is not a good one of their present
---- code. One that fails does not keep the others from running; Ctrl-C does.
+--- Runs, each in a process of its own, the lessons whose newest run is not a good one of their
+--- present code. One that fails does not keep the others from running; Ctrl-C does.
 ---@param lessons string[]
 ---@param program string the giemsa program
 ---@param quick boolean their small sizes are enough
@@ -75,7 +76,8 @@ function site.run(lessons, program, quick)
     if needs_run(path, quick) then
       io.write("\n", path, "\n")
       io.flush()
-      local ok = os.execute(("%s run %s%s"):format(quoted(program), quoted(path), quick and " --quick" or ""))
+      local ok = os.execute(("%s run %s%s"):format(quoted(program), quoted(path),
+        quick and " --quick" or ""))
       local run = newest_run(path)
       if not ok and run and run.finish and run.finish.status == "interrupted" then return false end
       all_well = all_well and ok == true
@@ -102,8 +104,8 @@ local function state_of(entry)
   local run = entry.run
   if not run then return "not run" end
   if not html.is_current(run, entry.lesson:text()) then return "stale" end
-  local status = run.finish and run.finish.status or "killed"
-  return status ~= "ok" and status or nil
+  if not run.finish then return "killed" end
+  return run.finish.status ~= "ok" and "failed" or nil
 end
 
 local function item(entry, languages, page)
@@ -114,21 +116,31 @@ local function item(entry, languages, page)
       cells.attributes("", #languages > 1 and lang), escape(entry.href), escape(title), goal)
   end
   local state = state_of(entry)
-  local mark = state and ('<span class="chip %s">%s</span>'):format(state:gsub(" ", "-"), page:say(state))
+  local mark = state and ('<span class="chip %s">%s</span>'):format(state:gsub(" ", "-"),
+    page:say(state))
   out[#out + 1] = frame.meta({ run = entry.run, say = page.say }, { mark })
   return "<li>\n" .. table.concat(out) .. "</li>\n"
 end
 
-local ABOUT = "Deep learning on medical images, in Lua. Every lesson is a script that runs as it stands; "
-  .. "its page shows the text, the code, and what one run of it printed and drew."
+local ABOUT = "Deep learning on medical images, in Lua. Every lesson is a script that runs as it "
+  .. "stands; its page shows the text, the code, and what one run of it printed and drew."
+
+local INDEX = [[
+<main id="text">
+<h1>%s</h1>
+<p class="prose">%s</p>
+<ol class="lessons">
+%s</ol>
+</main>
+]]
 
 local function index(entries, lang, languages)
   local page = { lang = lang, languages = languages, navigation = {}, path = "",
     say = function(_, text, ...) return say(lang, text, ...) end }
   local items = {}
   for i, entry in ipairs(entries) do items[i] = item(entry, languages, page) end
-  return frame.wrap(page, "giemsa", ('<main id="text">\n<h1>%s</h1>\n<p class="prose">%s</p>\n<ol class="lessons">\n%s</ol>\n</main>\n')
-    :format(page:say "The course", page:say(ABOUT), table.concat(items)))
+  return frame.wrap(page, "giemsa",
+    INDEX:format(page:say "The course", page:say(ABOUT), table.concat(items)))
 end
 
 -- ---- all of it
@@ -164,12 +176,13 @@ function site.build(o)
     return entry and { href = entry.href, title = (summary(entry.lesson, o.lang or "en")) }
   end
   for i, entry in ipairs(entries) do
-    write(o.out .. "/" .. entry.href, html.page{ path = entry.path, text = entry.lesson:text(), run = entry.run,
-      lang = o.lang, link = function(href) return hrefs[href] or href end,
+    write(o.out .. "/" .. entry.href, html.page{ path = entry.path, text = entry.lesson:text(),
+      run = entry.run, lang = o.lang, link = function(href) return hrefs[href] or href end,
       navigation = { index = "index.html", previous = turn(i - 1), next = turn(i + 1) } })
   end
-  write(o.out .. "/index.html", index(entries, o.lang, o.lang and { o.lang } or languages_of(entries)))
-  return o.out .. "/index.html"
+  local path = o.out .. "/index.html"
+  write(path, index(entries, o.lang, o.lang and { o.lang } or languages_of(entries)))
+  return path
 end
 
 return site

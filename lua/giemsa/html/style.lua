@@ -1,13 +1,16 @@
---- How a page looks: one style sheet for screen, phone and print, in light and dark. The colours are
--- the Giemsa stain's: the purple of nuclei, the blue of cytoplasm, the pink of red cells, on the warm
--- white of a slide. tests/html.lua holds every text to a contrast of 4.5 against what it stands on.
+--- How a page looks: one style sheet for screen, phone and print, in light and dark. The colours
+-- are the Giemsa stain's: the purple of nuclei, the blue of cytoplasm, the pink of red cells, on
+-- the warm white of a slide. tests/html.lua holds every text to a contrast of 4.5 against what it
+-- stands on.
 local style = {}
 
 --- The colours by name: { light, dark }.
 style.colours = {
-  paper = { "#fdfbf8", "#19151e" }, tint = { "#f6f1f4", "#221c29" }, line = { "#e5dae1", "#3b3245" },
+  paper = { "#fdfbf8", "#19151e" }, tint = { "#f6f1f4", "#221c29" },
+  line = { "#e5dae1", "#3b3245" },
   ink = { "#2a2230", "#e9e2ec" }, soft = { "#685d6f", "#a99db1" },
-  stain = { "#6d2f8a", "#d3a3ea" }, blue = { "#2b579f", "#93b6f5" }, pink = { "#dd93ad", "#a95c78" },
+  stain = { "#6d2f8a", "#d3a3ea" }, blue = { "#2b579f", "#93b6f5" },
+  pink = { "#dd93ad", "#a95c78" },
   warn = { "#7d4a00", "#e8b871" }, warn_paper = { "#fdf3df", "#2e2416" },
   bad = { "#a2193b", "#f794a8" }, bad_paper = { "#fdeff1", "#331a21" },
   -- of Lua
@@ -154,11 +157,15 @@ pre i { font-style: normal }
 .s { color: var(--string) }
 .c { color: var(--comment) }
 .f { color: var(--call) }
-summary { cursor: pointer; color: var(--stain); font-size: .84rem; width: max-content; max-width: 100% }
+summary {
+  cursor: pointer; color: var(--stain); font-size: .84rem; width: max-content; max-width: 100%;
+}
 details[open] > summary { margin-bottom: .4rem }
 
 /* ---- what it gave: no box, a pink edge */
-.output { border-left: 3px solid var(--pink); margin: .55rem 0 0 .1rem; padding: .1rem 0 .1rem 1rem }
+.output {
+  border-left: 3px solid var(--pink); margin: .55rem 0 0 .1rem; padding: .1rem 0 .1rem 1rem;
+}
 .output > * + * { margin-top: .7rem }
 .output pre { padding: .15rem 0 }
 .output .line { padding-left: 2ch; text-indent: -2ch }
@@ -228,7 +235,8 @@ tr > :first-child { padding-left: .1rem }
     overflow-y: auto; margin: 1.3rem 0 0;
   }
   main { grid-column: 2 }
-  .output pre { white-space: pre-wrap; overflow-wrap: anywhere } /* on less, tables would fall apart */
+  /* on narrower ones tables of text would fall apart */
+  .output pre { white-space: pre-wrap; overflow-wrap: anywhere }
 }
 
 /* ---- phones */
@@ -274,7 +282,9 @@ tr > :first-child { padding-left: .1rem }
   .output img, .output svg { max-height: 230mm; width: auto }
   .wide, math[display=block] { overflow: visible }
   th, td { overflow-wrap: anywhere }
-  main a[href^=http]::after { content: " (" attr(href) ")"; font-size: .85em; overflow-wrap: anywhere }
+  main a[href^=http]::after {
+    content: " (" attr(href) ")"; font-size: .85em; overflow-wrap: anywhere;
+  }
   details::details-content { content-visibility: visible; block-size: auto; display: block }
   summary { list-style: none }
 }
@@ -283,7 +293,9 @@ tr > :first-child { padding-left: .1rem }
 -- "--ink: #2a2230; ..." of the light (1) or the dark (2) colours.
 local function variables(which)
   local out = {}
-  for name, pair in pairs(style.colours) do out[#out + 1] = ("--%s:%s"):format(name, pair[which]) end
+  for name, pair in pairs(style.colours) do
+    out[#out + 1] = ("--%s:%s"):format(name, pair[which])
+  end
   table.sort(out)
   return table.concat(out, ";")
 end
@@ -294,8 +306,9 @@ local sheet
 ---@return string
 function style.sheet()
   if sheet then return sheet end
-  sheet = SHEET:gsub(" */%*.-%*/", ""):gsub("\n%s+", "\n"):gsub("^%s+", ""):gsub("([;{:,]) ", "%1"):gsub(" ([{}])", "%1")
-    :gsub("([{;,])\n", "%1"):gsub("\n}", "}"):gsub("%$LIGHT", variables(1)):gsub("%$DARK", variables(2))
+  sheet = SHEET:gsub(" */%*.-%*/", ""):gsub("\n%s+", "\n"):gsub("^%s+", "")
+  sheet = sheet:gsub("([;{:,]) ", "%1"):gsub(" ([{}])", "%1"):gsub("([{;,])\n", "%1")
+  sheet = sheet:gsub("\n}", "}"):gsub("%$LIGHT", variables(1)):gsub("%$DARK", variables(2))
   return sheet
 end
 

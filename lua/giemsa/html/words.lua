@@ -1,4 +1,5 @@
---- The words of a page's own (headings, marks, notices) in its language; the English ones are the keys.
+--- The words of a page's own (headings, marks, notices) in its language; the English ones are the
+-- keys.
 local CHINESE = {
   ["All lessons"] = "全部课程",
   ["Contents"] = "目录",
@@ -47,11 +48,13 @@ local CHINESE = {
   ["The run did not come to its end. Cells without results: %d."] = "运行没有完成。没有结果的单元：%d。",
   ["Cells without results: %d."] = "没有结果的单元：%d。",
   ["Small sizes."] = "小规模运行。",
-  ["This was a quick run: its numbers may be others than those of the lesson."] = "这是一次快速运行：数值可能与课文不同。",
-  ["Data, code and weights of this run, in short. Where your own run ends with the same three, you got what "
-    .. "this page shows, to the last bit."] = "本次运行的数据、代码和权重的摘要。若你的运行以同样三个值结束，结果与本页逐位相同。",
-  ["Deep learning on medical images, in Lua. Every lesson is a script that runs as it stands; its page shows "
-    .. "the text, the code, and what one run of it printed and drew."] =
+  ["This was a quick run: its numbers may be others than those of the lesson."] =
+    "这是一次快速运行：数值可能与课文不同。",
+  ["Data, code and weights of this run, in short. Where your own run ends with the same three, "
+    .. "you got what this page shows, to the last bit."] =
+    "本次运行的数据、代码和权重的摘要。若你的运行以同样三个值结束，结果与本页逐位相同。",
+  ["Deep learning on medical images, in Lua. Every lesson is a script that runs as it stands; its "
+    .. "page shows the text, the code, and what one run of it printed and drew."] =
     "用 Lua 做医学图像的深度学习。每一课都是可以直接运行的脚本；网页给出文字、代码以及一次运行的输出与图像。",
 }
 

@@ -1,4 +1,5 @@
---- A tree of Markdown as HTML. Everything in it is escaped; addresses are only those a page may have.
+--- A tree of Markdown as HTML. Everything in it is escaped; addresses are only those a page may
+-- have.
 local escape = require "giemsa.html.escape"
 local markdown = require "giemsa.markdown"
 

@@ -10,7 +10,8 @@ local STYLES = { strong = "1", em = "3", del = "9", a = "4", code = "36", math =
   h1 = "1;35", h2 = "1;35", h3 = "1", h4 = "1", h5 = "1", h6 = "1", th = "1", faint = "2" }
 
 local function styled(text, style, o)
-  return o.colours and style ~= "" and text ~= "" and ("\27[%sm%s\27[0m"):format(style, text) or text
+  if not o.colours or style == "" or text == "" then return text end
+  return ("\27[%sm%s\27[0m"):format(style, text)
 end
 
 -- ---- inside a block: pieces { text, style }, then atoms, then lines
@@ -80,7 +81,8 @@ local function each_part(word, f)
   if from <= #word then f("narrow", word:sub(from)) end
 end
 
--- An atom: parts { text, style } that stand together, their width, and whether a space is before it.
+-- An atom: parts { text, style } that stand together, their width, and whether a space is before
+-- it.
 local function atoms_of(pieces)
   local atoms, atom, last, space = {}, nil, nil, false
   local style
@@ -221,7 +223,9 @@ function writers.ul(node, width, o) return list(node, width, o, function() retur
 
 function writers.ol(node, width, o)
   local digits = #tostring(node.start + #node - 1)
-  return list(node, width, o, function(i) return ("%" .. digits .. "d. "):format(node.start + i - 1) end)
+  return list(node, width, o, function(i)
+    return ("%" .. digits .. "d. "):format(node.start + i - 1)
+  end)
 end
 
 -- ---- tables

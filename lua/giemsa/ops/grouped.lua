@@ -98,6 +98,55 @@ local function side_by_side(groups)
   }
 end
 
+-- Groups of a few outputs would leave vectors empty. Some of them, n, make one convolution with a
+-- kernel that is zero between them: n copies of theirs, of which a mask keeps each output's own.
+-- (A NaN in one group is then seen in all n.)
+local WIDTH = 16 -- outputs of a vector, where they are widest
+
+local function how_many_together(groups, outputs)
+  for n = 1, groups do
+    if groups % n == 0 and outputs // groups * n >= WIDTH then return n end
+  end
+  return groups
+end
+
+local masks = {} -- made once for every shape
+
+local function mask_of(groups, n, inputs, outputs)
+  local key = table.concat({ groups, n, inputs, outputs }, " ")
+  if masks[key] then return masks[key] end
+  local rows, of_group = {}, outputs // groups
+  for i = 1, n * inputs do
+    rows[i] = {}
+    for o = 1, outputs do
+      rows[i][o] = (o - 1) // of_group % n == (i - 1) // inputs and 1 or 0
+    end
+  end
+  masks[key] = core.from_table(rows)
+  return masks[key]
+end
+
+local function together(groups, n, inputs, outputs)
+  local joined, mask = side_by_side(groups // n), mask_of(groups, n, inputs, outputs)
+  local function spread(w)
+    local copies = {}
+    for i = 1, n do copies[i] = w end
+    return core.mul(core.concat(copies, 3), mask)
+  end
+  return {
+    forward = function(x, w, ...) return joined.forward(x, spread(w), ...) end,
+    dx = function(dy, w, ...) return joined.dx(dy, spread(w), ...) end,
+    dw = function(...)
+      local all, dw = core.mul(joined.dw(...), mask), nil
+      for i = 0, n - 1 do
+        local own = core.slice(all, 3, i * inputs + 1, (i + 1) * inputs)
+        dw = dw and core.add(dw, own) or own
+      end
+      return dw
+    end,
+  }
+end
+
 local function shape_text(t)
   return "(" .. table.concat(t.shape, ", ") .. (t.ndim == 1 and ",)" or ")")
 end
@@ -120,22 +169,27 @@ local function check_groups(groups, x, w, b)
   end
   if w.shape[3] ~= channels // groups then
     refuse("with %d groups each output sees %d of the input's %d channels: "
-      .. "w must be (%d, %d, %d, %d), got %s", groups, channels // groups, channels, w.shape[1], w.shape[2],
-      channels // groups, outputs, shape_text(w))
+      .. "w must be (%d, %d, %d, %d), got %s", groups, channels // groups, channels,
+      w.shape[1], w.shape[2], channels // groups, outputs, shape_text(w))
   end
   if b and not (b.ndim == 1 and b.size == outputs) then
     refuse("the bias must be (%d,), got %s", outputs, shape_text(b))
   end
 end
 
+local function passes_of(groups, w)
+  local inputs, outputs = w.shape[3], w.shape[4]
+  if inputs == 1 then return by_channel(groups) end
+  local n = how_many_together(groups, outputs)
+  return n > 1 and together(groups, n, inputs, outputs) or side_by_side(groups)
+end
+
 -- What ops.conv2d does when opts.groups is not 1.
 function grouped.conv2d(x, w, b, opts)
   window.dims_of("conv2d", x)
   window.dims_of("conv2d", w, "w")
-  local groups = opts.groups
-  check_groups(groups, x, w, b)
-  local passes = w.shape[3] == 1 and by_channel(groups) or side_by_side(groups)
-  return convolve("conv2d", passes, x, w, b, opts)
+  check_groups(opts.groups, x, w, b)
+  return convolve("conv2d", passes_of(opts.groups, w), x, w, b, opts)
 end
 
 return grouped

@@ -64,7 +64,7 @@ local function read_edited(self)
   end
 end
 
-local BANNER = "%s on %s. Tab completes, ?name explains, :help tells the rest, Ctrl-D leaves.\n"
+local BANNER = "%s, %s. Tab completes, ?name explains, :help tells the rest.\n"
 
 -- Statements may be followed by an expression, whose value is shown: "x = 1; x + 1".
 local function compile(text)

@@ -33,6 +33,23 @@ local function is_same_stream(output, event)
   return output and output.kind == "stream" and output.name == event.name
 end
 
+-- What an event must hold to be read; a file that another program wrote, or damaged, may not.
+local FIELDS = {
+  start = { source = "string" }, cell = { cell = "number" }, done = { cell = "number" },
+  stream = { name = "string", text = "string" }, display = { id = "string", data = "table" },
+  update = { id = "string", data = "table" }, result = { data = "table" },
+  error = { message = "string" },
+}
+
+-- nil when an event is as it should be, else what is wrong.
+local function complaint(event)
+  for field, kind in pairs(FIELDS[event.event] or {}) do
+    if type(event[field]) ~= kind then
+      return ("the field '%s' of the event '%s' is no %s"):format(field, event.event, kind)
+    end
+  end
+end
+
 local readers = {}
 
 function readers.start(run, event) run.start = event end
@@ -119,9 +136,9 @@ return function(path)
     number = number + 1
     local event, message = json.decode(line)
     local is_whole = line:sub(-1) == "\n"
-    if type(event) ~= "table" and is_whole then
-      return nil, ("%s:%d: %s"):format(path, number, message or "an event is an object")
-    end
+    if type(event) == "table" then message = complaint(event)
+    else message = message or "an event is an object" end
+    if message and is_whole then return nil, ("%s:%d: %s"):format(path, number, message) end
     if is_whole and readers[event.event] then readers[event.event](run, event) end
   end
   if not run.start then return nil, path .. ": a run log begins with its start" end

@@ -191,11 +191,14 @@ local function conv_with(row, around, given)
   local add, other = conv_add(row, around)
   local last = add or row
   local moments, w = around.wants_moments(last.index), row.weights
+  -- What a convolution gave only to be added here, nobody reads again, nor does its gradient.
+  local spent = other and is_plain_conv(around.rows[other]) and only_reader(around, other)
   return { last = last, reads = { other }, forward = function(_, x, training, _, values)
     local options = { moments = moments and training and true or nil, add = values[other] }
     for key, value in pairs(given) do options[key] = value end
     local y, sums = ops.conv2d(x, w.kernel, w.bias, options)
     values.moments[last.index] = sums
+    if spent then values[other]:release() end
     return y
   end }
 end

@@ -1,9 +1,12 @@
 --- model:summary(): what a net is made of and what it costs. Every column is as wide as its longest
 -- cell, so nothing is ever cut off. MACs (multiply-adds) count convolutions and dense layers, which
 -- is where the time goes; activations are the float32 values of a layer's output. Both are for one
--- image; a training step keeps them for the whole batch.
+-- image. Peak is what training holds for one image while the gradient of that layer is worked out:
+-- all that the layers up to it have kept for the backward pass, and the gradients on both sides of
+-- it. Layers without one are done by another on the way (nn/fuse.lua) and keep nothing.
 local layers = require "giemsa.nn.layers"
 local Model = require "giemsa.nn.model"
+local plan = require "giemsa.nn.plan"
 
 local function thousands(n)
   local text = ("%d"):format(n)
@@ -39,22 +42,45 @@ local function readers_text(model, row)
   return table.concat(names, ", ")
 end
 
+-- What training keeps of each row, in floats: row -> peak, the sum of all, the largest peak.
+local function training_of(model)
+  local peaks, kept, most = {}, 0, 0
+  for _, row in ipairs(model.rows) do
+    if row.class == "Input" then kept = kept + size_of(row.shape) end
+  end
+  for _, step in ipairs(plan.of(model, false, {}).list) do
+    local row = model.rows[step.to]
+    local own = not (step.lends or layers.classes[row.class].aliases and not step.activation)
+    local size, gradients = size_of(row.shape), 0
+    for _, from in ipairs(step.row.inputs) do gradients = gradients + size_of(model.rows[from].shape) end
+    if own then
+      kept = kept + size
+      peaks[step.to] = kept + size + gradients
+      most = math.max(most, peaks[step.to])
+    end
+  end
+  return peaks, kept, most
+end
+
 local function cells_of(model)
-  local lines = { { "Layer", "Class", "Output shape", "Params", "MACs", "Activations", "Reads" } }
+  local lines = { { "Layer", "Class", "Output shape", "Params", "MACs", "Activations", "Peak", "Reads" } }
   local total = { macs = 0, values = 0 }
+  local peaks
+  peaks, total.kept, total.peak = training_of(model)
   for _, row in ipairs(model.rows) do
     local macs, values = macs_of(row), size_of(row.shape)
     total.macs, total.values = total.macs + macs, total.values + values
     lines[#lines + 1] = {
       row.name, row.class .. (row.config.trainable == false and " (frozen)" or ""),
         layers.shape_text(row.shape, true),
-      thousands(params_of(row)), thousands(macs), bytes_text(4 * values), readers_text(model, row),
+      thousands(params_of(row)), thousands(macs), bytes_text(4 * values),
+      peaks[row.index] and bytes_text(4 * peaks[row.index]) or "", readers_text(model, row),
     }
   end
   return lines, total
 end
 
-local right = { [4] = true, [5] = true, [6] = true }
+local right = { [4] = true, [5] = true, [6] = true, [7] = true }
 
 local function laid_out(lines)
   local widths = {}
@@ -95,6 +121,8 @@ function Model:summary_text()
   add("Multiply-adds, one image forward: %s", thousands(total.macs))
   add("Activations, one image: %s (a batch of 32: %s)", bytes_text(4 * total.values),
     bytes_text(4 * 32 * total.values))
+  add("Training, one image: keeps %s for the backward pass, holds %s at most (a batch of 32: %s)",
+    bytes_text(4 * total.kept), bytes_text(4 * total.peak), bytes_text(4 * 32 * total.peak))
   return table.concat(out, "\n")
 end
 

@@ -118,9 +118,9 @@ function ops.conv2d_pair(x, w1, opts1, w2, opts2)
   local to1, to2 = { w = target(w1) }, { w = target(w2) }
   if not (to_x or to1.w or to2.w) then return y1, y2, moments end
   -- y2's node only keeps its gradient for that of y1, which comes later in the pass.
-  local second
+  local second, shape2 = nil, y2.shape
   record(y1, { to_x or false, to1.w, to2.w }, function(dy)
-    local dy2 = second or core.zeros(y2.shape)
+    local dy2 = second or core.zeros(shape2)
     second = nil
     local dw1, _, _, _, dw2 =
       gradients(x, to_x, branch(dy, w1, g1, to1), branch(dy2, w2, g2, to2))

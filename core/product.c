@@ -94,30 +94,68 @@ INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, 
     return v;
 }
 
-// sum += row(k) * b(k) for k up to length, `split` values of k at a time, each of which has sums of its own.
-INLINE const float *add_products(vec sum[8][VECTORS], const float *const row[8], const float *b, int *k, int length, const int rows,
-                                 const int vectors, const int split) {
-    for (; *k + split <= length; *k += split, b += split * vectors * VL)
-        UNROLL for (int t = 0; t < split; t++) {
-            vec w[VECTORS];
-            UNROLL for (int v = 0; v < vectors; v++) {
-                w[v] = load(b + (t * vectors + v) * VL);
-                PIN(w[v]);
-            }
-            UNROLL for (int m = 0; m < rows; m++) {
-                vec a = splat(row[m][*k + t]);
-                UNROLL for (int v = 0; v < vectors; v++) sum[t * rows + m][v] += a * w[v];
-            }
+typedef vec tile[8][VECTORS]; // sums: pixels by vectors of channels
+
+// sum += a(k) * b(k), for pixels `row` and all k of a run. Whole tiles, and short ones that split their sum over `split`
+// values of k at a time, so that as many additions are under way as in a whole one.
+INLINE const float *add_run(tile sum, const float *const row[8], const float *b, int length, const int rows, const int vectors) {
+    for (int k = 0; k < length; k++, b += vectors * VL) {
+        vec w[VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++) {
+            w[v] = load(b + v * VL);
+            PIN(w[v]);
         }
+        UNROLL for (int m = 0; m < rows; m++) {
+            vec a = splat(row[m][k]);
+            UNROLL for (int v = 0; v < vectors; v++) sum[m][v] += a * w[v];
+        }
+    }
     return b;
 }
 
+INLINE const float *add_run_split(tile sum, const float *const row[8], const float *b, int length, const int rows, const int vectors,
+                                  const int split) {
+    const float *left[8];
+    int k = 0;
+    for (; k + split <= length; k += split, b += split * vectors * VL)
+        UNROLL for (int t = 0; t < split; t++) UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++)
+            sum[t * rows + m][v] += splat(row[m][k + t]) * load(b + (t * vectors + v) * VL);
+    UNROLL for (int m = 0; m < rows; m++) left[m] = row[m] + k;
+    return add_run(sum, left, b, length - k, rows, vectors);
+}
+
+// The last channels, fewer than the vectors hold; seldom, so it need not be fast.
+static __attribute__((noinline)) void end_part(const struct product *p, const struct chunk *c, int first, int n, struct sums *s,
+                                               const vec *sum, int rows, int vectors) {
+    for (int m = 0; m < rows; m++)
+        for (int v = 0; v < vectors; v++) {
+            ptrdiff_t at = c->y[first + m];
+            vec y = finish(p, sum[m * VECTORS + v], n + v * VL, at, &s->s1[v], &s->s2[v], p->end);
+            store_part(p->y + at + n + v * VL, y, p->channels - n - v * VL);
+        }
+}
+
+INLINE void end_tile(const struct product *p, const struct chunk *c, int first, int n, struct sums *s, tile sum, const int rows,
+                     const int vectors, const enum product_end end) {
+    if (p->channels - n < vectors * VL) {
+        tile copy;
+        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) copy[m][v] = sum[m][v];
+        end_part(p, c, first, n, s, &copy[0][0], rows, vectors);
+        return;
+    }
+    // Pinned: with the ends in sight the compiler would run out of registers in the loop above.
+    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) PIN(sum[m][v]);
+    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
+        float *y = p->y + c->y[first + m] + n + v * VL;
+        store(y, finish(p, sum[m][v], n + v * VL, c->y[first + m], &s->s1[v], &s->s2[v], end));
+    }
+}
+
 // One tile: `rows` pixels from number `first` on, `vectors` vectors of channels from channel n on, whose packed block is b.
-// Short tiles split the sum over k, so that as many additions are under way as in a whole one.
 INLINE void product_tile(const struct product *p, const struct chunk *c, int first, const float *b, int n, struct sums *s,
                          const int rows, const int vectors, const enum product_end end) {
     const int split = rows == 1 ? 4 : rows == 2 ? 2 : 1;
-    vec sum[8][VECTORS];
+    tile sum;
     if (p->ahead) prefetch_step(p->ahead);
     UNROLL for (int v = 0; v < vectors; v++) {
         vec start = p->bias ? load(p->bias + n + v * VL) : (vec){0};
@@ -126,27 +164,12 @@ INLINE void product_tile(const struct product *p, const struct chunk *c, int fir
     for (int r = 0; r < p->runs; r++) {
         const float *row[8];
         UNROLL for (int m = 0; m < rows; m++) row[m] = p->a + p->offset[r] + c->a[first + m];
-        int k = 0;
-        if (split > 1) b = add_products(sum, row, b, &k, p->length, rows, vectors, split);
-        b = add_products(sum, row, b, &k, p->length, rows, vectors, 1);
+        if (split > 1) b = add_run_split(sum, row, b, p->length, rows, vectors, split);
+        else b = add_run(sum, row, b, p->length, rows, vectors);
     }
     UNROLL for (int t = 1; t < split; t++)
         UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) sum[m][v] += sum[t * rows + m][v];
-    // Pinned: with the ends in sight the compiler would run out of registers in the loop above.
-    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) PIN(sum[m][v]);
-    const int left = p->channels - n;
-    if (left >= vectors * VL) {
-        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
-            float *y = p->y + c->y[first + m] + n + v * VL;
-            store(y, finish(p, sum[m][v], n + v * VL, c->y[first + m], &s->s1[v], &s->s2[v], end));
-        }
-        return;
-    }
-    UNROLL for (int m = 0; m < rows; m++)
-        UNROLL for (int v = 0; v < vectors; v++) {
-            float *y = p->y + c->y[first + m] + n + v * VL;
-            store_part(y, finish(p, sum[m][v], n + v * VL, c->y[first + m], &s->s1[v], &s->s2[v], end), left - v * VL);
-        }
+    end_tile(p, c, first, n, s, sum, rows, vectors, end);
 }
 
 // All pixels of a chunk against one block of channels: whole tiles, then ever smaller ones.

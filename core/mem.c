@@ -69,9 +69,10 @@ static struct block *carve_slab(int class) {
 static struct block *from_system(int class) {
     if (is_small(class)) return carve_slab(class);
     size_t capacity = class_capacity(class), total = HEADER + capacity + MEM_SLACK;
-    size_t alignment = total >= 4 * HUGE_PAGE ? HUGE_PAGE : 64;
-    struct block *block = aligned_alloc(alignment, (total + alignment - 1) / alignment * alignment);
-    if (!block) return NULL;
+    size_t alignment = total >= HUGE_PAGE ? HUGE_PAGE : 64;
+    void *bytes;
+    if (posix_memalign(&bytes, alignment, total) != 0) return NULL; // what is more than whole huge pages has small ones
+    struct block *block = bytes;
     if (alignment == HUGE_PAGE) madvise(block, total, MADV_HUGEPAGE);
     *block = (struct block){.capacity = capacity, .class = class};
     return block;

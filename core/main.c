@@ -20,7 +20,7 @@ static const char usage[] =
     "       %s run|html|convert|lint ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
-    "  -i        enter interactive mode after executing 'script'\n"
+    "  -i        enter interactive mode after executing 'script', inside it (--to CELL: behind that cell)\n"
     "  -l mod    require library 'mod' into global 'mod'\n"
     "  -l g=mod  require library 'mod' into global 'g'\n"
     "  -v        show version information\n"

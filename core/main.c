@@ -20,7 +20,7 @@ static const char usage[] =
     "       %s run|html|convert|lint ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
-    "  -i        enter interactive mode after executing 'script'\n"
+    "  -i        enter interactive mode after executing 'script', inside it (--to CELL: behind that cell)\n"
     "  -l mod    require library 'mod' into global 'mod'\n"
     "  -l g=mod  require library 'mod' into global 'g'\n"
     "  -v        show version information\n"
@@ -200,15 +200,40 @@ static int protected_call(lua_State *L) {
     return lua_gettop(L);
 }
 
-// interrupt.resume(coroutine, ...): coroutine.resume that Ctrl-C ends, and nothing beyond it.
+// Over time is like Ctrl-C, and again every few seconds for code that caught it (a training that returns what it has).
+static void on_alarm(int number) {
+    (void)number;
+    is_over_time = 1;
+    raise(SIGINT);
+}
+
+static double limit; // seconds that the next resume from here may take; 0: no limit
+
+static void set_timer(double seconds) {
+    struct itimerval timer = {{seconds > 0 ? 3 : 0, 0}, {(time_t)seconds, (suseconds_t)(fmod(seconds, 1) * 1e6)}};
+    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+// interrupt.resume(coroutine, ...): coroutine.resume that Ctrl-C and the limit end, and nothing beyond it.
 static int resume_until_interrupt(lua_State *L) {
     lua_State *outer = running, *coroutine = lua_tothread(L, 1);
     luaL_argexpected(L, coroutine, 1, "coroutine");
     running = coroutine;
     set_interrupt(on_interrupt);
+    if (limit > 0) set_timer(limit);
     int results = plain_resume(L);
+    if (limit > 0) set_timer(limit = 0);
     end_stop(coroutine, outer);
     return results;
+}
+
+// interrupt.limit(seconds): in the next resume "timed out" is raised after that time; 0: it may take as long as it likes.
+static int set_limit(lua_State *L) {
+    limit = luaL_checknumber(L, 1);
+    return 0;
 }
 
 // interrupt.last(): "interrupted", "timeout" or nil, of the last resume. What was stopped may have caught the error.
@@ -217,28 +242,9 @@ static int get_last_stop(lua_State *L) {
     return 1;
 }
 
-// Over time is like Ctrl-C, and again every few seconds for code that caught it (a training that returns what it has).
-static void on_alarm(int number) {
-    (void)number;
-    is_over_time = 1;
-    raise(SIGINT);
-}
-
-// interrupt.alarm(seconds): "timed out" is raised then in what runs; 0 calls it off.
-static int set_alarm(lua_State *L) {
-    double seconds = luaL_checknumber(L, 1);
-    struct itimerval timer = {{seconds > 0 ? 3 : 0, 0}, {(time_t)seconds, (suseconds_t)(fmod(seconds, 1) * 1e6)}};
-    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &timer, NULL);
-    is_over_time = 0;
-    return 0;
-}
-
 static void offer_interrupts(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"alarm", set_alarm}, {NULL, NULL}}));
+    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"limit", set_limit}, {NULL, NULL}}));
     lua_setfield(L, -2, "giemsa.interrupt");
     lua_pop(L, 1);
 }

@@ -1,4 +1,5 @@
--- How good a saved model is on labelled images: any tree or zip with folders named as the model's classes.
+-- How good a saved model is on labelled images: any tree or zip with folders named as the model's
+-- classes.
 local giemsa = require "giemsa"
 local metrics = giemsa.metrics
 
@@ -34,7 +35,8 @@ for first = 1, #images, BATCH do
   local inputs = {}
   for i = first, math.min(first + BATCH - 1, #images) do
     local bytes = assert(source:read(images[i]))
-    inputs[#inputs + 1] = giemsa.data.prepare(assert(giemsa.image.decode(bytes, "rgb", images[i].path)), model.preprocessing)
+    local picture = assert(giemsa.image.decode(bytes, "rgba", images[i].path))
+    inputs[#inputs + 1] = giemsa.data.prepare(picture, model.preprocessing)
   end
   local probabilities = model:predict(giemsa.tensor.stack(inputs))
   for k = 1, #inputs do

@@ -193,6 +193,20 @@ local function step(entries, setting, options)
   return read(shown)
 end
 
+t.test("a terminal that is closed: the run goes on to its end", function()
+  need_signals()
+  if select(2, t.shell("command -v script")) ~= 0 then t.skip("no `script` (util-linux) here") end
+  lesson '-- %%\nprint "begun"\n-- %%\nos.execute "sleep 1"\nprint "ended"\nrequire "giemsa.display"{ text = "shown" }\n'
+  local inner = ("cd %s; env GIEMSA_IMAGES=none %s run lesson.lua"):format(folder, giemsa)
+  t.shell(("script -qefc %s %s/shown </dev/null >/dev/null 2>&1 & pid=$!; sleep 0.6; kill -9 $pid"):format(t.quote(inner), folder))
+  for _ = 1, 200 do
+    if log().finish then break end
+    t.shell "sleep 0.02"
+  end
+  t.equal(log().finish.status, "ok")
+  t.equal({ log().cells[2].outputs[1].text, log().cells[2].outputs[2].data }, { "ended\n", { ["text/plain"] = "shown" } })
+end)
+
 local STEPS = '-- ---\n-- title: T\n-- ---\n\n-- %% [markdown] name="goal"\n-- # The goal\n\n-- %% name="one"\nlocal n = 1\nprint("one", n)\n'
   .. '\n-- %% [markdown] name="middle"\n-- **Look** here.\n\n-- %% [markdown] name="middle-zh" lang="zh"\n-- 看\n\n-- %% name="two"\nn = n + 1\nprint("two", n)\n'
   .. '\n-- %% name="three"\nprint("three", n)\n'

@@ -163,6 +163,19 @@ t.test("Ctrl-C gives up a line, a chunk, a loop; the process and its variables l
   holds(shown, "\n43\r\n")
 end)
 
+t.test("two Ctrl-C at the prompt do not leave, but say what does", function()
+  local shown, code = type_at_prompt { { after = READY, type = "\3" }, { after = READY, type = "\3" },
+    { after = ":quit leaves", type = "40 + 2\r" }, { after = "42", type = "\4" } }
+  holds(shown, "42\r\n")
+  t.equal(code, 0)
+end)
+
+t.test("a call that begins on the line before keeps its colours in place", function()
+  local shown = type_at_prompt { { after = READY, type = "x = (print\r" }, { after = READY, type = "'a' or 1)" },
+    { after = "'a' or 1)\0278", type = "\r" }, { after = READY, type = "\4" } }
+  t.ok(shown:find("\27[32m'a'\27[0m \27[35mor\27[0m \27[36m1\27[0m)\0278", 1, true), shown)
+end)
+
 t.test("Ctrl-C is not caught for good by a pcall", function()
   local shown = type_at_prompt {
     { after = READY, type = "while true do pcall(function() while true do end end) end\r" },

@@ -134,7 +134,7 @@ end)
 
 t.test("a log that is still written, or damaged", function()
   local path = folder .. "/log.jsonl"
-  local start = json.encode{ event = "start", lesson = "a.lua" } .. "\n"
+  local start = json.encode{ event = "start", lesson = "a.lua", source = "" } .. "\n"
   t.write(path, start .. '{"event":"cell","cell":1}\n{"event":"stream","cell":1,"name":"stdout","text":"x"}\n{"event":"str')
   local log = assert(runlog.read(path))
   t.equal(log.cells[1].outputs, { { kind = "stream", name = "stdout", text = "x" } })

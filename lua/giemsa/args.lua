@@ -11,12 +11,15 @@ end
 local function convert(name, text, default)
   if type(default) ~= "number" then return text end
   local value = math.type(default) == "integer" and math.tointeger(text) or tonumber(text)
-  return value or nil, ("--%s needs a %s, got '%s'"):format(name, math.type(default) == "integer" and "whole number" or "number", text)
+  local kind = math.type(default) == "integer" and "whole number" or "number"
+  return value or nil, ("--%s needs a %s, got '%s'"):format(name, kind, text)
 end
 
---- Reads the command line. `--help` prints the usage and ends the script; a mistake names itself and ends it with status 2.
+--- Reads the command line. `--help` prints the usage and ends the script; a mistake names itself
+--- and ends it with status 2.
 ---
---- The defaults give the types: a number wants a number, `false` is a flag, a string (perhaps empty) takes any text.
+--- The defaults give the types: a number wants a number, `false` is a flag, a string (perhaps
+--- empty) takes any text.
 ---@param usage string printed by --help; its first line is the synopsis
 ---@param defaults table<string, number|string|boolean> option -> value when absent
 ---@param words integer? how many plain words are required
@@ -35,7 +38,8 @@ function args.parse(usage, defaults, words, line)
       values[#values + 1] = word
     elseif defaults[name] == nil then
       local near = options.nearest(name, defaults)
-      stop(("unknown option %s%s"):format(word, near and " (did you mean --" .. near .. "?)" or ""), usage, 2)
+      local hint = near and " (did you mean --" .. near .. "?)" or ""
+      stop(("unknown option %s%s"):format(word, hint), usage, 2)
     elseif defaults[name] == false then
       values[name] = true
     else
@@ -45,7 +49,9 @@ function args.parse(usage, defaults, words, line)
     end
     i = i + 1
   end
-  if #values < (words or 0) then stop(("%d more argument(s) needed"):format(words - #values), usage, 2) end
+  if #values < (words or 0) then
+    stop(("%d more argument(s) needed"):format(words - #values), usage, 2)
+  end
   return values
 end
 

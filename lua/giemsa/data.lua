@@ -4,7 +4,8 @@ local core = require "giemsa.core"
 
 local data = {}
 
---- The paths of all pictures in a folder and below it, sorted (imutils' list_images gives them in the disk's order).
+--- The paths of all pictures in a folder and below it, sorted (imutils' list_images gives them in
+--- the disk's order).
 ---@param root string
 ---@return string[]
 function data.list_images(root)
@@ -18,15 +19,18 @@ end
 ---@return giemsa.Tensor x (height, width, channels)
 function data.prepare(picture, how)
   if type(how) ~= "table" or not how.target_size then
-    error("prepare: expected how pictures become inputs (model.preprocessing); this model was not trained on pictures of a generator", 2)
+    error("prepare: expected how pictures become inputs (model.preprocessing); this model was not "
+      .. "trained on pictures of a generator", 2)
   end
   if how.preprocessing_function then
-    error("prepare: the training used a preprocessing_function, which is not saved; prepare pictures by hand", 2)
+    error("prepare: the training used a preprocessing_function, which is not saved; prepare "
+      .. "pictures by hand", 2)
   end
   local height, width = table.unpack(how.target_size)
   local channels = require("giemsa.image").channels[how.color_mode or "rgb"]
   local x = picture:convert(channels):resize(width, height, how.interpolation):to_tensor()
-  core.standardise(core.augment{ rescale = how.rescale, mean = how.mean, std = how.std, samplewise_center = how.samplewise_center,
+  core.standardise(core.augment{ rescale = how.rescale, mean = how.mean, std = how.std,
+    samplewise_center = how.samplewise_center,
     samplewise_std_normalization = how.samplewise_std_normalization }, x)
   return x
 end

@@ -211,11 +211,11 @@ end
 
 --- A model from what model:get_config() gave.
 ---@param config table
----@param weights? table<string, userdata> become the model's own, by their names; others, and those
---- of another shape than the layer's, are drawn afresh
+---@param weights? table<string, userdata> become the model's own, by their names, and none is drawn
 ---@return giemsa.Model
 function nn.Model.from_config(config, weights)
-  if type(config) ~= "table" or type(config.layers) ~= "table" then
+  local outputs_fit = type(config) == "table" and type(config.outputs or {}) == "table"
+  if not outputs_fit or type(config.layers) ~= "table" then
     error("from_config: expected a table with layers, as model:get_config() gives", 2)
   end
   local model = Model.empty(config.name, weights)
@@ -227,6 +227,10 @@ function nn.Model.from_config(config, weights)
     if not class then
       error(("from_config: layer %d has the unknown class '%s'%s")
         :format(i, tostring(layer.class), options.hint(layer.class, classes)), 2)
+    end
+    if type(layer.config or {}) ~= "table" then
+      error(("from_config: the config of layer %d is a %s, not a table")
+        :format(i, type(layer.config)), 2)
     end
     local given = copy_config(layer.config or {})
     given.name = layer.name

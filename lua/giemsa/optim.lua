@@ -159,6 +159,9 @@ local classes = { "SGD", "Adam", "RMSprop" }
 ---@param config {class_name: string}
 ---@return giemsa.Optimizer
 function optim.from_config(config)
+  if type(config) ~= "table" then
+    error("optim.from_config: expected a table, as get_config() gives, got " .. type(config), 2)
+  end
   local name = options.one_of("optim.from_config", "class_name", config.class_name, classes)
   return optim[name](config)
 end

@@ -1,4 +1,5 @@
---- Options given as a table: every key is known and of the right type, or the caller is told which is not.
+--- Options given as a table: every key is known and of the right type, or the caller is told which
+--- is not.
 local options = {}
 
 -- Edit distance (Levenshtein), for "did you mean".
@@ -16,7 +17,8 @@ local function distance(a, b)
   return row[#b]
 end
 
--- How far a name is from a known one: edits, but a beginning ("rotation" of "rotation_range") is near too.
+-- How far a name is from a known one: edits, but a beginning ("rotation" of "rotation_range") is
+-- near too.
 local function strangeness(name, candidate)
   if type(candidate) ~= "string" then return math.huge end
   name, candidate = name:lower(), candidate:lower()
@@ -52,14 +54,17 @@ local function is_of_type(value, expected)
     if one == "integer" and math.type(value) == "integer" then return true end
     if one == "integer" and type(value) == "number" and value % 1 == 0 then return true end
     if one == "tensor" and type(value) == "userdata" then return true end
-    if one == "callable" and (type(value) == "function" or (getmetatable(value) or {}).__call) then return true end
+    if one == "callable" and (type(value) == "function" or (getmetatable(value) or {}).__call) then
+      return true
+    end
   end
   return false
 end
 
 --- Checks a table of options against the known keys and returns it (an empty table for nil).
 ---
---- A type is a Lua type name, "integer", "tensor", "callable" or "any"; alternatives are joined by "|".
+--- A type is a Lua type name, "integer", "tensor", "callable" or "any"; alternatives are joined by
+--- "|".
 --- Integer keys (positional values) are left to the caller.
 ---@param who string the function's name, for the message
 ---@param given table?
@@ -69,7 +74,9 @@ end
 function options.check(who, given, known, level)
   level = level or 3
   if given == nil then return {} end
-  if type(given) ~= "table" then error(("%s: expected a table of options, got %s"):format(who, type(given)), level) end
+  if type(given) ~= "table" then
+    error(("%s: expected a table of options, got %s"):format(who, type(given)), level)
+  end
   for key, value in pairs(given) do
     if type(key) == "string" then
       local expected = known[key]
@@ -77,7 +84,8 @@ function options.check(who, given, known, level)
         error(("%s: unknown option '%s'%s"):format(who, key, options.hint(key, known)), level)
       end
       if not is_of_type(value, expected) then
-        error(("%s: option '%s' must be %s, got %s (%s)"):format(who, key, expected:gsub("|", " or "), type(value), tostring(value)), level)
+        error(("%s: option '%s' must be %s, got %s (%s)"):format(who, key,
+          (expected:gsub("|", " or ")), type(value), tostring(value)), level)
       end
     end
   end
@@ -93,7 +101,8 @@ function options.one_of(who, key, value, choices, level)
   for _, choice in ipairs(choices) do
     if value == choice then return value end
   end
-  error(("%s: %s must be one of %s; got '%s'"):format(who, key, table.concat(choices, ", "), tostring(value)), level or 3)
+  error(("%s: %s must be one of %s; got '%s'"):format(who, key, table.concat(choices, ", "),
+    tostring(value)), level or 3)
 end
 
 return options

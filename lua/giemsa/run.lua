@@ -122,9 +122,8 @@ end
 function Runner:captured(one, f, ...)
   local limit = self:limit(one)
   self.log:capture(true)
-  if has_interrupt and limit > 0 then interrupt.alarm(limit) end
+  if has_interrupt then interrupt.limit(limit) end
   local outcome = f(self.session, ...)
-  if has_interrupt then interrupt.alarm(0) end
   self.is_mid_line = not self.log:sync()
   if self.is_mid_line and display.columns() then
     core.capture_show("\n")

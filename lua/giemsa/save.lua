@@ -163,6 +163,7 @@ end
 -- The names of compile's metrics, those of a lesson's own with their functions.
 local function metrics_of(names, custom)
   local metrics = {}
+  if type(names) ~= "table" then error("its list of metrics is damaged", 0) end
   for _, name in ipairs(names) do
     if custom[name] then metrics[name] = custom[name] else metrics[#metrics + 1] = name end
   end

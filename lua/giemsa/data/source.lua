@@ -16,7 +16,8 @@ local random = require "giemsa.random"
 ---@field batch_size integer
 ---@field shuffle boolean
 ---@field seed integer names the streams
----@field fresh boolean every batch is made of new tensors that nobody else holds: fit gives them back after the step
+---@field fresh boolean every batch is made of new tensors that nobody else holds: fit gives them
+--- back after the step
 ---@field seeks boolean batches{first = i} skips what was before at no cost
 local Source = { fresh = true, seeks = true }
 Source.__index = Source

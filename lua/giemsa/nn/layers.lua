@@ -194,7 +194,7 @@ classes.BatchNormalization = {
   end,
   shape = function(config, input)
     if config.axis ~= -1 and config.axis ~= #input + 1 then
-      fail("axis must be the last one (-1 or %d): channels come last here, got %d", #input + 1,
+      fail("axis must be the last one (-1 or %d): channels come last here, got %s", #input + 1,
         config.axis)
     end
     return input
@@ -441,7 +441,7 @@ classes.Concatenate = {
     local output = { table.unpack(inputs[1]) }
     local axis = config.axis < 0 and #output + 1 + config.axis or config.axis - 1
     if not output[axis] then
-      fail("axis %d is none of %s, counted from 1 with the batch as the first (or -1, the last)",
+      fail("axis %s is none of %s, counted from 1 with the batch as the first (or -1, the last)",
         config.axis,
         shape_text(output, true))
     end

@@ -98,17 +98,22 @@ local function input_shape_of(model, class, inputs)
   return inputs[1] and model.rows[inputs[1]].shape
 end
 
--- The weight that from_config was given, if it fits.
+-- The weight that from_config was given; nothing is drawn then, so that a foreign file cannot make
+-- a layer of any size.
 local function given_weight(model, name, shape)
-  local tensor = model.given and model.given[name]
-  return tensor and shape_text(tensor.shape) == shape_text(shape) and tensor
+  local tensor = model.given[name]
+  if not tensor then return core.empty{ 0 } end -- whoever gave the others says so
+  local has, needs = shape_text(tensor.shape), shape_text(shape)
+  if has == needs then return tensor end
+  error(("weight '%s' has shape %s in the file, but the architecture needs %s")
+    :format(name, has, needs), 0)
 end
 
 -- The layer's weights, each drawn from its own random stream (seed, model, row, weight).
 local function make_weights(model, row, class)
   for i, weight in ipairs(class.weights and class.weights(row.config, row.input_shape) or {}) do
     local name, shape, initializer = row.name .. "/" .. weight[1], weight[2], weight[3]
-    local tensor = given_weight(model, name, shape)
+    local tensor = model.given and given_weight(model, name, shape)
       or initializers.make(initializer, shape, { model.seed, model.number, row.index, i })
     local regularizer = weight.regularizer
     tensor.name = name

@@ -44,10 +44,13 @@ end
 -- Colours for a line that goes on from earlier ones: those may have opened a string or a comment.
 local function coloured(so_far, line)
   if not so_far then return highlight.ansi(line) end
-  return highlight.ansi(so_far .. "\n" .. line):sub(#highlight.ansi(so_far .. "\n") + 1)
+  local text, start = highlight.ansi(so_far .. "\n" .. line), 1
+  for _ in (so_far .. "\n"):gmatch "\n" do start = text:find("\n", start, true) + 1 end
+  return text:sub(start)
 end
 
 local function read_edited(self)
+  local interrupts = 0 -- in a row
   return function(so_far)
     editor.on_tab(function(before) return tab(self, so_far, before) end)
     editor.on_paint(present.colour and function(before, after)
@@ -60,7 +63,10 @@ local function read_edited(self)
     -- libedit drops what takes no room at the very end
     local sign, gap = text:match "^(%S.-)(%s+)$"
     if sign and present.colour then text = "\1\27[1;32m\1" .. sign .. "\1\27[0m\1" .. gap end
-    return editor.read(text)
+    local line, why = editor.read(text)
+    interrupts = why == "interrupt" and interrupts + 1 or 0
+    if interrupts == 2 then io.write(present.dim "Ctrl-D or :quit leaves\n") end
+    return line, why
   end
 end
 

@@ -5,49 +5,17 @@
 // So each picture is read once. Branches of one x take turns in each unit: the first writes dx, the last adds to it and cuts.
 // When a partial sum is so large that there cannot be several, dx and dw are two passes, and the pieces of dw share out the
 // output channels instead.
-#include "conv.h"
-#include "conv_plan.h"
+#include "conv_gradients.h"
 #include "threads.h"
-#include "vec.h"
 
 #include <string.h>
 
-enum {
-    GROUPS = 8,          // partial sums of a weight gradient, at most
-    OUTER_PIXELS = 128,  // pixels an outer product works on at a time
-    LARGE_PIXELS = 512,  // the same for so many weights that going through them costs as much
-    LARGE_WEIGHTS = 1 << 16,
-    SPLIT_CHANNELS = 128, // output channels of a piece when pieces share them out
-    ADD_PIECE = 4096,    // weights of a piece when partial sums are added
-};
+enum { SPLIT_CHANNELS = 128 }; // output channels of a piece when pieces share them out
 static const size_t PARTIAL_FLOATS = (size_t)1 << 20; // of all partial sums together, unless one alone is larger
 
 static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
-struct branch {
-    const struct conv_branch *b;
-    struct conv c;
-    struct side rows, columns;
-    struct range x_across, dy_across; // columns of the panels
-    struct runs forward;              // taps of outputs on the x panel, for outer()
-    struct source x, dy;
-    bool dy_direct;      // dy needs no panel: it is read where it stands, or where it is written for others
-    size_t weights, ones; // floats of dw and dw_ones
-    size_t x_panel;       // floats; then comes the panel of dy
-    // Where in `work`: weights of all grids, one after the other; [groups][weights]; [groups][ones].
-    size_t packed, partial, partial_ones, partial_b; // the last: [groups][out]
-};
-
-struct backward {
-    const struct conv_backward *b;
-    bool dx, dw; // what this pass computes
-    int branches, step; // step: rows of inputs that go together, whatever the branch's stride
-    struct branch branch[CONV_BRANCHES];
-    int band, bands, units, pieces, splits, groups; // band: in steps
-    float *work; // [pieces][2][in] doubles: totals; as many floats: sums; then the branches' own
-};
 
 static double *totals_of(const struct backward *p, int piece) { return (double *)p->work + (size_t)piece * 2 * (size_t)p->branch[0].c.in; }
 static float *sums_of(const struct backward *p, int piece) {
@@ -65,12 +33,6 @@ static float *partial_ones_of(const struct backward *p, const struct branch *r, 
     return p->work + r->partial_ones + (size_t)group * r->ones;
 }
 
-// A unit's rows in a branch: of outputs, of inputs, and of its two panels.
-struct band {
-    int image;
-    struct range out, in, x, dy;
-};
-
 static struct band band_of(const struct backward *p, const struct branch *r, int unit) {
     const struct side *s = &r->rows;
     struct band b = {.image = unit / p->bands};
@@ -84,158 +46,6 @@ static struct band band_of(const struct backward *p, const struct branch *r, int
     if (out == out_end) b.x.count = 0;
     b.dy = p->dx ? side_outputs(s, first, end - first, out, out_end - out) : b.out;
     return b;
-}
-
-// ---- dx
-
-// Both products read dy's panel from here: its row `row`, column 0 of dy.
-static const float *dy_at(const struct branch *r, const struct band *b, const float *panel, int row) {
-    return panel + ((ptrdiff_t)(row - b->dy.first) * r->dy_across.count - r->dy_across.first) * r->c.out;
-}
-
-// The inputs (residue_h + stride_h * i, residue_w + stride_w * j) are a grid: all have the same taps on dy.
-struct grid {
-    bool begun;
-    int residue_h, residue_w;
-    struct taps rows, columns;
-    size_t packed, floats; // its weights: from where on, and how many
-};
-
-static bool next_grid(const struct branch *r, struct grid *g) {
-    const struct conv *c = &r->c;
-    if (g->begun && ++g->residue_w == min(c->stride_w, c->width)) g->residue_w = 0, g->residue_h++;
-    g->begun = true;
-    g->packed += g->floats;
-    if (g->residue_h == min(c->stride_h, c->height)) return false;
-    g->rows = side_gradient_taps(&r->rows, g->residue_h), g->columns = side_gradient_taps(&r->columns, g->residue_w);
-    g->floats = packed_floats(&g->rows, &g->columns, c->out, c->in);
-    return true;
-}
-
-// `end`: how the product is to end, with all of it but what belongs to this grid.
-static void run_grid(const struct branch *r, const struct grid *g, const struct band *b, const float *dy, const float *packed,
-                     const struct product *end) {
-    const struct conv *c = &r->c;
-    // Grid rows i stand for inputs residue + stride * i; the band begins at a multiple of the stride.
-    int first = b->in.first / c->stride_h, row = b->in.first + g->residue_h;
-    if (row >= b->in.first + b->in.count) return;
-    struct runs runs;
-    find_runs(&runs, &g->rows, &g->columns, r->dy_across.count, c->out);
-    size_t at = (((size_t)b->image * (size_t)c->height + (size_t)row) * (size_t)c->width + (size_t)g->residue_w) * (size_t)c->in;
-    struct product q = *end;
-    q.a = dy_at(r, b, dy, first), q.a_row = (ptrdiff_t)r->dy_across.count * c->out, q.a_pixel = c->out;
-    q.offset = runs.offset, q.runs = runs.runs, q.length = runs.length, q.b = packed + g->packed;
-    q.y += at, q.y_row = (ptrdiff_t)c->stride_h * c->width * c->in, q.y_pixel = c->stride_w * c->in;
-    q.height = ceil_div(b->in.first + b->in.count - row, c->stride_h), q.width = ceil_div(c->width - g->residue_w, c->stride_w);
-    q.channels = c->in;
-    if (q.add) q.add += at;
-    if (q.x) q.x += at;
-    product(&q);
-}
-
-// dx of a unit from branch number i: the sum so far, and behind the last branch cut off and summed.
-static void run_grids(const struct backward *p, int piece, int i, const struct band *b, const float *dy, struct prefetch *ahead) {
-    const struct conv_backward *all = p->b;
-    const struct branch *r = &p->branch[i];
-    const int in = r->c.in;
-    float *sums = sums_of(p, piece);
-    bool finish = all->sum_g && i == p->branches - 1;
-    struct product end = {.y = all->dx, .add = i > 0 ? all->dx : all->before, .ahead = ahead};
-    if (finish) end.end = PRODUCT_GRADIENT, end.norm = all->norm, end.x = all->x, end.s1 = sums, end.s2 = sums + in;
-    for (struct grid g = {0}; next_grid(r, &g);) run_grid(r, &g, b, dy, p->work + r->packed, &end);
-}
-
-static void add_to_totals(const struct backward *p, int piece) {
-    const int in = p->branch[0].c.in;
-    float *sums = sums_of(p, piece);
-    double *totals = totals_of(p, piece);
-    for (int c = 0; c < 2 * in; c++) totals[c] += sums[c];
-    memset(sums, 0, sizeof(float) * 2 * (size_t)in);
-}
-
-// ---- dw
-
-static void add_outer(const struct branch *r, float *sum, const struct band *b, const float *x, const float *dy, int channel,
-                      int channels, struct prefetch *ahead) {
-    const struct conv *c = &r->c;
-    int pixels = r->weights > LARGE_WEIGHTS ? LARGE_PIXELS : OUTER_PIXELS;
-    int x_row = c->stride_h / b->x.step * r->x_across.count * c->in, step = max(1, pixels / c->out_w);
-    for (int i = 0; i < b->out.count; i += step) {
-        struct outer o = {.a = x + (ptrdiff_t)i * x_row, .a_row = x_row, .a_pixel = c->stride_w / r->x_across.step * c->in,
-                          .offset = r->forward.offset, .runs = r->forward.runs, .length = r->forward.length,
-                          .d = dy_at(r, b, dy, b->out.first + i) + channel, .d_row = (ptrdiff_t)r->dy_across.count * c->out,
-                          .d_pixel = c->out, .w = sum + channel, .w_row = c->out, .height = min(step, b->out.count - i),
-                          .width = c->out_w, .channels = channels, .ahead = ahead};
-        outer(&o);
-    }
-}
-
-// The outputs along one side whose tap number `tap` reads inside the picture.
-static struct range inside_outputs(const struct side *s, int tap) {
-    int shift = tap * s->dilation - s->pad; // of the input that output 0 reads
-    int first = shift >= 0 ? 0 : ceil_div(-shift, s->stride);
-    int end = s->inputs - 1 - shift < 0 ? 0 : min(s->outputs, (s->inputs - 1 - shift) / s->stride + 1);
-    return (struct range){first, max(0, end - first), 1};
-}
-
-static void add_pixels(float *sum, const float *pixels, int count, int channels) {
-    for (int c = 0; count > 0 && c < channels; c += VL) {
-        vec s = {0};
-        for (int p = 0; p < count; p++) s += load(pixels + (ptrdiff_t)p * channels + c);
-        store_part(sum + c, load_part(sum + c, channels - c) + s, channels - c);
-    }
-}
-
-// The weight gradient of a channel of ones: at each kernel place the sum of dy over the outputs that read the picture there.
-// Places of a kernel row share the columns in their middle.
-static void add_ones(const struct branch *r, float *sum, const struct band *b, const float *dy) {
-    const struct conv *c = &r->c;
-    const int n = c->out;
-    struct range middle = {0, c->out_w, 1};
-    for (int v = 0; v < c->kernel_w; v++) {
-        struct range in = inside_outputs(&r->columns, v);
-        int first = max(middle.first, in.first), end = min(middle.first + middle.count, in.first + in.count);
-        middle = (struct range){first, max(0, end - first), 1};
-    }
-    float *row_sums = (float *)dy_at(r, b, dy, b->dy.first + b->dy.count) + r->dy_across.first * n; // behind the panel
-    for (int i = b->out.first; i < b->out.first + b->out.count; i++) {
-        const float *row = dy_at(r, b, dy, i);
-        memset(row_sums, 0, sizeof(float) * (size_t)(c->kernel_w + 1) * (size_t)n);
-        float *shared = row_sums + c->kernel_w * n;
-        add_pixels(shared, row + middle.first * n, middle.count, n);
-        for (int v = 0; v < c->kernel_w; v++) {
-            struct range in = inside_outputs(&r->columns, v);
-            float *own = row_sums + v * n;
-            if (in.count == 0) continue;
-            add_pixels(own, row + in.first * n, min(middle.first, in.first + in.count) - in.first, n);
-            add_pixels(own, shared, middle.count > 0, n);
-            int behind = max(in.first, middle.first + middle.count);
-            add_pixels(own, row + behind * n, in.first + in.count - behind, n);
-        }
-        for (int u = 0; u < c->kernel_h; u++) {
-            struct range in = inside_outputs(&r->rows, u);
-            if (i < in.first || i >= in.first + in.count) continue;
-            add_pixels(sum + u * c->kernel_w * n, row_sums, 1, c->kernel_w * n);
-        }
-    }
-}
-
-struct adding { float *to; const float *partial; size_t floats; int groups; };
-
-static void add_partials(void *arg, int piece, int thread) {
-    const struct adding *a = arg;
-    size_t first = (size_t)piece * ADD_PIECE, last = first + ADD_PIECE < a->floats ? first + ADD_PIECE : a->floats;
-    (void)thread;
-    memcpy(a->to + first, a->partial + first, (last - first) * sizeof(float));
-    for (int group = 1; group < a->groups; group++) {
-        const float *from = a->partial + (size_t)group * a->floats;
-        for (size_t i = first; i < last; i++) a->to[i] += from[i];
-    }
-}
-
-static void join_partials(float *to, const float *partial, size_t floats, int groups) {
-    struct adding a = {to, partial, floats, groups};
-    threads_run(add_partials, &a, (int)((floats + ADD_PIECE - 1) / ADD_PIECE));
 }
 
 // ---- a piece
@@ -292,12 +102,19 @@ static void run_branch(const struct backward *p, int piece, int i, int unit, flo
     const bool dw = p->dw && r->b->dw && b.out.count > 0;
     // x first: the end of the product for dx reads it too, then from the cache.
     if (dw) panel_fill(scratch, &r->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, r->x_across.first, r->x_across.count, r->x_across.step}, 0, 0);
-    if (p->dx) run_grids(p, piece, i, &b, dy, ahead);
-    if (dw) add_outer(r, partial_of(p, r, group), &b, scratch, dy, channel, channels, ahead);
-    for (int i = b.out.first; dw && r->b->db && channel == 0 && i < b.out.first + b.out.count; i++)
-        add_pixels(partial_b_of(p, r, group), dy_at(r, &b, dy, i), c->out_w, c->out);
-    if (dw && r->b->dw_ones && channel == 0)
-        add_ones(r, partial_ones_of(p, r, group), &b, dy);
+    if (p->dx) conv_dx_unit(p, i, &b, dy, sums_of(p, piece), ahead);
+    struct partials sum = {.dw = dw ? partial_of(p, r, group) : NULL,
+                           .db = r->b->db && channel == 0 ? partial_b_of(p, r, group) : NULL,
+                           .ones = r->b->dw_ones && channel == 0 ? partial_ones_of(p, r, group) : NULL};
+    if (dw) conv_dw_unit(r, &sum, &b, scratch, dy, channel, channels, ahead);
+}
+
+static void add_to_totals(const struct backward *p, int piece) {
+    const int in = p->branch[0].c.in;
+    float *sums = sums_of(p, piece);
+    double *totals = totals_of(p, piece);
+    for (int c = 0; c < 2 * in; c++) totals[c] += sums[c];
+    memset(sums, 0, sizeof(float) * 2 * (size_t)in);
 }
 
 static void clear_sums(const struct backward *p, int piece) {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HEADER = 64, SMALLEST = 256, CLASSES = 4 * 40, SMALL = 4096, SLAB = 1 << 18 };
+enum { HEADER = 64, SMALLEST = 256, CLASSES = 4 * 40, SMALL = 4096, SLAB = 1 << 16 };
 static const size_t HUGE_PAGE = (size_t)2 << 20;
 
 struct block { // stands before the bytes handed out

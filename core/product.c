@@ -1,4 +1,5 @@
-// Register-tiled products. A tile of ROWS pixels by VECTORS vectors of channels stays in registers while the sum runs; the
+// Register-tiled products. A tile of ROWS pixels by VECTORS vectors of channels (NARROW_ROWS by one; in the outer product
+// OUTER_ROWS weights) stays in registers while the sum runs; the
 // left operand is broadcast float by float straight from the picture, so nothing is gathered into a matrix first.
 #include "product.h"
 #include "vec.h"
@@ -6,13 +7,13 @@
 #include <string.h>
 
 #if defined(__AVX512F__)
-enum { ROWS = 8, VECTORS = 2 };
+enum { ROWS = 12, VECTORS = 2, NARROW_ROWS = 8, OUTER_ROWS = 8 };
 #elif defined(__AVX2__)
-enum { ROWS = 6, VECTORS = 2 };
+enum { ROWS = 6, VECTORS = 2, NARROW_ROWS = 6, OUTER_ROWS = 6 };
 #elif defined(__aarch64__)
-enum { ROWS = 6, VECTORS = 4 };
+enum { ROWS = 6, VECTORS = 4, NARROW_ROWS = 6, OUTER_ROWS = 6 };
 #else
-enum { ROWS = 4, VECTORS = 2 };
+enum { ROWS = 4, VECTORS = 2, NARROW_ROWS = 4, OUTER_ROWS = 4 };
 #endif
 enum { BLOCK = VECTORS * VL };
 
@@ -94,11 +95,11 @@ INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, 
     return v;
 }
 
-typedef vec tile[8][VECTORS]; // sums: pixels by vectors of channels
+typedef vec tile[12][VECTORS]; // sums: pixels by vectors of channels
 
 // sum += a(k) * b(k), for pixels `row` and all k of a run. Whole tiles, and short ones that split their sum over `split`
 // values of k at a time, so that as many additions are under way as in a whole one.
-INLINE const float *add_run(tile sum, const float *const row[8], const float *b, int length, const int rows, const int vectors) {
+INLINE const float *add_run(tile sum, const float *const row[12], const float *b, int length, const int rows, const int vectors) {
     for (int k = 0; k < length; k++, b += vectors * VL) {
         vec w[VECTORS];
         UNROLL for (int v = 0; v < vectors; v++) {
@@ -113,9 +114,9 @@ INLINE const float *add_run(tile sum, const float *const row[8], const float *b,
     return b;
 }
 
-INLINE const float *add_run_split(tile sum, const float *const row[8], const float *b, int length, const int rows, const int vectors,
+INLINE const float *add_run_split(tile sum, const float *const row[12], const float *b, int length, const int rows, const int vectors,
                                   const int split) {
-    const float *left[8];
+    const float *left[12];
     int k = 0;
     for (; k + split <= length; k += split, b += split * vectors * VL)
         UNROLL for (int t = 0; t < split; t++) UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++)
@@ -162,7 +163,7 @@ INLINE void product_tile(const struct product *p, const struct chunk *c, int fir
         UNROLL for (int m = 0; m < rows * split; m++) sum[m][v] = m < rows ? start : (vec){0};
     }
     for (int r = 0; r < p->runs; r++) {
-        const float *row[8];
+        const float *row[12];
         UNROLL for (int m = 0; m < rows; m++) row[m] = p->a + p->offset[r] + c->a[first + m];
         if (split > 1) b = add_run_split(sum, row, b, p->length, rows, vectors, split);
         else b = add_run(sum, row, b, p->length, rows, vectors);
@@ -179,8 +180,10 @@ INLINE void product_block(const struct product *given, const struct chunk *c, co
     int m = 0;
 #define TILES(rows) \
     for (; m + (rows) <= c->pixels; m += (rows)) product_tile(p, c, m, b, n, &s, rows, vectors, end)
-    TILES(ROWS);
-    if (ROWS > 4) TILES(4);
+    const int most = vectors == VECTORS ? ROWS : NARROW_ROWS;
+    TILES(most);
+    if (most > 8) TILES(8);
+    if (most > 4) TILES(4);
     TILES(2);
     TILES(1);
 #undef TILES
@@ -254,8 +257,8 @@ INLINE void outer_run(const struct outer *o, const float *a, const float *d, flo
     int k = 0;
 #define TILES(rows) \
     for (; k + (rows) <= o->length; k += (rows)) outer_tile(o, a + k, d, w + k * (ptrdiff_t)o->w_row, left, rows, vectors)
-    TILES(ROWS);
-    if (ROWS > 4) TILES(4);
+    TILES(OUTER_ROWS);
+    if (OUTER_ROWS > 4) TILES(4);
     TILES(2);
     TILES(1);
 #undef TILES
@@ -280,4 +283,4 @@ void outer(const struct outer *o) {
 }
 
 double product_tiles(double pixels, int channels) { return (pixels / ROWS + 1) * product_blocks(channels); }
-double outer_tiles(double rows, int channels) { return (rows / ROWS + 1) * product_blocks(channels); }
+double outer_tiles(double rows, int channels) { return (rows / OUTER_ROWS + 1) * product_blocks(channels); }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #if defined(__AVX512F__)
-enum { ROWS = 12, VECTORS = 2, NARROW_ROWS = 8, OUTER_ROWS = 8 };
+enum { ROWS = 12, VECTORS = 2, NARROW_ROWS = 8, OUTER_ROWS = 12 };
 #elif defined(__AVX2__)
 enum { ROWS = 6, VECTORS = 2, NARROW_ROWS = 6, OUTER_ROWS = 6 };
 #elif defined(__aarch64__)
@@ -226,7 +226,7 @@ void product(const struct product *p) {
 // One tile of the weight gradient: `rows` weights of a run by `vectors` vectors of channels, summed over all pixels. What is
 // loaded behind the last channel is the next pixel's (or slack) and never stored.
 INLINE void outer_tile(const struct outer *o, const float *a, const float *d, float *w, int left, const int rows, const int vectors) {
-    vec sum[8][4];
+    vec sum[12][4];
     if (o->ahead) prefetch_step(o->ahead);
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) sum[m][v] = (vec){0};
     for (int i = 0; i < o->height; i++) {
@@ -257,7 +257,8 @@ INLINE void outer_run(const struct outer *o, const float *a, const float *d, flo
     int k = 0;
 #define TILES(rows) \
     for (; k + (rows) <= o->length; k += (rows)) outer_tile(o, a + k, d, w + k * (ptrdiff_t)o->w_row, left, rows, vectors)
-    TILES(OUTER_ROWS);
+    if (OUTER_ROWS <= 8 || o->length % OUTER_ROWS == 0) TILES(OUTER_ROWS); // short tiles at the end would cost more
+    if (OUTER_ROWS > 8) TILES(8);
     if (OUTER_ROWS > 4) TILES(4);
     TILES(2);
     TILES(1);

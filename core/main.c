@@ -44,6 +44,7 @@ static lua_CFunction plain_resume;
 static volatile sig_atomic_t is_stopping, is_over_time;
 static int stops; // how often the error was raised
 static int resumes; // since then
+static void (*between_calls)(int) = SIG_DFL; // at a terminal's prompt a Ctrl-C that comes too late ends nothing
 static const char *last_stop; // why the last resume from here was stopped
 
 static void stop(lua_State *L, lua_Debug *unused);
@@ -175,7 +176,7 @@ static void end_stop(lua_State *L, lua_State *outer) {
     is_stopping = is_over_time = stops = resumes = 0;
     lua_sethook(L, NULL, 0, 0);
     running = outer;
-    set_interrupt(outer ? on_interrupt : SIG_DFL);
+    set_interrupt(outer ? on_interrupt : between_calls);
 }
 
 // lua_pcall with a traceback in the message and with Ctrl-C raising "interrupted!".
@@ -408,6 +409,7 @@ static int run_command(lua_State *L) {
 // A script that has not run yet, with its arguments, becomes the lesson that the prompt is in.
 static int prompt(lua_State *L, char **script) {
     program = NULL;
+    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) between_calls = SIG_IGN;
     lua_getglobal(L, "require");
     lua_pushliteral(L, "giemsa.repl");
     int status = call(L, 1, 1), arguments = 1;

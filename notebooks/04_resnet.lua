@@ -16,6 +16,17 @@
 --
 -- A teaching tool, not a medical device.
 
+-- %% [markdown] name="goal-zh" lang="zh"
+-- # 4. 这个网络为什么要有捷径
+--
+-- **目标**：通过自己的测量看清为什么很深的朴素网络学不好，捷径连接改变了什么；然后逐框读懂课程的
+-- ResNet：它的 294,766 个参数在哪里，代价多大，又有哪些习惯只是怪癖。
+--
+-- 学完之后会得到五幅图（`out/04_*.png`）：逐层的梯度、四条训练曲线、一个模块、整个网络，以及网络中
+-- 一个单元能看到的范围。用时：计算约十秒，大部分花在训练曲线上。
+--
+-- 本课程是教学工具，不是医疗器械。
+
 -- %% name="setup"
 local giemsa = require "giemsa"
 local data, loss, nn, ops, optim = giemsa.data, giemsa.loss, giemsa.nn, giemsa.ops, giemsa.optim
@@ -42,6 +53,17 @@ print(("x: %d pictures of %d x %d x %d"):format(table.unpack(x.shape)))
 -- Let us build such nets. One function, two switches: `norm` puts a batch normalisation before
 -- every convolution, `shortcut` adds what came into a layer to what comes out of it. Everything
 -- else is the same, so that whatever differs below is the work of a switch.
+
+-- %% [markdown] name="promise-zh" lang="zh"
+-- ## 深度本该有好处
+--
+-- 浅网络能做的，深网络都能做：只要让多出来的层把输入原样传下去，它**就是**那个浅网络。所以深网络的
+-- 训练损失本不该更差。2015 年，何恺明、张祥雨、任少卿和孙剑指出，实际上它偏偏更差：在小尺寸照片
+-- 上，56 层的朴素网络不如 20 层的，在**训练**图像上也是如此。这不是过拟合。深网络本可以很好，只是训
+-- 练没有找到那条路。
+--
+-- 我们就来搭建这样的网络。一个函数，两个开关：`norm` 在每个卷积之前加一个批归一化，`shortcut` 把进
+-- 入一层的信号加到这一层的输出上。其余完全相同，因此下面出现的任何差别，都是开关造成的。
 
 -- %% name="net"
 local CHANNELS = 12
@@ -70,6 +92,12 @@ end
 -- little? We show the untrained net some pictures, walk the tape back, and measure the length of
 -- the gradient of every convolution: one number a layer. This is half a training step. The half
 -- that changes the weights is left out.
+
+-- %% [markdown] name="gradients-zh" lang="zh"
+-- ## 传到每一层的是什么
+--
+-- 一层靠自己的梯度来学习：如果这个权重变动一点，损失会变动多少？我们给未经训练的网络看一些图像，沿
+-- 计算记录反向传播，量出每个卷积的梯度长度：每层一个数。这是半个训练步，修改权重的那一半略去不做。
 
 -- %% name="gradient-norms"
 local function gradient_norms(model)
@@ -134,6 +162,22 @@ plot.figure{ plot.lines(panels[1]), plot.lines(panels[2]), columns = 2, width = 
 --
 -- A per-layer factor near 1 looks harmless. Depth raises it to a power:
 
+-- %% [markdown] name="notice-gradients-zh" lang="zh"
+-- **观察要点**：六层时，三种网络的梯度都还可用；到了三十层，它们就分道扬镳了。
+--
+-- - **朴素网络**：每一层的梯度都比之前小了十万倍。ReLU 大约只放过一半信号，于是信号在走向答案的途中
+--   每层缩小到约 0.7 倍，梯度在返回途中也同样缩小。一个权重的梯度是二者的乘积：正向传来的乘以反向传
+--   回的。靠近答案处，正向几乎什么也传不到；靠近图像处，反向几乎什么也传不回；于是乘积处处同样无
+--   望。这样的网络不是学得慢，而是根本不学。
+-- - **朴素网络加批归一化**：批归一化在每一层都把信号恢复到 1 的量级，消失的问题治好了。但在返回途
+--   中，梯度现在反而每层**增大**，最多增大六分之一：第一层的梯度是最后一层的十倍乃至百倍。同一个学
+--   习率不可能同时适合两者。
+-- - **残差网络**：几乎是平的：经过三十层，变化不到十倍左右，而且主要发生在最前面几层。
+--
+-- 中间那条曲线有多陡取决于图像；用真实细胞时要平缓一些。真正的考验是下面的训练。
+--
+-- 每层一个接近 1 的因子看上去无伤大雅，深度却要把它自乘很多次：
+
 -- %% name="powers"
 for _, factor in ipairs{ 0.7, 1.16, 1.02 } do
   print(("%.2f a layer:  after 6 layers x %-8.2g after 30 layers x %.2g")
@@ -154,6 +198,19 @@ end
 -- shallow and deep, all with batch norm, with the same pictures in the same batches and the same
 -- optimiser. The curves are *training* losses: the question is what a net can learn, not yet how
 -- well it generalises.
+
+-- %% [markdown] name="shortcut-why-zh" lang="zh"
+-- 捷径为什么有用？带捷径的层计算 `h + f(h)`，它的斜率是 `1 + f'(h)`，而朴素的层只有 `f'(h)`。把三十
+-- 个朴素的斜率相乘，一切都取决于它们是否接近 1。把三十个带捷径的斜率相乘再展开括号，其中既有所有
+-- `f'` 的乘积，也有每一个较短的乘积，还有光秃秃的 **1**：沿着这条路，梯度可以从答案原封不动地回到第
+-- 一层。而且，如果某一层没有什么可补充的，只需让 `f` 保持很小；朴素的层却必须先**学会**怎样把图像原
+-- 样传下去。
+--
+-- ## 捷径对训练的影响
+--
+-- 训练开始时的梯度只是线索，不是结论。所以我们来训练四个网络：朴素的和残差的，浅的和深的，都带批归
+-- 一化，用同样的图像、同样的批次和同样的优化器。曲线画的是**训练**损失：这里要问的是网络能学会什
+-- 么，还不是它的泛化能力如何。
 
 -- %% name="train"
 local EPOCHS = 15
@@ -188,6 +245,18 @@ plot.lines(curves):save("out/04_depth.png"):show()
 --
 -- The course's net adds two ideas of the following year (He and others, 2016). The figure shows how
 -- one layer became a *module*.
+
+-- %% [markdown] name="notice-train-zh" lang="zh"
+-- **观察要点**：两个浅网络相差不大，朴素的甚至可能领先。加深到五倍之后，朴素网络在它自己的训练图像
+-- 上反而变得**更差**，尽管它只要让多出来的层闲着就行了。同样深度的残差网络，权重数目完全相同，却走
+-- 在前面。这里随机猜测的损失是 0.69；看看深的朴素网络在那里停留了多久。
+--
+-- 每种只运行一次，只用了 360 张小图像：足以显示这个效应，却不足以测定它的大小。练习 1 会重复这个实
+-- 验。
+--
+-- ## 课程中的一个模块
+--
+-- 课程的网络还采用了次年提出的两个想法（He 等，2016）。下图显示一层怎样变成一个**模块**。
 
 -- %% name="draw-tools"
 -- Boxes, words and arrows, as lines of gnuplot; plot.raw draws what a sketch has collected.
@@ -266,6 +335,27 @@ sketch.figure(12.5, 11.5, 900):save("out/04_modules.png"):show()
 -- batches it has seen. With momentum 0.9 each batch moves the average by one tenth. Watch what that
 -- means early on:
 
+-- %% [markdown] name="notice-modules-zh" lang="zh"
+-- **观察要点**：
+--
+-- - **瓶颈结构**：1x1 卷积把 K 个通道收窄到 K/4，3x3 卷积在那里工作，再由另一个 1x1 卷积放宽回来。K
+--   = 256 时，这一共是 69,632 个权重，而从 256 到 256 通道的一个 3x3 卷积有 589,824 个，是它的八倍
+--   多。
+-- - **预激活**：归一化和 ReLU 放在每个卷积**之前**，相加之后什么也没有。在 2015 年的设计中，每次相
+--   加之后捷径上都有一个 ReLU：凡是它输出 0 的地方，上面乘积中那个光秃秃的 1 就被切断。而在这里，蓝
+--   线畅通无阻地穿过一个阶段的所有模块。
+-- - **形状改变时**，也就是每个阶段的第一个模块，没有东西可以直接相加：64 个通道与 128 个通道对不
+--   上。这时捷径本身是一个 1x1 卷积，步长与该模块相同。它读取的是激活之后的输入，而不是原始输入。
+--
+-- ## 批归一化做什么
+--
+-- 它对每个通道，在批次内的所有图像和所有位置上减去均值、除以标准差，再乘上并加上两个可学习的
+-- 数：gamma 和 beta。有了 beta，卷积自己的偏置就多余了，所以课程的卷积都没有偏置。网络的第一层也是
+-- 批归一化：无论染色深浅，它都会学着把三个颜色通道归一化。
+--
+-- 它其实是两样东西合在一起：**训练**时使用当前批次，**推理**时使用历次批次的滑动平均。动量为 0.9
+-- 时，每个批次使这个平均移动十分之一。看看这在训练初期意味着什么：
+
 -- %% name="batch-norm"
 local norm = nn.Sequential{ nn.Input{ 1 }, nn.BatchNormalization{ momentum = 0.9, epsilon = 2e-5 } }
 local numbers = tensor.normal{ 1000, 1, mean = 5, std = 3, seed = 1 }
@@ -293,6 +383,17 @@ end
 -- One line builds it. The two lists say: three stages of 2, 2 and 3 modules; 32 channels after the
 -- stem, then 64, 128 and 256. The drawing is made from the model's own table of layers: each sheet
 -- is what one part gives, as high as the side of its map and as wide as its channels.
+
+-- %% [markdown] name="notice-batch-norm-zh" lang="zh"
+-- **观察要点**：训练时，从第一个批次起，输出的均值就是 0，标准差就是 1。推理时则不然：一次更新之
+-- 后，滑动平均仍有十分之九是初始值，即均值 0、方差 1。11 次更新之后，也就是课程的一轮之后，还剩下初
+-- 始值的 31 %（0.9 的 11 次方）。所以第 5 课最初的 `val_loss` 可能极大，而 `loss` 却正常。
+--
+-- ## 课程的网络
+--
+-- 一行代码就能搭建它。两个列表的意思是：三个阶段，分别有 2、2、3 个模块；起始层之后是 32 个通道，随
+-- 后是 64、128 和 256。图是根据模型自己的层表画出来的：每一片代表一个部分的输出，高度对应特征图的边
+-- 长，宽度对应通道数。
 
 -- %% name="build"
 local model = nn.ResNet.build(64, 64, 3, 2, { 2, 2, 3 }, { 32, 64, 128, 256 }, { reg = 0.0005 })
@@ -338,6 +439,15 @@ drawing.figure(15.9, 5.4, 1200):save("out/04_net.png"):show()
 -- multiply-adds (MACs) it costs for one picture, how much memory its output takes, and whose output
 -- it reads. `None` stands for the batch.
 
+-- %% [markdown] name="notice-net-zh" lang="zh"
+-- **观察要点**：特征图逐渐缩小，从 64 到 32、16、8，通道数则从 3 增加到 256：越来越少的“在哪里”，越
+-- 来越多的“是什么”。最后，对末尾的特征图取一次平均，得到 256 个数，再由单独一个全连接层变成两个。
+--
+-- ## 逐行读懂模型摘要
+--
+-- `model:summary()` 列出每一层：输出什么，学习了多少个数，处理一张图像要做多少次乘加运算（MAC），输
+-- 出占多少内存，以及读取哪一层的输出。`None` 代表批次这一维。
+
 -- %% name="summary"
 model:summary()
 
@@ -345,6 +455,10 @@ model:summary()
 -- Seventy-nine lines are hard to take in. Let us add them up by part. Two rules do it: a
 -- convolution has *kernel height x kernel width x channels in x channels out* weights, and it uses
 -- each of them once at every place of its output.
+
+-- %% [markdown] name="parts-zh" lang="zh"
+-- 七十九行难以一眼看清。我们按部分汇总。只需两条规则：一个卷积的权重数目是**核高 × 核宽 × 输入通道
+-- 数 × 输出通道数**；在输出的每个位置上，每个权重恰好使用一次。
 
 -- %% name="parts-code"
 local names, parts = { "stem", "stage 1", "stage 2", "stage 3", "head" }, {}
@@ -392,6 +506,24 @@ print(("%-8s %10d %19.1f"):format("all", params, total_macs / 1e6))
 -- modules, so all convolutions inside them keep the default, 0.0001. Only the stem and the dense
 -- layer obey. Nothing warns; nothing looks wrong. Let us see what it does.
 
+-- %% [markdown] name="notice-parts-zh" lang="zh"
+-- **观察要点**：
+--
+-- - **参数集中的地方和计算集中的地方并不相同**。阶段 3 占有五分之四的参数。起始层的参数不到百分之
+--   一，却承担了五分之一的计算，因为它的特征图有 64 倍大。
+-- - **内存都用在激活值上**。网络本身只有 1.1 MiB。各层的输出对一张图像是 8.5 MiB，对 32 张的批次是
+--   273 MiB，而训练在反向传播时还要用到其中的大部分；giemsa 把每个批归一化与其后的 ReLU 合并，需要
+--   的更少。训练时如果内存不够，减小批次有用，减小网络则用处不大。
+-- - **有 3,590 个数不参加训练**：它们是 24 个批归一化层的滑动均值和滑动方差。
+-- - **整个课程的代价**。一个训练步约等于三次前向传播：一次前向，一次反向传到输入，一次反向传到权
+--   重。再乘以 32 张图像、11 步、25 轮：1.3 万亿次乘加运算。
+--
+-- ## 怪癖：`reg` 管的是谁？
+--
+-- `reg = 0.0005` 是权重衰减：损失要加上这个系数乘以全部权重的平方和。至少人们会这样以为。课程的
+-- `build` 接收了 `reg`，却忘了把它传给各个模块，于是模块内的所有卷积都保持默认值 0.0001，只有起始层
+-- 和全连接层听从了它。没有任何警告，也看不出任何异样。我们来看看它的后果。
+
 -- %% name="reg"
 local obeying, as_it_is, as_meant = {}, 0, 0
 for _, weight in ipairs(model:weights()) do
@@ -420,6 +552,18 @@ print(("L2 term at the start: %.3f as it is, %.3f as meant (model:penalty() says
 -- zeros; TensorFlow puts it *after*, at the bottom and the right, and so do we. A picture of ones
 -- and a kernel of ones count how many real pixels each window sees:
 
+-- %% [markdown] name="notice-reg-zh" lang="zh"
+-- **观察要点**：约 0.15 对 0.74。随机猜测的网络交叉熵为 0.69，所以如果衰减真按本意生效，最初的损失
+-- 有一半与细胞无关，只与较大的权重有关。课程最后打印的损失 0.29，只有在这个怪癖之下才可能出现。我们
+-- 予以保留：悄悄改正了模型的复制品，无法再与原作比较。请记住，“设置相同”的两个网络可能就有这样的差
+-- 别；比较时，不含 L2 项的损失更可靠。
+--
+-- ## 边缘：不对称的填充
+--
+-- `padding = "same"` 的意思是：步长为 1 时特征图大小不变，步长为 2 时减半。缺少的边缘用零补齐。在边
+-- 长为偶数的图上，步长为 2 的 3x3 窗口需要一行零；TensorFlow 把它放在**后面**，即下边和右边，我们也
+-- 一样。用全 1 的图像和全 1 的卷积核，就能数出每个窗口看到多少个真实像素：
+
 -- %% name="same"
 local ones, kernel = tensor.ones(1, 6, 6, 1), tensor.ones(3, 3, 1, 1)
 print "6 x 6, stride 2, padding \"same\":"
@@ -439,6 +583,17 @@ print(ops.conv2d(ones, kernel, nil, { strides = 2, padding = { 1, 1, 1, 1 } }):r
 -- A unit of the last map is made from 3x3 neighbours, each of them from 3x3 neighbours, and so on.
 -- Each window adds its size minus one, in steps as large as all strides before it multiplied. The
 -- gradient shows the same: ask which pixels change one unit in the middle of a map.
+
+-- %% [markdown] name="notice-same-zh" lang="zh"
+-- **观察要点**：9 表示完整的窗口。第一种情况下，不完整的窗口在下边和右边；第二种情况下，在上边和左
+-- 边：整个窗口网格错开了一个像素。按一种规则训练、按另一种规则运行的网络仍能工作，只是稍差一些，而
+-- 且不会报错。把权重从一个库搬到另一个库时，先检查这里。
+--
+-- ## 一个数能看到细胞的多大范围？
+--
+-- 最后一张特征图上的一个单元由 3x3 个相邻单元算出，其中每一个又由 3x3 个相邻单元算出，依此类推。每
+-- 个窗口使感受野增加“窗口大小减一”个步幅，而步幅是此前所有步长的乘积。梯度也能说明同一件事：问一
+-- 问，哪些像素会改变特征图中央的那一个单元。
 
 -- %% name="sees"
 local sees, step = 1, 1
@@ -473,6 +628,11 @@ plot.figure(views):save("out/04_sees.png"):show()
 -- could see 67, more than the picture. *Could*: the colours show that the middle counts much more
 -- than the rim (they are square roots, or the rim would not show at all).
 
+-- %% [markdown] name="notice-sees-zh" lang="zh"
+-- **观察要点**：阶段 1 之后，一个单元能看到 15 个像素宽的范围，约为一个较大疟原虫的大小；阶段 3 之
+-- 后，它可以看到 67 个像素，比整幅图像还大。只是**可以**：颜色表明，中央的作用远大于边缘（图中取了
+-- 平方根，否则边缘根本显不出来）。
+
 -- %% [markdown] name="exercises"
 -- ## Check yourself
 --
@@ -483,6 +643,16 @@ plot.figure(views):save("out/04_sees.png"):show()
 -- 2. How many multiply-adds does one picture cost?
 --
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% [markdown] name="exercises-zh" lang="zh"
+-- ## 自测
+--
+-- 一个卷积的卷积核为 3 x 3，把 64 个通道变为 128 个，没有偏置，输出的特征图为 16 x 16。
+--
+-- 1. 它有多少个权重？
+-- 2. 处理一张图像需要多少次乘加运算？
+--
+-- 把 `nil` 换成你的答案，再运行一次本课。尚未作答的检查会如实说明，不会中断运行。
 
 -- %% name="answers" tags=["solution"]
 local conv_weights = nil
@@ -510,3 +680,15 @@ check("multiply-adds of a convolution", conv_macs and conv_macs == 16 * 16 * rea
 --    MACs first, then look at the summary.
 --
 -- Next: `05_train`, where this net meets its teacher.
+
+-- %% [markdown] name="try-zh" lang="zh"
+-- ## 动手试试
+--
+-- 1. 随机种子有影响。把 `setup` 中的种子依次改成 1、2、3，各运行一次本课。有几次是深的朴素网络垫
+--    底？两个浅网络的名次又变动多少？
+-- 2. 增加第四种网络：`{ title = "residual", norm = false, shortcut = true, color = "green" }`。三十
+--    层时梯度会怎样，为什么？（三十项之和会怎样改变信号的大小？）
+-- 3. 为 96 x 96 的图像搭建这个网络，再搭建一个各阶段为 `{ 3, 4, 6 }` 的网络。先猜参数数目和 MAC
+--    数，再看模型摘要。
+--
+-- 下一课：`05_train`，这个网络将见到它的老师。

@@ -15,6 +15,16 @@
 --
 -- A teaching tool, not a medical device.
 
+-- %% [markdown] name="goal-zh" lang="zh"
+-- # 7. 在另一个脚本中使用模型
+--
+-- **目标**：在一个对训练一无所知的程序中加载训练好的网络，让它给十六个从未见过的细胞贴上标签。
+--
+-- 这是从实验走向工具的一步。最后会得到一张十六个细胞的图（`out/montage.png`），每个细胞都带有网络的
+-- 判断：红色表示被寄生，绿色表示未感染。用时：一秒；如果要先训练一个网络，则为十秒。
+--
+-- 本课程是教学工具，不是医疗器械。
+
 -- %% name="setup"
 local giemsa = require "giemsa"
 local data, nn, optim, image = giemsa.data, giemsa.nn, giemsa.optim, giemsa.image
@@ -29,6 +39,12 @@ local paths = require("datasets").ensure(os.getenv "GIEMSA_DATA")
 -- Lesson 5 leaves one. If you came here first, the next cell trains a stand-in for three quick
 -- epochs, and says so. Three epochs are too few: expect a net that calls almost everything by one
 -- name.
+
+-- %% [markdown] name="find-model-zh" lang="zh"
+-- ## 有模型吗？
+--
+-- 第 5 课会留下一个。如果你直接来到这里，下一个单元会先快速训练三轮，做出一个替身，并且说明这一点。
+-- 三轮太少：这样的网络多半会把几乎所有细胞都叫成同一个名字。
 
 -- %% name="find-model-code"
 local function quick_model(path)
@@ -54,6 +70,13 @@ if found then found:close() else quick_model(MODEL) end
 -- becomes an input. Keras's own files leave the last two to your memory, a well-known source of
 -- labels the wrong way round.
 
+-- %% [markdown] name="load-zh" lang="zh"
+-- ## 加载
+--
+-- 只需一行。得到的是完整的模型：网络结构、权重、每个批归一化层的滑动统计量、优化器，以及与数据有关
+-- 的信息：类别名和图像变成输入的方式。Keras 自己的文件把最后这两样留给你去记，这是标签颠倒的一个众
+-- 所周知的来源。
+
 -- %% name="load-code"
 local model = nn.load_model(MODEL)
 print("classes:  " .. table.concat(model.class_names, ", "))
@@ -75,6 +98,20 @@ print(("trained:  %d epochs, %d updates"):format(model.epoch or 0, model.optimiz
 --
 -- Here is the trap announced in lesson 5: the course resizes *bilinearly* in this script, while
 -- its training took the *nearest* pixel. We keep it; the exercise below asks what it costs.
+
+-- %% [markdown] name="notice-load-zh" lang="zh"
+-- **观察要点**：更新次数也一并保存了下来。如果接着调用 `model:fit`，学习率会从已经衰减到的值继续，
+-- 动量也还在：这是暂停，不是从头开始。
+--
+-- 文件在读取时会经过校验。截掉它的末尾，或者改动一个字节（先做一份副本），加载时就会报告。
+--
+-- ## 十六个细胞
+--
+-- 细胞从测试文件夹中随机抽取，这样走运的样本不会比不走运的更容易露面。每个细胞读入后调整到 64 x
+-- 64，像素值缩放到 0..1，再交给网络。概率较大的类别就是网络的判断。
+--
+-- 第 5 课预告的陷阱就在这里：课程在这个脚本中用**双线性**插值调整尺寸，而训练时取的是**最近邻**像
+-- 素。我们保留这种做法；后面的练习会问它的代价有多大。
 
 -- %% name="predict"
 local cells = data.list_images(paths.testing)
@@ -101,6 +138,11 @@ print(("%d of %d as their folder says"):format(#pictures - wrong, #pictures))
 -- Each cell is drawn 128 pixels wide with its verdict in the corner, red for the infected and
 -- green for the others, four in a row.
 
+-- %% [markdown] name="montage-zh" lang="zh"
+-- ## 拼图
+--
+-- 每个细胞画成 128 像素宽，判断写在角上，感染的为红色，其余为绿色，每行四个。
+
 -- %% name="montage-code"
 local RED, GREEN = { 255, 0, 0 }, { 0, 255, 0 }
 local montage = giemsa.montage.predictions{ pictures = pictures, labels = labels,
@@ -117,6 +159,14 @@ print "made out/montage.png"
 -- Sixteen cells are a demonstration, not a measurement. With one error in sixteen the true error
 -- rate may be anything from nearly nothing to three in ten.
 
+-- %% [markdown] name="notice-montage-zh" lang="zh"
+-- **观察要点**：先自己找一找紫色的小点或环，再看标签。网络出错的地方，你能看出原因吗：是淡淡的环状
+-- 体、压在细胞上的血小板、染料残渣，还是图像模糊？文件夹标得又对不对？真实数据集中也有少数标签是错
+-- 的。
+--
+-- 十六个细胞只能算演示，不能算测量。十六个中错一个，真实错误率可能是从几乎为零到十分之三之间的任何
+-- 值。
+
 -- %% [markdown] name="exercises"
 -- ## Check yourself
 --
@@ -125,6 +175,14 @@ print "made out/montage.png"
 -- 2. With which learning rate would the training go on, if you called `fit` now?
 --
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% [markdown] name="exercises-zh" lang="zh"
+-- ## 自测
+--
+-- 1. 十六个细胞（逐行从 1 数到 16）中，网络对哪一个最没有把握？各个概率在 `sure` 中。
+-- 2. 如果现在调用 `fit`，训练会以多大的学习率继续？
+--
+-- 把 `nil` 换成你的答案，再运行一次本课。尚未作答的检查会如实说明，不会中断运行。
 
 -- %% name="answers" tags=["solution"]
 local least_sure = nil -- a number from 1 to 16
@@ -148,3 +206,13 @@ check.near("the next learning rate", next_rate, model.optimizer:current_lr(), 1e
 --
 -- This was the course. What follows goes deeper: the full data set, larger nets, segmentation,
 -- small devices.
+
+-- %% [markdown] name="try-zh" lang="zh"
+-- ## 动手试试
+--
+-- 1. 调整尺寸时用 `"nearest"` 代替 `"bilinear"`。判断会改变吗？在整个测试文件夹上数一数。
+-- 2. 打印全部十六个概率。网络出错时，把握是否也更小？
+-- 3. 给网络看一张根本不是细胞的图像：`giemsa.tensor.uniform{1, 64, 64, 3}`。它怎么说，有多大把握？
+--    要用于临床的工具应当怎样应对这种情况？
+--
+-- 课程到此结束。后面的内容更为深入：完整的数据集、更大的网络、图像分割、小型设备。

@@ -22,7 +22,7 @@ local function fail(path, number, message) error(("%s:%d: %s"):format(path, numb
 ---@field text string
 ---@field lines string[]
 ---@field first integer the line of the first cell
----@field cells {at: integer, name: string, is_text: boolean, lines: string[]}[]
+---@field cells {at: integer, name: string, is_text: boolean, lang: string?, lines: string[]}[]
 
 -- The YAML header: its end, and what it names.
 local function header_of(path, lines)
@@ -38,12 +38,12 @@ local function header_of(path, lines)
 end
 
 local function cell_of(path, number, line)
-  local plain = line:gsub(' tags=%["%l+"%]$', "")
+  local plain = line:gsub(' tags=%["%l+"%]$', ""):gsub(' lang="zh"$', "")
   local kind, name = plain:match('^%-%- %%%% (%[?%l*%]?) ?name="([^"]*)"$')
   if not name or kind ~= "" and kind ~= "[markdown]" then
     fail(path, number, 'a cell begins with \'-- %% name="..."\' or \'-- %% [markdown] name="..."\', got ' .. line)
   end
-  return { at = number, name = name, is_text = kind ~= "", lines = {} }
+  return { at = number, name = name, is_text = kind ~= "", lang = line:match('lang="(%l+)"'), lines = {} }
 end
 
 local function parse(path)
@@ -131,6 +131,26 @@ local function text_cells(lesson)
   end
 end
 
+-- A lesson is in English or in both languages: beside each English text stands its Chinese one, "goal-zh" after "goal".
+local function translations(lesson)
+  local is_bilingual = false
+  for i, cell in ipairs(lesson.cells) do
+    if cell.lang then
+      is_bilingual = true
+      local before = lesson.cells[i - 1]
+      if not before or before.lang or not before.is_text or cell.name ~= before.name .. "-zh" then
+        fail(lesson.path, cell.at, ("'%s' does not stand after the text it translates"):format(cell.name))
+      end
+    end
+  end
+  for i, cell in ipairs(is_bilingual and lesson.cells or {}) do
+    local after = lesson.cells[i + 1]
+    if cell.is_text and not cell.lang and not (after and after.lang) then
+      fail(lesson.path, cell.at, ("'%s' has no translation, and other texts have"):format(cell.name))
+    end
+  end
+end
+
 -- Jupyter programs take such comments for commands of their own; in a long string, '-- %%' would begin a cell.
 local function no_magic(lesson)
   for_each_line(lesson, function(line)
@@ -145,8 +165,18 @@ local function code(lesson)
   if not chunk then error(problem, 0) end
 end
 
+-- Without the translations.
+local function english(lesson)
+  local cells = {}
+  for _, cell in ipairs(lesson.cells) do
+    if not cell.lang then cells[#cells + 1] = cell end
+  end
+  return cells
+end
+
 local function prose(lesson)
-  local first, last = lesson.cells[1], lesson.cells[#lesson.cells]
+  local cells = english(lesson)
+  local first, last = cells[1], cells[#cells]
   if not first.is_text or not first.lines[1]:find("^%-%- # ") then
     fail(lesson.path, first.at, "the first cell is text and begins with '# Title'")
   end
@@ -157,7 +187,8 @@ end
 
 local function check_form(path)
   local lesson = parse(path)
-  for _, check in ipairs { header, whitespace, cell_names, blank_lines, text_cells, no_magic, code, prose } do
+  for _, check in ipairs { header, whitespace, cell_names, blank_lines, text_cells, translations, no_magic, code,
+    prose } do
     check(lesson)
   end
 end
@@ -285,6 +316,10 @@ t.test("a lesson out of form is told where", function()
   told(good .. '\n-- %% name="b"\nx = = 1\n', "lesson.lua:11: unexpected symbol")
   told(good .. '\n-- %% [markdown] name="b"\ntext\n', ":11: a line of a text cell")
   told(good .. '\n-- %% name="b"\nx = 1\n', "the last cell has exercises")
+  local chinese = good .. '\n-- %% [markdown] name="goal-zh" lang="zh"\n-- # 课\n'
+  check_form(t.write(t.tmpdir() .. "/lesson.lua", chinese))
+  told(chinese:gsub("goal%-zh", "aim-zh"), ":10: 'aim%-zh' does not stand after the text it translates")
+  told(chinese .. '\n-- %% [markdown] name="b"\n-- Try it\n', ":13: 'b' has no translation")
 end)
 
 t.done()

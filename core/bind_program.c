@@ -78,8 +78,8 @@ static void read_pool(lua_State *L, int table, struct step *s) {
     get_numbers(L, table, "size", size, 3);
     get_numbers(L, table, "out", out, 2);
     get_numbers(L, table, "window", w, 8);
-    s->pool = (struct pool_shape){.n = 1, .h = size[0], .w = size[1], .c = size[2], .out_h = out[0], .out_w = out[1], .pool_h = w[0],
-                                  .pool_w = w[1], .stride_h = w[2], .stride_w = w[3], .top = w[4], .left = w[6],
+    s->pool = (struct pool_shape){.n = 1, .h = size[0], .w = size[1], .c = size[2], .out_h = out[0], .out_w = out[1],
+                                  .pool_h = w[0], .pool_w = w[1], .stride_h = w[2], .stride_w = w[3], .top = w[4], .left = w[6],
                                   .zeros = get_flag(L, table, "zeros")};
 }
 
@@ -93,7 +93,8 @@ static void read_step(lua_State *L, int table, struct step *s, int buffers) {
     s->other = get_int(L, table, "other", 0) - 1;
     s->rows = (size_t)get_int(L, table, "rows", 1);
     s->size = (size_t)get_int(L, table, "floats", 0);
-    luaL_argcheck(L, s->input >= 0 && s->input < buffers && s->output > 0 && s->output < buffers && s->other < buffers, 1, "no such buffer");
+    bool known = s->input >= 0 && s->input < buffers && s->output > 0 && s->output < buffers && s->other < buffers;
+    luaL_argcheck(L, known, 1, "no such buffer");
     s->relu = get_flag(L, table, "relu");
     s->norm_relu = get_flag(L, table, "norm_relu");
     s->norm = keep(L, get_tensor(L, table, "norm"));
@@ -159,7 +160,8 @@ static int program_run_lua(lua_State *L) {
     struct tensor *x = check_tensor(L, 2);
     int shape[TENSOR_MAX_DIMS], ndim = check_shape(L, 3, shape), n = x->ndim ? x->shape[0] : 0;
     luaL_argcheck(L, p->steps > 0 && x->size == (size_t)n * p->buffer_floats[0], 2, "the input does not fit the program");
-    luaL_argcheck(L, shape_size(ndim, shape) == (size_t)n * p->buffer_floats[p->buffers - 1], 3, "the output's shape does not fit");
+    size_t out = (size_t)n * p->buffer_floats[p->buffers - 1];
+    luaL_argcheck(L, shape_size(ndim, shape) == out, 3, "the output's shape does not fit");
     struct tensor *y = push_tensor(L, ndim, shape);
     size_t floats = program_memory(p, n);
     if (floats > p->memory_floats) {

@@ -70,7 +70,8 @@ static struct product band_product(const struct forward *p, int image, int first
     struct range down = side_inputs(&p->rows, first, rows);
     if (p->direct) {
         size_t at = ((size_t)image * (size_t)c->height + (size_t)down.first) * (size_t)c->width + (size_t)p->across.first;
-        return product_of(p, image, first, p->f->x + at * (size_t)c->in, (ptrdiff_t)c->stride_h * c->width * c->in, c->stride_w * c->in);
+        return product_of(p, image, first, p->f->x + at * (size_t)c->in, (ptrdiff_t)c->stride_h * c->width * c->in,
+                          c->stride_w * c->in);
     }
     struct panel band = {down.first, down.count, down.step, p->across.first, p->across.count, p->across.step};
     panel_fill(panel, &p->source, image, &band, 0, 0);

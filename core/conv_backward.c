@@ -17,7 +17,9 @@ static int min(int a, int b) { return a < b ? a : b; }
 static int max(int a, int b) { return a > b ? a : b; }
 static int ceil_div(int a, int b) { return (a + b - 1) / b; }
 
-static double *totals_of(const struct backward *p, int piece) { return (double *)p->work + (size_t)piece * 2 * (size_t)p->branch[0].c.in; }
+static double *totals_of(const struct backward *p, int piece) {
+    return (double *)p->work + (size_t)piece * 2 * (size_t)p->branch[0].c.in;
+}
 static float *sums_of(const struct backward *p, int piece) {
     return p->work + ((size_t)p->pieces * 4 + (size_t)piece * 2) * (size_t)p->branch[0].c.in;
 }
@@ -101,7 +103,8 @@ static void run_branch(const struct backward *p, int piece, int i, int unit, flo
     const float *dy = dy_panel(r, &b, scratch + r->x_panel, channel == 0);
     const bool dw = p->dw && r->b->dw && b.out.count > 0;
     // x first: the end of the product for dx reads it too, then from the cache.
-    if (dw) panel_fill(scratch, &r->x, b.image, &(struct panel){b.x.first, b.x.count, b.x.step, r->x_across.first, r->x_across.count, r->x_across.step}, 0, 0);
+    struct panel inputs = {b.x.first, b.x.count, b.x.step, r->x_across.first, r->x_across.count, r->x_across.step};
+    if (dw) panel_fill(scratch, &r->x, b.image, &inputs, 0, 0);
     if (p->dx) conv_dx_unit(p, i, &b, dy, sums_of(p, piece), ahead);
     struct partials sum = {.dw = dw ? partial_of(p, r, group) : NULL,
                            .db = r->b->db && channel == 0 ? partial_b_of(p, r, group) : NULL,
@@ -181,7 +184,8 @@ static struct branch plan_branch(const struct conv_backward *all, const struct c
     r.x = (struct source){.kind = all->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c.height, .width = c.width, .channels = c.in,
                           .x = all->x, .k = all->norm};
     r.dy = (struct source){.kind = b->dy_norm ? SOURCE_GRADIENT : SOURCE_PLAIN, .height = c.out_h, .width = c.out_w,
-                           .channels = c.out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm, .pool = b->dy_pool,
+                           .channels = c.out, .x = b->dy_norm ? b->dy_x : b->dy, .g = b->dy, .add = b->dy_add, .k = b->dy_norm,
+                           .pool = b->dy_pool,
                            .dense = b->dy_dense};
     bool reaches_out = dy_rows.first < 0 || dy_rows.count > c.out_h || r.dy_across.first < 0 || r.dy_across.count > c.out_w;
     bool in_place = !b->dy_norm || (dx && b->dy_dense && c.kernel_h == 1);

@@ -1,6 +1,6 @@
 // Register-tiled products. A tile of ROWS pixels by VECTORS vectors of channels (NARROW_ROWS by one; in the outer product
-// OUTER_ROWS weights) stays in registers while the sum runs; the
-// left operand is broadcast float by float straight from the picture, so nothing is gathered into a matrix first.
+// OUTER_ROWS weights) stays in registers while the sum runs; the left operand is broadcast float by float straight from the
+// picture, so nothing is gathered into a matrix first.
 #include "product.h"
 #include "vec.h"
 
@@ -114,8 +114,8 @@ INLINE const float *add_run(tile sum, const float *const row[12], const float *b
     return b;
 }
 
-INLINE const float *add_run_split(tile sum, const float *const row[12], const float *b, int length, const int rows, const int vectors,
-                                  const int split) {
+INLINE const float *add_run_split(tile sum, const float *const row[12], const float *b, int length, const int rows,
+                                  const int vectors, const int split) {
     const float *left[12];
     int k = 0;
     for (; k + split <= length; k += split, b += split * vectors * VL)
@@ -174,7 +174,8 @@ INLINE void product_tile(const struct product *p, const struct chunk *c, int fir
 }
 
 // All pixels of a chunk against one block of channels: whole tiles, then ever smaller ones.
-INLINE void product_block(const struct product *given, const struct chunk *c, const float *b, int n, const int vectors, const enum product_end end) {
+INLINE void product_block(const struct product *given, const struct chunk *c, const float *b, int n, const int vectors,
+                          const enum product_end end) {
     const struct product copy = *given, *p = &copy; // its own: no store to y can change it, as far as the compiler knows
     struct sums s = {0};
     int m = 0;
@@ -225,7 +226,8 @@ void product(const struct product *p) {
 
 // One tile of the weight gradient: `rows` weights of a run by `vectors` vectors of channels, summed over all pixels. What is
 // loaded behind the last channel is the next pixel's (or slack) and never stored.
-INLINE void outer_tile(const struct outer *o, const float *a, const float *d, float *w, int left, const int rows, const int vectors) {
+INLINE void outer_tile(const struct outer *o, const float *a, const float *d, float *w, int left, const int rows,
+                       const int vectors) {
     vec sum[12][4];
     if (o->ahead) prefetch_step(o->ahead);
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) sum[m][v] = (vec){0};

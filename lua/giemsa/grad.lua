@@ -78,7 +78,8 @@ function grad.op(y, inputs, backward, name)
   return y
 end
 
--- The sum of two gradients of one tensor; either may be a mapped one, which takes a dense one along.
+-- The sum of two gradients of one tensor; either may be a mapped one, which takes a dense one
+-- along.
 local function sum(before, g)
   if mapped.is(before) and mapped.is(g) then g = g:dense() end
   if mapped.is(g) then before, g = g, before end

@@ -1,7 +1,7 @@
 --- Rows of a net put together into fewer passes over memory; no value changes but by rounding.
 --- GIEMSA_FUSE=0 runs the plain composition. What is put together:
 --
---   BatchNormalization (+ ReLU), read by convolutions only    the convolutions do it while they read
+--   BatchNormalization (+ ReLU), read by convolutions only    they do it while they read
 --   the same, read by a max pool                              the pool does it, on what it chose
 --   two convolutions of one BatchNormalization                their gradients come back in one pass
 --   Conv2D, then Add                                          the convolution adds

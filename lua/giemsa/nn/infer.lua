@@ -38,7 +38,8 @@ function Making:only_reader(index)
 end
 
 local function is_relu(row)
-  return row and (row.class == "ReLU" or row.class == "Activation" and row.config.activation == "relu")
+  if not row then return false end
+  return row.class == "ReLU" or row.class == "Activation" and row.config.activation == "relu"
 end
 
 local function is_conv(row) return row.class == "Conv2D" and row.config.groups == 1 end
@@ -60,8 +61,8 @@ function Making:plain(value)
   if not value.norm then return value end
   local shape = value.shape
   return self:add({ kind = "norm", input = value.buffer, norm = value.norm,
-    norm_relu = value.norm_relu, floats = floats_of(shape), rows = floats_of(shape) // shape[#shape] },
-    shape)
+    norm_relu = value.norm_relu, floats = floats_of(shape),
+    rows = floats_of(shape) // shape[#shape] }, shape)
 end
 
 -- ---- a maker for each class: (making, row, value, ...) -> value, and the row it stands for;
@@ -89,7 +90,8 @@ function makers.Conv2D(making, row, x, padding)
   if not relu then last, relu = making:with_relu(last) end
   local picture, options = x.shape, { padding = padding }
   for key, value in pairs(row.options) do options[key] = options[key] or value end
-  local geometry = { select(3, window.geometry("conv2d", core.empty{ 1, table.unpack(picture) }, w, options)) }
+  local like_x = core.empty{ 1, table.unpack(picture) }
+  local geometry = { select(3, window.geometry("conv2d", like_x, w, options)) }
   return making:add({ kind = "conv", input = x.buffer, other = other and other.buffer, w = w,
     bias = bias, relu = relu, norm = x.norm, norm_relu = x.norm_relu, geometry = geometry,
     size = { picture[1], picture[2] }, out = { row.shape[1], row.shape[2] } }, row.shape), last
@@ -151,8 +153,8 @@ local function pool(kind)
     x = making:plain(x)
     local config, shape = row.config, x.shape
     local size, strides = config.pool_size or { shape[1], shape[2] }, config.strides or { 1, 1 }
-    local top, bottom, left, right = window.padding_of(row.class, padding or config.padding, shape[1],
-      shape[2], size[1], size[2], strides[1], strides[2])
+    local top, bottom, left, right = window.padding_of(row.class, padding or config.padding,
+      shape[1], shape[2], size[1], size[2], strides[1], strides[2])
     local out = #row.shape == 1 and { 1, 1 } or row.shape
     return making:add({ kind = kind, input = x.buffer, size = shape, out = { out[1], out[2] },
       window = { size[1], size[2], strides[1], strides[2], top, bottom, left, right },
@@ -245,12 +247,13 @@ local function make(model, logits)
   local needed, readers = plan.reading(model, { out })
   local input = model.rows[model.input_rows[1]]
   local making = setmetatable({ rows = model.rows, readers = readers, wanted = out, skip = skip,
-    values = { [input.index] = { buffer = 1, shape = input.shape } }, floats = { floats_of(input.shape) },
-    steps = {} }, Making)
+    values = { [input.index] = { buffer = 1, shape = input.shape } },
+    floats = { floats_of(input.shape) }, steps = {} }, Making)
   if not make_steps(making, needed) then return false end
   local value = making:plain(making.values[out])
   if value.buffer == 1 then return false end
-  return { shape = model.rows[out].shape, run = core.program(making.steps, share_buffers(making, value.buffer)) }
+  local floats = share_buffers(making, value.buffer)
+  return { shape = model.rows[out].shape, run = core.program(making.steps, floats) }
 end
 
 local function tensors_of(model)

@@ -52,7 +52,9 @@ local function training_of(model)
     local row = model.rows[step.to]
     local own = not (step.lends or layers.classes[row.class].aliases and not step.activation)
     local size, gradients = size_of(row.shape), 0
-    for _, from in ipairs(step.row.inputs) do gradients = gradients + size_of(model.rows[from].shape) end
+    for _, from in ipairs(step.row.inputs) do
+      gradients = gradients + size_of(model.rows[from].shape)
+    end
     if own then
       kept = kept + size
       peaks[step.to] = kept + size + gradients
@@ -63,7 +65,8 @@ local function training_of(model)
 end
 
 local function cells_of(model)
-  local lines = { { "Layer", "Class", "Output shape", "Params", "MACs", "Activations", "Peak", "Reads" } }
+  local lines = { { "Layer", "Class", "Output shape", "Params", "MACs", "Activations", "Peak",
+    "Reads" } }
   local total = { macs = 0, values = 0 }
   local peaks
   peaks, total.kept, total.peak = training_of(model)

@@ -17,8 +17,8 @@ local dims_of, padding_of = window.dims_of, window.padding_of
 ---@field strides (integer|integer[])? default 1
 ---@field padding ("same"|"valid"|integer[])? default "valid"; or {top, bottom, left, right}
 ---@field dilation (integer|integer[])? default 1
----@field groups integer? default 1; each output sees the in / groups channels of its own group; not with
----  the next two
+---@field groups integer? default 1; each output sees the in / groups channels of its own group; not
+---  with the next two
 ---@field add tensor? added to the result, whose shape it has: a shortcut past this convolution
 ---@field moments boolean? also give the moments of the result by channel, for a batch norm of it
 local conv_options = base.options {
@@ -82,7 +82,8 @@ function ops.conv2d(x, w, b, opts)
   end
   local normalised = norm.is_normalised(x)
   dims_of("conv2d", normalised and x.x or x)
-  local geometry = { select(3, window.geometry("conv2d", normalised and x.x or x, w, opts)) } -- strides, padding, dilation
+  -- Strides, padding, dilation.
+  local geometry = { select(3, window.geometry("conv2d", normalised and x.x or x, w, opts)) }
   local y, moments = result("conv2d", pcall(forward, x, w, b, geometry, opts))
   local to_x
   if normalised then to_x = norm.read(x) else to_x = target(x) end
@@ -164,7 +165,7 @@ end
 --- conv2d(batch_norm(x)), in training without the gradient of what stands between, where nobody
 --- needs the gradient of x: the first two layers of a net.
 ---@param x tensor (n, h, w, in)
----@param weights {[1]: tensor, [2]: tensor, [3]: tensor, [4]: tensor} gamma, beta, moving mean and variance
+---@param weights tensor[] gamma, beta, moving mean and variance
 ---@param w tensor (kernel_h, kernel_w, in, out)
 ---@param b tensor? (out)
 ---@param opts table? as batch_norm and conv2d
@@ -179,7 +180,7 @@ function ops.norm_conv2d(x, weights, w, b, opts)
   local moments_of_x = opts.training and not target(x) and core.moments(x)
   local lazy = norm.normalised(x, gamma, beta, mean, variance, between, moments_of_x)
   if target(x) or not opts.training then return ops.conv2d(lazy, w, b, how) end
-  local geometry = { select(3, window.geometry("norm_conv2d", x, w, opts)) } -- strides, padding, dilation
+  local geometry = { select(3, window.geometry("norm_conv2d", x, w, opts)) }
   local y, moments = result("norm_conv2d", pcall(forward, lazy, w, b, geometry, how))
   local to_gamma, to_beta, to_w, to_b = target(gamma), target(beta), target(w), target(b)
   local plain = core.norm(moments_of_x, x.size // x.shape[4], nil, nil, opts.epsilon or 1e-3)

@@ -15,6 +15,17 @@
 -- This course is a teaching tool. Nothing in it is a medical device, and no result of it may be
 -- used to treat a person.
 
+-- %% [markdown] name="goal-zh" lang="zh"
+-- # 0. 疟疾，以及一张血液图像能说明什么
+--
+-- **目标：** 了解本课程的图像拍的是什么，判读它们为什么重要，以及一个判读图像的程序能为病人做什么、
+-- 不能做什么。
+--
+-- 你将用 giemsa 自带的绘图功能画四张小图，这一课还不训练任何模型。所需时间：计算最多两分钟，阅读半
+-- 小时。
+--
+-- 本课程只用于教学。其中没有任何内容是医疗器械，任何结果都不得用于诊治病人。
+
 -- %% name="setup"
 local giemsa = require "giemsa"
 local plot = giemsa.plot
@@ -38,6 +49,23 @@ local plot = giemsa.plot
 -- The World Health Organization publishes an estimate every year. The report of 2023 counts about
 -- 249 million cases and about 608,000 deaths in 2022. The figures are estimates: most cases happen
 -- where few are counted.
+
+-- %% [markdown] name="disease-zh" lang="zh"
+-- ## 一种有两个宿主的寄生虫
+--
+-- 疟疾由疟原虫属（*Plasmodium*）的单细胞寄生虫引起。能感染人的有五种：恶性疟原虫（*P. falciparum*）
+-- 造成大多数死亡，间日疟原虫（*P. vivax*）则是非洲以外大多数病例的病因。疟原虫需要两个宿主：人和雌
+-- 性按蚊（*Anopheles*）。按蚊叮咬时，少量疟原虫进入血液，在肝脏里潜伏约一周并大量增殖，随后侵入红细
+-- 胞。疟原虫在红细胞内吞食血红蛋白、分裂，最后胀破细胞，子代再侵入新的红细胞。每一轮大约两天；红细
+-- 胞破裂之时，正是发热之时。
+--
+-- 正是红细胞内的这段生活，使疟疾可以被看见。在这两天里，每个受感染的红细胞都带着一位“客人”：它只有
+-- 几微米大，有细胞核，能被染料着色。
+--
+-- ## 疟疾有多少
+--
+-- 世界卫生组织（WHO）每年发布一次估计。2023 年的报告估计，2022 年约有 2.49 亿病例、约 60.8 万人死
+-- 亡。这些数字只是估计：病例最多的地方，往往正是统计最少的地方。
 
 -- %% name="where"
 -- Share of the world's malaria cases in 2022, per cent, by WHO region (World Malaria Report 2023).
@@ -71,6 +99,23 @@ plot.bars{ labels = regions, values = share, horizontal = true, format = "%g %%"
 -- - **The parasite.** It becomes resistant to drugs, one after the other; partial resistance to
 --   artemisinin is now seen in Africa too.
 
+-- %% [markdown] name="notice-where-zh" lang="zh"
+-- **观察要点**：几乎全部病例都集中在一个区域。在这个区域里，四个国家（尼日利亚、刚果民主共和国、乌
+-- 干达和莫桑比克）占了全部病例的将近一半；而那里的死者中，将近五分之四是五岁以下的儿童。
+--
+-- ## 疟疾为什么难以根除
+--
+-- 在蚊子相同、气候也相同的一些地方，疟疾已经被消灭。不同的是其他一切条件：
+--
+-- - **贫困**：屋檐敞开的房子，没有蚊帐，走一天才能到诊所，手里的钱只够检测或只够买药，两样不能兼
+--   得。
+-- - **医疗太远**：感染恶性疟原虫的儿童，从第一次惊厥起，一两天内就可能死亡。能否得救，取决于多快得
+--   到诊断。
+-- - **战争与流离**：杀虫喷洒停止，供应中断，没有免疫力的人迁入疟疾流行区。
+-- - **传播媒介**：按蚊夜间叮人，在干净的静水里繁殖：稻田、脚印里的积水、空罐头盒。在许多地方，它已
+--   对蚊帐上使用的杀虫剂产生抗性；而一个新来者，斯氏按蚊（*An. stephensi*），能在城市里繁殖。
+-- - **寄生虫**：它对药物一种接一种地产生耐药性；如今在非洲也出现了对青蒿素的部分耐药。
+
 -- %% name="trend"
 -- Estimated malaria deaths in the world (World Malaria Report 2023), thousands.
 local year = { 2000, 2015, 2019, 2020, 2021, 2022 }
@@ -103,6 +148,23 @@ plot.lines{ { x = year, y = deaths, style = "both" }, title = "Deaths from malar
 -- They complete each other. Where a microscope exists, the scarce part is the eye behind it, and
 -- that is the gap this course is about.
 
+-- %% [markdown] name="notice-trend-zh" lang="zh"
+-- **观察要点**：十五年的蚊帐、检测和复方药物使死亡减少了三分之一。随后曲线趋于平缓；2020 年，诊所因
+-- 另一种疾病而关闭，曲线又上升了。在这里，进步并非自然规律。
+--
+-- ## 发现疟原虫的两种方法
+--
+-- **血涂片**：取一滴血在玻片上推开、固定，用吉姆萨染液染色（Gustav Giemsa，汉堡，1904；本程序以他命
+-- 名）。染料把核酸染成紫色，把红细胞染成粉红色。镜检人员在一千倍放大下观察一百个以上的视野。她得知
+-- 的不仅是*有没有*疟原虫，还有*哪个*虫种、*哪个*发育阶段、*有多少*，而数量能反映治疗的效果。这种方
+-- 法材料便宜，培训昂贵：疲劳或未经训练的眼睛会漏掉一半，熟练的眼睛看一张片子也要二十分钟。
+--
+-- **快速诊断试验**：一根试纸条，遇到疟原虫的某种蛋白就显出一条线。它不需要灯光，也不需要培训，一刻
+-- 钟出结果，使村庄里也能做诊断。但它不能计数，治愈后数周内仍呈阳性，而且有些疟原虫已经丢失了多数试
+-- 纸条所检测的那种蛋白的基因。
+--
+-- 两者相辅相成。在有显微镜的地方，稀缺的是显微镜后面的那双眼睛，本课程要填补的正是这个缺口。
+
 -- %% name="compare"
 -- How a method behaves at a clinic is told by two numbers. Sensitivity: of the infected, how many
 -- are found. Specificity: of the healthy, how many are left in peace. Typical values of field
@@ -123,6 +185,15 @@ plot.bars{ labels = { "expert microscopist", "routine microscopy", "rapid test" 
 -- A test that is right nineteen times out of twenty sounds good. Whether a *positive result* is
 -- right depends on something else: how common the disease is among those who are tested. Let us
 -- compute it.
+
+-- %% [markdown] name="notice-compare-zh" lang="zh"
+-- **观察要点**：同一张玻片，价值是 95 % 还是 70 %，取决于谁来看。这些柱形是许多彼此不一致的研究的约
+-- 数；它们一致认同的，是两类镜检人员之间的差距。
+--
+-- ## 这些数字对一个病人意味着什么
+--
+-- 一个二十次中判对十九次的检测，听起来不错。但一个*阳性结果*是否正确，还取决于另一件事：在受检人群
+-- 中，这种病有多常见。我们来算一算。
 
 -- %% name="predictive"
 -- Bayes: of all positive results, the share that is truly infected.
@@ -182,3 +253,32 @@ plot.lines{ { x = prevalence, y = ppv }, legend = false, yrange = { 0, 1 },
 --    diagnosis?
 --
 -- Next: `01_data`, the cells themselves.
+
+-- %% [markdown] name="notice-predictive-zh" lang="zh"
+-- **观察要点**：检测没有变，变的是村庄。雨季里的发热病人，阳性结果几乎是确定的。而在一百人中只有一
+-- 人感染的筛查里，六个阳性中有五个是误报。本课程的两个类别各占一半，五十对五十，这便于学习，却在任
+-- 何地方都不是真实情形。看到 95 % 的准确率时，请记住这一点。
+--
+-- ## 供现场使用的设备
+--
+-- 设想一间诊所：有一台显微镜，目镜上架着一部手机，但没有镜检人员。手机给血涂片拍照，一个程序把每个
+-- 红细胞裁切出来，另一个程序逐个判断：*受感染*（parasitized）还是*未感染*（uninfected）。护士看到计
+-- 数，以及更重要的、最可疑的二十个细胞，然后由她决定。本课程要做的就是这第二个程序。围绕它的一些问
+-- 题，是任何准确率都回答不了的：谁来染色，谁来付费，判错之后怎么办，谁来负责。给诊所用的工具，必须
+-- 在那间诊所、用那里自己的染色和那里自己的病人来检验。
+--
+-- ## 本课程的图像
+--
+-- 这些细胞是在孟加拉国吉大港（Chittagong）的一家医院用手机拍摄的，由一位专家标注：150 名感染者和 50
+-- 名健康人，共 27,558 个细胞，其中一半受感染。数据由美国国家医学图书馆发布（Rajaraman et al. 2018,
+-- *PeerJ* 6:e4568）。下一课就来看它们。
+--
+-- ## 动手试试
+--
+-- 1. 在 `predictive` 中，把灵敏度设为 0.99，特异度设为 0.80。感染率为百分之一时会怎样？疾病罕见时，
+--    两个数字中哪个更重要？
+-- 2. 编写 `negative_predictive_value`，并把它画进同一张图（给 `plot.lines` 两个带标题的序列）。
+-- 3. 一张血涂片看了 100 个细胞，每个细胞的判断特异度为 95 %：一个健康人会有多少个细胞被判为受感染？
+--    由此看来，把细胞判断变成诊断的规则应当注意什么？
+--
+-- 下一课：`01_data`，细胞本身。

@@ -16,6 +16,18 @@
 --
 -- A teaching tool, not a medical device.
 
+-- %% [markdown] name="goal-zh" lang="zh"
+-- # 6. 评判
+--
+-- **目标**：用训练好的网络从未见过的图像来评判它，说出临床需要的话，并且知道每个数值可以信到什么程
+-- 度。
+--
+-- 学完之后会得到一份报告（`out/report.txt`）和七幅图（`out/06_*.png`）：混淆矩阵、置信区间、ROC 曲
+-- 线、各类别的概率、最严重的错误、网络看的位置，以及课程的四条曲线。用时：一秒；如果要先训练一个网
+-- 络，则为五秒。
+--
+-- 本课程是教学工具，不是医疗器械。
+
 -- %% name="setup"
 local giemsa = require "giemsa"
 local data, metrics, nn, optim = giemsa.data, giemsa.metrics, giemsa.nn, giemsa.optim
@@ -31,6 +43,12 @@ local paths = require("datasets").ensure(os.getenv "GIEMSA_DATA")
 -- Lesson 5 leaves one. If you came here first, the next cell trains a stand-in for three quick
 -- epochs, and says so. Everything below works with it, and most of it will look bad, which is worth
 -- seeing once.
+
+-- %% [markdown] name="find-model-zh" lang="zh"
+-- ## 网络
+--
+-- 第 5 课会留下一个。如果你直接来到这里，下一个单元会先快速训练三轮，做出一个替身，并且说明这一点。
+-- 下面的内容用它都能运行，只是结果大多很难看，而这也值得见识一次。
 
 -- %% name="find-model-code"
 local function quick_model(path)
@@ -68,6 +86,17 @@ print("trained on the training images next to these test images: " .. (its_own a
 -- shuffling generator here gives a perfectly good net the score of a coin, silently, and people
 -- have spent days on it. giemsa refuses.
 
+-- %% [markdown] name="notice-model-zh" lang="zh"
+-- **观察要点**：模型记得训练图像的指纹。如果最后的回答是 NO，它就是用另一套图像训练的，今天的测试图
+-- 像在那一套里可能正是**训练**图像。任何得分都不会暴露这一点，只会好得不真实。
+--
+-- ## 评判时不打乱顺序
+--
+-- 测试生成器只缩放像素值：不旋转，不平移。`shuffle = false` 也绝非细枝末节。`predict` 按图像到来的
+-- 顺序每张给出一行；`test_gen.classes` 则按文件的顺序列出真实类别。只有不打乱，两者的顺序才一致。在
+-- Keras 中，这里若用了会打乱顺序的生成器，一个很好的网络也只会得到抛硬币的分数，而且毫无提示，有人
+-- 为此耗费了好几天。giemsa 则会拒绝。
+
 -- %% name="generators"
 local plain = data.ImageDataGenerator{ rescale = 1 / 255 }
 local function judging(folder, batch_size)
@@ -90,6 +119,13 @@ print("a shuffling generator: " .. (ok and "predicted" or why))
 -- picture and returned rows that nobody asked for; the report then failed with a message about
 -- lengths. giemsa gives n rows, always.
 
+-- %% [markdown] name="predict-zh" lang="zh"
+-- ## 预测，以及多出来的一个批次
+--
+-- 课程要求走 `n // 32 + 1` 步，好把最后那个较小的批次也取到。对 100 张图像来说这是对的：三个完整的
+-- 批次，余下四张。只要批次大小能整除 n，它就错了：没有余数，最后一步便多出来了。旧版 Keras 会从第一
+-- 张图像重新开始，返回谁也没有要的行；随后报告失败，提示长度不一致。giemsa 永远只给 n 行。
+
 -- %% name="predict-code"
 for _, batch_size in ipairs{ 32, 25 } do
   local steps = test_gen.n // batch_size + 1
@@ -107,6 +143,9 @@ print(("accuracy: %.2f; against the classes in a wrong order: %.2f"):format(
 
 -- %% [markdown] name="report"
 -- ## The report
+
+-- %% [markdown] name="report-zh" lang="zh"
+-- ## 报告
 
 -- %% name="report-code"
 local names = test_gen.class_names
@@ -135,6 +174,19 @@ print "made out/report.txt"
 -- The report does not know that one class is an illness. For it the two mistakes are alike. For a
 -- patient they are not.
 
+-- %% [markdown] name="notice-report-zh" lang="zh"
+-- **逐行解读**：
+--
+-- - **precision**（精确率）：被**判为**该类的细胞中，真正属于该类的比例。沿着一列回答往下读。
+-- - **recall**（召回率）：**真正**属于该类的细胞中，被找出来的比例。沿着一行真实类别读。
+-- - **f1-score**（F1 分数）：前两者的调和平均，靠近较小的一个。它奖励均衡，此外说明不了什么。
+-- - **support**（样本数）：该类细胞的数目。这一行的每个数值都建立在这寥寥几个细胞之上。
+-- - **accuracy**（准确率）：全部细胞中判断正确的比例。
+-- - **macro avg**（宏平均）对各类一视同仁，**weighted avg**（加权平均）按样本数加权。各类大小相近
+--   时，二者一致；如果不一致，就有某个小类藏在里面。
+--
+-- 报告并不知道其中一类是疾病。在它看来，两种错误没有分别。对患者来说则不然。
+
 -- %% name="confusion"
 local matrix = metrics.confusion_matrix(test_gen.classes, predicted, { target_names = names })
 print(matrix)
@@ -158,6 +210,22 @@ plot.confusion(matrix):save("out/06_confusion.png"):show()
 -- And each comes with an interval. A hundred cells are a sample; another hundred would have given
 -- another number. Wilson's interval says which true values are compatible with what we saw: 95 of
 -- 100 such intervals contain the truth.
+
+-- %% [markdown] name="notice-confusion-zh" lang="zh"
+-- **观察要点**：行是真实类别，列是网络的回答。对角线上是正确的回答。右上角是被判为健康的感染细
+-- 胞：**漏诊**。左下角是被判为感染的健康细胞：**误报**。整份报告都由这四个数得出。你更希望哪个角是
+-- 空的？
+--
+-- ## 哪一类是阳性？
+--
+-- 在医学上，**阳性**意味着要找的东西存在。在这里就是 Parasitized，它恰好是第 1 类（在 Keras 中是第
+-- 0 类：那里许多脚本把第 1 类 Uninfected 当作阳性，报告的两个数值因而互换）。于是
+--
+-- - **灵敏度**是感染细胞中被找出来的比例，即 Parasitized 的召回率；
+-- - **特异度**是健康细胞中不受误判的比例，即 Uninfected 的召回率。
+--
+-- 每个数值都带有一个区间。一百个细胞只是一个样本，换一百个就会得到另一个数值。Wilson 区间说明哪些真
+-- 实值与我们所见相容：这样的区间每 100 个中有 95 个包含真实值。
 
 -- %% name="clinic"
 local POSITIVE = test_gen.class_indices.Parasitized or 1
@@ -190,6 +258,17 @@ plot.bars(shares):save("out/06_intervals.png"):show()
 --
 -- How many pictures would it take? The interval of a net that is right in 93 % of them:
 
+-- %% [markdown] name="notice-clinic-zh" lang="zh"
+-- **观察要点**：
+--
+-- - 只有一百个细胞时，区间宽度超过十个百分点。凭这次测试无法区分 90 % 的网络和 95 % 的网络。
+-- - 灵敏度和特异度属于网络。而**阳性回答有多大价值**（阳性预测值，PPV）还取决于所在的村庄：同一个网
+--   络，疾病越少见，PPV 越低。报告中的 precision 就是在一个大约每两个细胞就有一个感染的地方的 PPV。
+--   世上没有这样的地方。
+-- - 疾病越少见，阴性回答越可靠，原因却很平凡：一概回答“健康”，100 次里也能对 99 次。
+--
+-- 需要多少张图像才够？假设网络的正确率是 93 %，区间如下：
+
 -- %% name="how-many"
 for _, n in ipairs{ 40, 100, 500, 5512 } do -- 5512: the test images of the full data set
   local low, high = metrics.wilson(math.floor(0.93 * n + 0.5), n)
@@ -207,6 +286,16 @@ end
 --
 -- The second line of the result names a worse thing, *leakage*: people whose other cells the net
 -- was trained on (lesson 2).
+
+-- %% [markdown] name="people-zh" lang="zh"
+-- ## 细胞不等于人
+--
+-- Wilson 区间把细胞当作相互独立的证人。但它们来自少数几个人，同一个人的所有细胞共用同一次染色、同一
+-- 盏灯、同一个镜头：一张玻片反常，它的所有细胞就都反常。这会让我们付出多大代价，可以让数据自己来
+-- 说：有放回地抽取与原来同样多的**人**，取其全部细胞来评分；重复一千次。得分中间的 95 % 就是以人为
+-- 单位的区间。
+--
+-- 结果的第二行说出了一件更糟的事，即**数据泄漏**：有些人的其他细胞曾被用来训练网络（第 2 课）。
 
 -- %% name="people-code"
 local cells_of, people = {}, {}
@@ -254,6 +343,25 @@ print(("%d of the %d people are in the training images too"):format(#shared, #pe
 -- A threshold is learned, so it must not be learned from the test. We take both from the validation
 -- images. The screening may accuse three healthy cells in ten, and finds what it can at that price.
 -- The confirming test may miss three infected cells in ten, and accuses as few as it can.
+
+-- %% [markdown] name="notice-people-zh" lang="zh"
+-- **观察要点**：如果这个区间比 Wilson 区间更宽（在真实细胞上就是如此），就说明人与人之间有差异，一
+-- 百个细胞抵不上一百个独立样本。每人只有两三个细胞时，差别几乎看不出来；如果几百个细胞只来自少数几
+-- 个人，差别就会显现。
+--
+-- 此外，课程是随机划分**细胞**的，所以测试集中的人大多在训练中就已见过。我们的得分回答的问题是：“对
+-- 它认识的人，网络判断另一个细胞的水平如何？”而临床要问的是它不认识的人。只有按患者划分才能回答，得
+-- 到的数值通常更低。以后每看到一个得分，都要弄清它是这两者中的哪一个。
+--
+-- ## 阈值是一种选择
+--
+-- `argmax` 把概率高于二分之一的细胞判为感染。但没有谁非这样做不可。**筛查**不能漏掉任何人：它降低阈
+-- 值，代价是误报，留给第二次检测去甄别。**确诊**检测用在有副作用的治疗之前，不能冤枉任何人：它提高
+-- 阈值，同时漏掉一些。每个阈值对应一个点，所有的点合起来就是 **ROC 曲线**。曲线下面积（AUC）是随机
+-- 一个感染细胞的概率高于随机一个健康细胞的可能性：0.5 等于瞎猜，1 为完美。
+--
+-- 阈值也是学来的，所以不能从测试集上学。我们用验证图像来定这两个阈值。筛查可以误判十分之三的健康细
+-- 胞，在这个代价之内能找出多少就找出多少。确诊检测可以漏掉十分之三的感染细胞，同时尽量少误判。
 
 -- %% name="thresholds"
 local function scores_of(p) return p:slice(2, POSITIVE, POSITIVE):reshape(-1) end -- P(infected)
@@ -322,6 +430,19 @@ plot.lines(curves):save("out/06_roc.png"):show()
 --
 -- The net gives a probability. When it says 99 %, is it right 99 times of 100?
 
+-- %% [markdown] name="notice-roc-zh" lang="zh"
+-- **观察要点**：三行用的是同一个网络，不同的只是用法。在 40 张验证图像上定下的标准，到这里也只能大
+-- 致成立：那里十分之三的误报，在这里可能是十分之二或十分之四。用于临床的阈值，要在该院的数百张图像
+-- 上来定。（如果用的是只训练三轮的替身，两个阈值甚至可能颠倒：几乎不会排序的网络，没有任何阈值救得
+-- 了它。）
+--
+-- 曲线并不说明阈值**在哪里**。网络可能把细胞排得很好，却在阈值二分之一处把一切都判为感染；训练轮数
+-- 少、滑动平均尚未预热时就会这样。这时 AUC 很好而准确率很差，换一个阈值就能补救。
+--
+-- ## 它说的话算数吗？
+--
+-- 网络给出一个概率。它说 99 % 时，100 次里真的对 99 次吗？
+
 -- %% name="histogram"
 local by_class = { {}, {} }
 for i, class in ipairs(test_gen.classes) do table.insert(by_class[class], scores_test[i]) end
@@ -366,6 +487,17 @@ end
 -- the probability given to the true class, and look at the top: the cells where the net was most
 -- sure and most wrong.
 
+-- %% [markdown] name="notice-calibration-zh" lang="zh"
+-- **观察要点**：在图中，看看错误的回答落在哪里：是在中间，网络犹豫不决之处，还是在两端，它确信无疑
+-- 之处？在表中，比较它所说的与实际的。这类网络常常过于自信。如果“它所说的”（it says）高于区间，就只
+-- 能把这个概率当作排序用的分数，而不能当作概率。一行里细胞太少时，区间宽得什么结论也得不出：这同样
+-- 是一个结果。
+--
+-- ## 最严重的错误
+--
+-- 这是评判中最有用的一幅图。把细胞按损失（真实类别所得概率的负对数）排序，看排在最前面的：网络最有
+-- 把握、却错得最厉害的细胞。
+
 -- %% name="worst"
 local worst = giemsa.top_losses(model, test_gen, { n = 12 })
 worst:save("out/06_worst.png"):show()
@@ -386,6 +518,19 @@ for _, row in ipairs(worst.rows) do print(("loss %5.2f  %s"):format(row.loss, ro
 -- One can ask a net which places of a picture spoke for its answer. **Grad-CAM** takes the maps of
 -- the last convolution and the gradient of the answer with respect to them: maps that would raise
 -- it count, others do not. On the right, yellow is where the answer comes from.
+
+-- %% [markdown] name="notice-worst-zh" lang="zh"
+-- **观察要点**：橙色说明文字是错误的回答：“is Parasitized, said Uninfected”是漏掉了疟原虫，反过来则
+-- 是误报。黑色的是勉强答对的。先看，再解释。是 64 个像素装不下的又淡又小的环状体？是健康细胞上的一
+-- 个血小板或一点染料残渣？是图像模糊？有时是文件夹错了，网络反而是对的：任何数据集中，损失最大的样
+-- 本里都有标错的，真实细胞如此，合成细胞也如此（`data/synthetic_cells/cells.csv` 写明了每个合成细胞
+-- 上究竟有什么）。专家在这里找得最快。还要读一读文件名：是不是同一名患者出现了好几次？那么让网络为
+-- 难的是一张玻片，而不是某些细胞。
+--
+-- ## 它在看哪里？
+--
+-- 我们可以问网络：图像的哪些位置支持了它的回答。**Grad-CAM** 取最后一个卷积的特征图，以及回答对这些
+-- 特征图的梯度：能使该回答增强的特征图计入，其余不计。右侧图中，黄色表示回答的依据所在。
 
 -- %% name="where"
 local puzzling = {}
@@ -413,6 +558,23 @@ giemsa.gradcam(model, puzzling, { columns = 4 }):save("out/06_where.png"):show()
 -- Last, the course's picture once more. The history was saved with the model, so a program that
 -- trained nothing can draw it.
 
+-- %% [markdown] name="notice-where-zh" lang="zh"
+-- **观察要点**：漏掉疟原虫时，网络是看到了它却当成了别的东西，还是根本没有看那里？误报时，它又把什
+-- 么当成了疟原虫？如果网络看的是边缘、背景或某个角落，那么无论得分多高，它学到的都不是你想教的。不
+-- 要过分解读轮廓：这张图只有 8 x 8 个位置，画的时候做了平滑，而每个位置都能看到细胞的很大一片（第 4
+-- 课）。
+--
+-- 不要把不喜欢的样本从测试集中删掉。谁看着网络的错误来清理测试集，就等于让网络自己写成绩单。
+--
+-- ## 一次运行只是一次运行
+--
+-- 用十个随机种子训练同一个方案：初始权重不同，图像的顺序也不同。测试准确率会散布在好几个百分点之
+-- 间；在课程的真实样本上，从 90 % 到 94 % 的各次运行都出自同一个方案。而这还要**叠加**在上面的区间
+-- 之上。所以，一个网络在一次运行中、在一百张图像上高出两个百分点，根本不能说明它更好。要比较多个种
+-- 子的平均值，用更多的图像，而且双方用同样的图像。
+--
+-- 最后，再看一次课程的那幅图。训练历史与模型一同保存，所以没有做过任何训练的程序也能画出它。
+
 -- %% name="history"
 plot.training(model.history, { title = "Training Loss and Accuracy on Dataset" })
   :save("out/06_history.png"):show()
@@ -427,6 +589,16 @@ plot.training(model.history, { title = "Training Loss and Accuracy on Dataset" }
 --    of these are?)
 --
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% [markdown] name="exercises-zh" lang="zh"
+-- ## 自测
+--
+-- 1. 网络漏掉了多少个被寄生的测试细胞？（就是那四个数之一。）
+-- 2. 有一种“检测”把所有细胞都判为感染。它的灵敏度和特异度各是多少？
+-- 3. 某网络的灵敏度和特异度都是 0.95；每一百个细胞中有一个感染。阳性回答有多大价值，即 PPV 是多少？
+--    （10,000 个细胞中，有多少个被判为感染，其中又有多少个真的感染？）
+--
+-- 把 `nil` 换成你的答案，再运行一次本课。尚未作答的检查会如实说明，不会中断运行。
 
 -- %% name="answers" tags=["solution"]
 local missed = nil
@@ -455,3 +627,16 @@ check.near("the worth of a positive answer", worth, 0.161, 0.005,
 --    this lesson again. Which numbers fall?
 --
 -- Next: `07_save_load_validate`, the model in a program of its own.
+
+-- %% [markdown] name="try-zh" lang="zh"
+-- ## 动手试试
+--
+-- 1. 医生说：“漏掉一例感染，比一次误报坏十倍。”对 0.01 到 0.99 的每个阈值，在**验证**图像上计算
+--    10 × 漏诊数 + 误报数，取最好的一个。它在哪里？用在测试集上又如何？
+-- 2. 让网络看四次：用会旋转和翻转的生成器预测（`rotation_range = 20, horizontal_flip = true`，以及
+--    `shuffle = false`，`seed` 取 1 到 4），再把四个概率取平均。AUC 提高了吗？提高的幅度大于区间的
+--    宽度吗？
+-- 3. 按患者划分数据（第 2 课），用第 5 课在它上面训练（`GIEMSA_DATA=...`），再运行一次本课。哪些数
+--    值下降了？
+--
+-- 下一课：`07_save_load_validate`，在独立的程序中使用模型。

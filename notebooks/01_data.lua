@@ -13,6 +13,16 @@
 -- most sick cells from healthy ones. The network of this course will have to beat it. Time: about
 -- ten seconds of computing, half an hour of looking. An hour spent looking at data is never lost.
 
+-- %% [markdown] name="goal-zh" lang="zh"
+-- # 1. 细胞：先看，再学
+--
+-- **目标**：在训练之前先了解数据：文件夹里有什么，一个细胞长什么样，哪些差异与疟疾毫无关系，标签又
+-- 能信到什么程度。
+--
+-- 学完本课，你会得到七幅描述数据集的图，以及一个简单的数值，仅凭它就能把大多数患病细胞与健康细胞区
+-- 分开。本课程的网络必须胜过它。所需时间：计算约十秒，看图半小时。花在看数据上的一个小时，从来不会
+-- 白费。
+
 -- %% name="setup"
 local giemsa = require "giemsa"
 local datasets = require "datasets"
@@ -40,6 +50,24 @@ print("The cells are in " .. set.dir)
 -- the program knows. Classes are numbered in the order of their names, and giemsa counts from 1 as
 -- Lua does: Parasitized is 1, Uninfected is 2. Keras counts from 0, so there they are 0 and 1. The
 -- rest of the course sticks to 1 and 2.
+
+-- %% [markdown] name="which-cells-zh" lang="zh"
+-- ## 这些是什么细胞
+--
+-- 本课程的主题是真实细胞的照片：共 27,558 张，由美国国家医学图书馆发布。数量太多，不便随软件携带；
+-- 因此，如果你没有指定数据集，giemsa 就会绘制 500 个**合成细胞**：染色、光照、镜头、疟原虫、污物和
+-- 差错都是模拟的，难度也做得与真实细胞大致相当。它们适合用来学习工作方法，对疟疾本身则什么也说明不
+-- 了。
+--
+-- 要使用真实细胞，先下载一次（`giemsa datasets/download.lua`），再带上
+-- `GIEMSA_DATA=data/cell_images.zip` 运行本文件；任何“每个类别一个子文件夹”的文件夹也都可以。下面的
+-- 文字对两者都适用；凡有不同之处，会加以说明。
+--
+-- ## 文件夹就是标签
+--
+-- 没有标签表。一张图像放在 `Parasitized` 文件夹里，对程序来说它**就是**受感染的。类别按名称顺序编
+-- 号，而 giemsa 与 Lua 一样从 1 数起：Parasitized 是 1，Uninfected 是 2。Keras 从 0 数起，所以在那
+-- 里分别是 0 和 1。课程其余部分一律使用 1 和 2。
 
 -- %% name="list"
 local sides = { "training", "validation", "testing" }
@@ -73,6 +101,17 @@ print(#files .. " pictures in all")
 -- photograph (`IMG_...` with day and time), and the 179th cell cut out of it. The patient is `C`
 -- and the digits that follow, which in Lua's patterns is `^C%d+`. So one person gave many cells,
 -- and one photograph gave several.
+
+-- %% [markdown] name="notice-list-zh" lang="zh"
+-- **观察要点**：两个类别的数量大致相等。这是制作数据集的人所作的选择：在病人的血液里，也许一百个红
+-- 细胞中才有一个带虫，往往还要少得多。类别均等时，瞎猜也有一半正确，所以在这里，50 % 是你将看到的每
+-- 个准确率的零点。表中的三行是什么、为什么是三行，是下一课的内容。
+--
+-- ## 文件名告诉我们什么
+--
+-- 像 `C33P1thinF_IMG_20150619_114756a_cell_179.png` 这样的名字表示：患者 `C33`，薄血膜，某一张照片
+-- （`IMG_...`，带日期和时间），以及从中裁切出的第 179 个细胞。患者编号是 `C` 加上其后的数字，用 Lua
+-- 的模式写就是 `^C%d+`。所以一个人提供了许多细胞，一张照片也提供了好几个。
 
 -- %% name="patients"
 local patients, by_name = {}, {}
@@ -123,6 +162,17 @@ plot.bars{ labels = labels, series = {
 -- mean colour of what is not black. A picture as a tensor has the shape (height, width, 3); its
 -- numbers go from 0 to 255.
 
+-- %% [markdown] name="notice-patients-zh" lang="zh"
+-- **观察要点**：少数患者提供了许多细胞，多数患者只提供了很少。因此，五百个细胞并不是五百个独立的证
+-- 人：谁用二十个人的一百个细胞做测试，谁就只问了二十个人。病人也提供健康的细胞（他们的血液大部分是
+-- 健康的），而健康人只提供健康的细胞。最后这一点是个陷阱：一个能认出**这个人**的程序，就知道每个健
+-- 康人的答案了。
+--
+-- ## 一个细胞有多大
+--
+-- 现在把每张图像读一遍，记下几个数值：它的尺寸、黑色所占的比例，以及非黑色部分的平均颜色。图像作为
+-- 张量，形状是（高，宽，3），数值从 0 到 255。
+
 -- %% name="measure"
 local looked_at = #files <= 2000 and files or giemsa.random.sample(files, 2000) -- enough to see
 for _, file in ipairs(looked_at) do
@@ -153,6 +203,16 @@ plot.histogram{ { values = widths[1], title = class_names[1], color = "vermillio
 --
 -- No number replaces this. Eight random cells of each class, parasitized above.
 
+-- %% [markdown] name="notice-sizes-zh" lang="zh"
+-- **观察要点**：每张图像的尺寸都不一样，因为每一张都是贴着细胞裁切下来的：多数约 130 像素宽，真实数
+-- 据集里则从不足 50 到将近 400。网络要求统一的尺寸，所以本课程把它们全部缩小到 64 x 64，从而放弃了
+-- 细胞的大小和长宽比。你看得出这为什么可能是一种损失吗？感染间日疟原虫（*P. vivax*）的红细胞会胀
+-- 大。不过在这里，两个类别的宽度重叠很大，损失很小。
+--
+-- ## 看
+--
+-- 没有数字能代替这一步。每个类别随机取八个细胞，上排是受感染的。
+
 -- %% name="look"
 local shown, captions, colors = {}, {}, {}
 for class = 1, 2 do
@@ -179,6 +239,15 @@ plot.images(shown, { captions = captions, colors = colors, columns = 8, tile = 1
 -- cells are in colour.
 --
 -- A drawn cell comes with the truth about itself, in `cells.csv`. Real cells have no such file.
+
+-- %% [markdown] name="notice-look-zh" lang="zh"
+-- **观察要点**：在上排里找紫色：带一两个小点的细**环**，像一枚图章戒指（环状体，即年轻的疟原虫）；
+-- 较浓的一团（**滋养体**，正在生长）；一个细胞里的许多小点（**裂殖体**，即将胀破细胞）；一根香蕉
+-- （恶性疟原虫 *P. falciparum* 的**配子体**，即被蚊子吸走的那种形态）。有些疟原虫平贴在细胞边缘，书
+-- 上称为**依附型**（appliqué）。再看下排，找那些发紫却不是疟原虫的东西：贴在细胞上的**血小板**、染
+-- 料颗粒、污物。还请注意，两个健康细胞的颜色可以相差多大。
+--
+-- 绘制的细胞附有关于它自己的真相，写在 `cells.csv` 里。真实细胞没有这样的文件。
 
 -- %% name="truth"
 -- What is really on each synthetic cell; stays empty for photographs.
@@ -215,6 +284,15 @@ end
 -- Around every cell there is black, exactly 0, 0, 0. No microscope makes that. A program found the
 -- cell's outline and painted everything outside it black.
 
+-- %% [markdown] name="notice-truth-zh" lang="zh"
+-- **观察要点**：在图谱里，每样东西都显得清清楚楚。回到上面那十六个细胞，试着叫出它们的名字：这就是
+-- 图谱与实际工作的差别。标为 *faint* 的那些，不是失焦，就是几乎没有着色。
+--
+-- ## 黑色意味着什么
+--
+-- 每个细胞周围都是黑色，而且恰好是 0, 0, 0。没有哪台显微镜会拍出这样的黑。是一个程序找出了细胞的轮
+-- 廓，把轮廓以外全部涂黑了。
+
 -- %% name="black"
 local file = looked_at[1]
 local picture = image.load(file.path)
@@ -242,6 +320,16 @@ print(("a disc that touches all four sides leaves %.0f %%"):format(100 * (1 - ma
 --
 -- One uninfected cell each of up to 24 patients. What you see is the slide, not the disease.
 
+-- %% [markdown] name="notice-black-zh" lang="zh"
+-- **观察要点**：每张图像有四分之一根本不是测量值。由此引出三点。对**全部**像素求平均，会把细胞的形
+-- 状混进它的颜色，所以上面只统计了内部的像素。轮廓本身也是信息：在程序切得不好的地方（缺了一口，或
+-- 在边缘的疟原虫处鼓出一块），网络可能学到的是裁切程序的错误。此外，用别的方式裁切的照片，比如一个
+-- 还留着邻近细胞的方块，对在这里训练的网络来说是陌生的，无论它的准确率有多高。
+--
+-- ## 患者的颜色
+--
+-- 最多 24 名患者，每人取一个未感染的细胞。你看到的是玻片，而不是疾病。
+
 -- %% name="stains"
 local healthy, whose = {}, {}
 for _, one in ipairs(patients) do
@@ -259,6 +347,11 @@ plot.images(healthy, { captions = whose, columns = 8, tile = 96 }):save("out/01_
 -- thicker film, another lamp. All of it is shared by the cells of one slide. Such common
 -- circumstances are called a **batch effect**. Each point below is one cell, by its mean red and
 -- blue; the seven patients with most cells have colours, the others are grey.
+
+-- %% [markdown] name="why-stains-zh" lang="zh"
+-- 玻片是人工染色的：时间长几分钟或短几分钟、水的 pH 值、染料的新旧、血膜的厚薄、换了一盏灯。同一张
+-- 玻片上的细胞共享这一切。这类共同的环境因素造成的差异称为**批次效应**（batch effect）。下图每个点
+-- 是一个细胞，以其平均的红色值和蓝色值为坐标；细胞最多的七名患者各有颜色，其余为灰色。
 
 -- %% name="plot-colours"
 local series = { { x = {}, y = {}, title = "all others", color = "#cccccc" } }
@@ -282,6 +375,11 @@ plot.points(series):save("out/01_colours.png"):show()
 -- ways to ask. First: of all the spread in colour, what share lies between patients, and what share
 -- between the cells of one? Second: guess whose a cell is from its colour alone, by looking up the
 -- cell that is nearest in colour (its *nearest neighbour*).
+
+-- %% [markdown] name="notice-colours-zh" lang="zh"
+-- **观察要点**：同一名患者的细胞聚成一团。这些团有多紧？有两种问法。第一：颜色的全部离散程度中，有
+-- 多大比例在患者之间，多大比例在同一患者的细胞之间？第二：只凭颜色猜一个细胞是谁的，方法是找出颜色
+-- 与它最接近的细胞（它的**最近邻**）。
 
 -- %% name="spread"
 for c, name in ipairs { "red", "green", "blue" } do
@@ -346,6 +444,21 @@ print(("the same, asking only other patients' cells:  %.0f %% right")
 -- divided by red at each pixel, find the spot where it is smallest, and compare it with the typical
 -- value of the same cell. Dividing by the cell's own value takes its stain out of the comparison.
 
+-- %% [markdown] name="notice-batch-effect-zh" lang="zh"
+-- **观察要点**：颜色的离散大部分来自患者之间，疾病在其中几乎显不出来。仅凭颜色找对患者的次数，比碰
+-- 运气高出许多倍。颜色对类别也有所提示；但当只允许询问其他患者的细胞时，这种提示就部分或全部消失
+-- 了：可见它原本是关于人和玻片的知识，而不是关于疟原虫的知识。
+--
+-- 网络也看得见颜色，而没有人告诉它应该去找疟原虫。如果健康人碰巧都在星期二染色，那么“星期二的粉红色
+-- 就是健康”在这份数据里是一条绝妙的规则，到了下一间诊所却毫无用处。后面会介绍两种对策：按患者划分
+-- （第 2 课），以及对图像作随机变换（第 3 课）。
+--
+-- ## 一个要超越的数值
+--
+-- 在动用有 294,766 个参数的网络之前，先试试单独一个数值。染料把疟原虫的核染成紫色，而紫色意味着：绿
+-- 光被吸收，红光透过。于是在每个像素上用绿色除以红色，找出比值最小的那一处，再与同一细胞的典型值比
+-- 较。除以细胞自身的值，就把它的染色深浅从比较中消去了。
+
 -- %% name="stain-spot"
 -- 0: the cell is of one colour. Towards 1: some spot swallows much more green than the rest.
 local function purple_spot(path)
@@ -371,6 +484,11 @@ plot.histogram{ { values = spots[1], title = class_names[1], color = "vermillion
 -- and the two overlap. To turn the number into an answer we need a threshold. We choose the one
 -- that is best on the training pictures and then count on the testing pictures, which had no say in
 -- it.
+
+-- %% [markdown] name="why-threshold-zh" lang="zh"
+-- 健康细胞在左边形成一座狭窄的小丘，患病细胞在它右边铺成一片宽阔的平原，两者有重叠。要把数值变成答
+-- 案，需要一个阈值。我们选取在训练图像上最好的那个阈值，然后在测试图像上计数；测试图像没有参与选
+-- 择。
 
 -- %% name="threshold"
 local function split_by(threshold, side) -- true classes, and what the threshold says
@@ -415,6 +533,19 @@ print(metrics.confusion_matrix(y, called, { target_names = class_names }))
 --
 -- The number is good enough to point at cells that contradict their folder: the parasitized ones
 -- with the least purple, and the uninfected ones with the most.
+
+-- %% [markdown] name="notice-threshold-zh" lang="zh"
+-- **观察要点**：只需对染色动一下脑筋，十个细胞就能判对九个以上。在课程的 500 张照片样本上，同样几行
+-- 代码判对了 100 个测试细胞中的 95 个；而课程的网络，在 360 个训练细胞上训练 25 轮（epoch）之后，约
+-- 判对 92 个。所以请留着你的数值，在胜过它之前，不要为网络感到自豪。网络的长处在于：不需要有人先想
+-- 到这个点子；图像越多它越好；同一个程序还能学会别的染色、别的疾病、别的问题。
+--
+-- 也请看看区间。只有一百个细胞时，区间宽约十个百分点，所以这样的测试分辨不出 92 % 和 95 %。（而且，
+-- 像本课这样去看测试细胞，本身就已经是一次小小的犯规。原因见第 2 课。）
+--
+-- ## 你会怀疑哪些标签？
+--
+-- 这个数值已经好到足以指出那些与文件夹矛盾的细胞：紫色最少的受感染细胞，和紫色最多的未感染细胞。
 
 -- %% name="doubts"
 table.sort(looked_at, function(a, b)
@@ -471,6 +602,24 @@ print(has_truth and ("%d of %d synthetic cells lie in the wrong folder"):format(
 -- each class. The sizes of the three parts tell as well: with the whole set the course's program
 -- reports 19,842, 2,204 and 5,512.
 
+-- %% [markdown] name="notice-doubts-zh" lang="zh"
+-- **观察要点**：这些细胞里，有一些显然放错了文件夹；有一些标签是对的，但很难判断：上面是淡淡的环，
+-- 下面是血小板或染料颗粒。单看图像，你往往说不出属于哪一种，当初标注的人也说不出。在合成数据集里，
+-- 有少数细胞是故意放错文件夹的，图注会揭穿它们。真实数据集里也有这样的细胞：有些标为受感染，在谁看
+-- 来却都是干净的。由此有两个结论：
+--
+-- - 如果一百个标签里有两个是错的，那么任何诚实的测试都不可能显示出高于约 98 % 的结果。当一个程序达
+--   到 100 % 时，去找泄漏。
+-- - 不要通过扔掉程序判错的细胞来“清洗”测试集。那样分数变好了，程序并没有。要清洗，就去请第二位专
+--   家，而且不让他知道程序说了什么。
+--
+-- ## 27,588 还是 27,558？
+--
+-- 课程的文字说，完整数据集有 27,588 张图像，每类 13,794 张。这两个数字彼此相符，却都是错的。压缩包
+-- 里每个类别文件夹有 13,780 个文件，其中一个是 `Thumbs.db`，文件浏览器留下的残余。这样每类就是
+-- 13,779 张图像。三个部分的大小也说明了这一点：对整个数据集，课程的程序报告的是 19,842、2,204 和
+-- 5,512。
+
 -- %% name="slip"
 local split = require "datasets.split"
 print("2 x (13780 - 1) = " .. 2 * (13780 - 1))
@@ -486,6 +635,10 @@ print("19842 + 2204 + 5512 = " .. 19842 + 2204 + 5512)
 -- your own files, and compare with what the paper says, before you train. It takes a second, and it
 -- finds missing downloads, stray files, doubled folders.
 
+-- %% [markdown] name="end-zh" lang="zh"
+-- **观察要点**：五变成了八，在这里无伤大雅。重要的是习惯：训练之前，数一数自己的文件，与论文所说的
+-- 作比较。这只需一秒钟，却能发现缺失的下载、混入的文件和重复的文件夹。
+
 -- %% [markdown] name="exercises"
 -- ## Check yourself
 --
@@ -495,6 +648,15 @@ print("19842 + 2204 + 5512 = " .. 19842 + 2204 + 5512)
 -- 3. Which patient has the most cells?
 --
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
+
+-- %% [markdown] name="exercises-zh" lang="zh"
+-- ## 自我检查
+--
+-- 1. 一个程序不看任何图像，总是回答这里数量较多的那个类别。一百张图像中它能答对多少张？
+-- 2. 有多少名患者的细胞只属于一个类别？
+-- 3. 哪位患者的细胞最多？
+--
+-- 把 `nil` 换成你的答案，再运行一遍本课。尚未作答的检查会有提示，但不会让任何东西停下。
 
 -- %% name="answers" tags=["solution"]
 local always_right = nil -- per cent
@@ -526,3 +688,15 @@ check("the busiest patient", busiest and busiest == patients[1].name,
 --
 -- Next: `02_build_dataset`, how the pictures are dealt to training, validation and testing, and how
 -- that can deceive.
+
+-- %% [markdown] name="try-zh" lang="zh"
+-- ## 动手试试
+--
+-- 1. 换一个随机种子（在循环前加上 `giemsa.random.seed(7)`），把 `look` 运行几遍，用手遮住图注。16
+--    个里你能答对几个？无论哪个程序的成绩，都应当与这个数放在一起看。
+-- 2. 在 `stain-spot` 中，不用绿色除以红色，只用绿色（`pixel[2]`）。测试结果损失多少，是哪些细胞造成
+--    的？看看黑色的边缘。
+-- 3. 在 `threshold` 中，漏掉疟原虫可能比误报更糟。找出一个阈值，使它最多漏掉 2 % 的受感染训练细胞。
+--    它会把多少健康细胞判为患病？
+--
+-- 下一课：`02_build_dataset`，图像如何分到训练集、验证集和测试集，以及这种划分怎样会骗人。

@@ -530,7 +530,8 @@ print(("a training step: %.1f ms, on new memory %.1f ms"):format(1e3 * reusing,
 --    weights fit into the sixteen registers of an older processor. Try 2 x 2, and 6 x 6. Then
 --    `make`, and run the lesson again.
 -- 3. Profile inference instead: `giemsa.profile(function() model(pictures) end)`, with a batch of
---    32 and of 1. What changes in the share of Lua?
+--    32 and of 1. What changes in the share of Lua? Then do it inside `giemsa.grad.no_grad`. Where
+--    have the operations gone? (`lua/giemsa/nn/infer.lua` tells, and why it is faster.)
 -- 4. Run the lesson with `GIEMSA_ISA=base` in the environment: the same code for the processors of
 --    2003. Which bars of the second figure change, and which do not?
 

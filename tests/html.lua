@@ -29,7 +29,7 @@ local LESSON = [[
 -- %% [markdown] name="goal-zh" lang="zh"
 -- # 1. 小课
 --
--- **目标：** 一次看到一切。
+-- **目标**：一次看到一切。
 
 -- %% name="setup"
 local x <const> = "<&>" -- a remark
@@ -354,6 +354,15 @@ t.test("a page for each lesson, and a list of them", function()
   t.ok(page:find('<a class="mark" href="index.html">', 1, true))
   for name in list:gmatch 'href="([^"#]+)"' do check_page(read(folder .. "/" .. name)) end
   t.raises(site.build, "no_such.lua", { lessons = { "no_such.lua" }, out = folder })
+end)
+
+t.test("the list tells each lesson's goal, in each language", function()
+  need_md4c()
+  local path = t.write(t.tmpdir() .. "/goals.lua", LESSON)
+  local file <close> = assert(io.open(site.build{ lessons = { path }, out = t.tmpdir() .. "/goals" }))
+  local list = file:read "a"
+  t.ok(list:find("<p>See &lt;b&gt;everything", 1, true), list)
+  t.ok(list:find("<p>一次看到一切。</p>", 1, true), list)
 end)
 
 -- ---- colours

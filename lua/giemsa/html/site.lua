@@ -24,7 +24,9 @@ local function goal_of(tree)
     for _, pattern in ipairs(GOALS) do
       if word:find(pattern) then
         local rest = table.move(node, 2, #node, 1, { tag = "p" })
-        if type(rest[1]) == "string" then rest[1] = rest[1]:gsub("^%s*%l", string.upper) end
+        if type(rest[1]) == "string" then
+          rest[1] = rest[1]:gsub("^：", ""):gsub("^%s*%l", string.upper)
+        end
         return markdown.html(rest):gsub("^<p>%s*", "<p>")
       end
     end

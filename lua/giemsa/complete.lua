@@ -171,8 +171,9 @@ local function members(owner, word, is_method)
     local methods = {}
     for _, name in ipairs(names) do
       local value
-      if type(owner) == "table" then value = rawget(owner, name) else value = lookup.get(owner, name) end
-      local is_inherited = type(owner) == "table" and value == nil
+      local is_table = type(owner) == "table"
+      if is_table then value = rawget(owner, name) else value = lookup.get(owner, name) end
+      local is_inherited = is_table and value == nil
       if is_inherited or callable(value) then methods[#methods + 1] = name end
     end
     names = methods
@@ -250,14 +251,16 @@ local function in_code(tokens, is_apart, opts)
   if keys and #keys > 0 then
     return { word = word, list = keys, after = " = ", about = about }
   end
-  return { word = word, list = word == "" and about and {} or free_names(word, opts), about = about }
+  local is_asking = word == "" and about
+  return { word = word, list = is_asking and {} or free_names(word, opts), about = about }
 end
 
 -- ---- the call
 
 --- What may stand at the end of a text.
 ---@param text string all that was typed up to the cursor, earlier lines too
----@param opts? {scope?: function, names?: function} scope: what a first name means; names: more first names (locals)
+---@param opts? {scope?: function, names?: function} scope: what a first name means; names: more
+---  first names (locals)
 ---@return giemsa.completion
 function complete.at(text, opts)
   opts = opts or {}
@@ -301,8 +304,8 @@ function complete.columns(list, columns)
   for row = 1, rows do
     local cells = {}
     for i = row, #shown, rows do
-      local gap = i + rows <= #shown and (" "):rep(widest + 2 - (utf8.len(shown[i]) or #shown[i])) or ""
-      cells[#cells + 1] = shown[i] .. gap
+      local gap = i + rows <= #shown and widest + 2 - (utf8.len(shown[i]) or #shown[i]) or 0
+      cells[#cells + 1] = shown[i] .. (" "):rep(gap)
     end
     lines[row] = table.concat(cells)
   end

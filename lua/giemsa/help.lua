@@ -129,7 +129,8 @@ end
 
 local function module_name_of(value)
   for name, loaded in next, package.loaded do
-    if rawequal(loaded, value) and type(name) == "string" and name:find "^giemsa" then return name end
+    local is_ours = type(name) == "string" and name:find "^giemsa"
+    if is_ours and rawequal(loaded, value) then return name end
   end
 end
 
@@ -151,7 +152,9 @@ local function class_of(value)
   local module = module_name_of(value)
   if module and docs.class(module) then return module end
   local metatable = type(value) ~= "string" and debug.getmetatable(value)
-  if type(metatable) ~= "table" then return type(value) == "table" and class_of_methods(value) or nil end
+  if type(metatable) ~= "table" then
+    return type(value) == "table" and class_of_methods(value) or nil
+  end
   local name = rawget(metatable, "__name")
   name = USERDATA[name] or name
   if type(name) == "string" and docs.class(name) then return name end
@@ -159,7 +162,9 @@ local function class_of(value)
 end
 
 -- Is the block right above the function, and not above something that a maker made of it?
-local function is_above(entry, f) return entry and debug.getinfo(f, "S").linedefined == entry.line end
+local function is_above(entry, f)
+  return entry and debug.getinfo(f, "S").linedefined == entry.line
+end
 
 -- "name(a, b)" as it would be called; layers as nn.Conv2D{filters, kernel_size, ...}.
 local function signature(name, f, entry)
@@ -190,7 +195,9 @@ end
 
 local function value_rows(values)
   local rows = {}
-  for i, value in ipairs(values) do rows[i] = { value.name or "", type_text(value.type), value.text } end
+  for i, value in ipairs(values) do
+    rows[i] = { value.name or "", type_text(value.type), value.text }
+  end
   return rows
 end
 
@@ -208,7 +215,8 @@ local function write_function(page, subject)
   local prose = entry and entry.prose ~= "" and entry.prose or field and field.text or ""
   if prose ~= "" then page:prose(prose, 2) end
   local params = entry and table.move(entry.params, 1, #entry.params, 1, {}) or {}
-  if #params > 0 and subject.name:find ":" and not entry.name:find ":" then table.remove(params, 1) end
+  local is_method = subject.name:find ":" and #params > 0
+  if is_method and not entry.name:find ":" then table.remove(params, 1) end
   if #params > 0 then
     page:heading "Parameters"
     page:rows(value_rows(params), 2)
@@ -221,7 +229,9 @@ local function write_function(page, subject)
   if entry and #entry.returns > 0 then
     page:heading "Returns"
     local returns = {}
-    for i, value in ipairs(entry.returns) do returns[i] = { type_text(value.type), "", value.text } end
+    for i, value in ipairs(entry.returns) do
+      returns[i] = { type_text(value.type), "", value.text }
+    end
     page:rows(returns, 2)
   end
 end
@@ -232,7 +242,8 @@ local function member_rows(value, class_name)
     local member = name:sub(1, 1) ~= "_" and rawget(type(value) == "table" and value or {}, name)
     local field = docs.field(class_name, name)
     if not field and member == nil then member = lookup.get(value, name) end
-    local f = type(member) == "function" and member or type(value) == "table" and rawget(value, name)
+    local f = type(member) == "function" and member
+      or type(value) == "table" and rawget(value, name)
     local entry = type(f) == "function" and (docs.layer(f, name) or docs.of_function(f, name))
     local said = entry and entry.prose ~= "" and entry.prose or field and field.text or ""
     local module = type(member) == "table" and module_name_of(member)
@@ -243,7 +254,8 @@ local function member_rows(value, class_name)
   return rows
 end
 
--- What a call of an object runs, where that is documented: __call, or what it passes its arguments to.
+-- What a call of an object runs, where that is documented: __call, or what it passes its arguments
+-- to.
 local function called_by(value)
   local metatable = debug.getmetatable(value)
   local call = type(value) == "table" and type(metatable) == "table" and rawget(metatable, "__call")
@@ -302,7 +314,8 @@ local function subjects()
       end
       if entry.is_made then
         add{ name = path:match "([%w_]+)%.lua$" .. "." .. entry.name, entry = entry }
-      elseif entry.name:find "[.:]" and not entry.class and (entry.prose ~= "" or #entry.params > 0) then
+      elseif entry.name:find "[.:]" and not entry.class
+        and (entry.prose ~= "" or #entry.params > 0) then
         add{ name = public_name(entry.name), entry = entry }
       end
     end
@@ -384,7 +397,8 @@ end
 
 --- The help on a topic as text.
 ---@param topic any a name such as "nn.Conv2D" or "model:fit"; or a function, a module, an object
----@param opts? {columns?: integer, colour?: boolean, scope?: function} 80 columns and no colour; scope: what a first name means
+---@param opts? {columns?: integer, colour?: boolean, scope?: function} 80 columns and no colour;
+---  scope: what a first name means
 ---@return string? text
 ---@return string? message when nothing is found: what is named like it
 function help.text(topic, opts)
@@ -392,7 +406,8 @@ function help.text(topic, opts)
   local page = new_page(opts)
   if type(topic) ~= "string" then
     local entry = type(topic) == "function" and docs.of_function(topic)
-    write_value(page, entry and entry.name or module_name_of(topic) or "this " .. type(topic), topic)
+    local name = entry and entry.name or module_name_of(topic)
+    write_value(page, name or "this " .. type(topic), topic)
     return page:text()
   end
   topic = topic:match "^%s*(.-)[%s()]*$"

@@ -37,7 +37,9 @@ end
 
 -- By itself: text of several lines is shown as text.
 local function string_text(text)
-  if not text:find "\n" or text:find "[^%g%s\128-\255\27]" then return quoted(text, LONGEST_STRING) end
+  if not text:find "\n" or text:find "[^%g%s\128-\255\27]" then
+    return quoted(text, LONGEST_STRING)
+  end
   local shown, is_cut = cut(text, LONGEST_STRING)
   return shown .. (is_cut and ("\n... (%d bytes)"):format(#text) or "")
 end
@@ -118,7 +120,8 @@ for word in ("and break do else elseif end false for function goto if in local n
 
 local function key_text(key)
   if type(key) == "string" and key:find "^[%a_][%w_]*$" and not RESERVED[key] then return key end
-  return "[" .. (type(key) == "string" and quoted(key, LONGEST_INNER_STRING) or tostring(key)) .. "]"
+  local text = type(key) == "string" and quoted(key, LONGEST_INNER_STRING) or tostring(key)
+  return "[" .. text .. "]"
 end
 
 -- Numbers first, then strings, then the rest by what they are.

@@ -25,7 +25,8 @@ local function metatable_of(value)
 end
 
 -- Tensors and pictures: their __index is C of ours, which has no side effects.
-local METHODS = { ["giemsa.tensor"] = core.tensor_methods, ["giemsa.picture"] = core.picture_methods }
+local METHODS = { ["giemsa.tensor"] = core.tensor_methods,
+  ["giemsa.picture"] = core.picture_methods }
 local FIELDS = {
   ["giemsa.tensor"] = { "shape", "ndim", "size", "grad", "requires_grad", "name" },
   ["giemsa.picture"] = { "width", "height", "channels" },

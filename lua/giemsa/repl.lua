@@ -1,4 +1,5 @@
---- The prompt: reads a chunk (over several lines when it ends too early), runs it, shows its values.
+--- The prompt: reads a chunk (over several lines when it ends too early), runs it, shows its
+-- values.
 --
 -- In a terminal (repl/terminal.lua) it edits lines, completes, explains, shows pictures and has
 -- commands; fed by a pipe it is the plain prompt of Lua.
@@ -19,7 +20,8 @@ function repl.compile(text, name)
   return chunk, message, chunk == nil and message:find("<eof>", 1, true) ~= nil
 end
 
---- Reads one chunk. A line break in the middle of an unfinished chunk asks for more; Ctrl-C gives the chunk up.
+--- Reads one chunk. A line break in the middle of an unfinished chunk asks for more; Ctrl-C gives
+--- the chunk up.
 ---@param read fun(so_far: string?): string?, string? the next line, or nil and "eof" or "interrupt"
 ---@param compile function? instead of repl.compile
 ---@return string? text nil at the end of the input
@@ -99,7 +101,8 @@ end
 local function plain_call(f, ...) return xpcall(f, debug.traceback, ...) end
 
 --- Runs the prompt until the end of the input.
----@param call fun(f: function, ...): boolean, ... a protected call that Ctrl-C can interrupt; plain xpcall when absent
+---@param call fun(f: function, ...): boolean, ... a protected call that Ctrl-C can interrupt; plain
+---  xpcall when absent
 ---@param path string? a lesson to run first and to stay in
 ---@param ... string its arguments; `--to NAME` stops behind that cell
 function repl.start(call, path, ...)

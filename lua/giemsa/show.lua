@@ -4,9 +4,9 @@
 -- Ways, the best first: kitty's protocol (kitty, Ghostty, WezTerm, Konsole), iTerm2's (iTerm2,
 -- mintty, Rio), sixels (xterm, foot, mlterm, ...), half blocks (a cell is two pixels of 24-bit
 -- colour; figures are drawn in characters instead). GIEMSA_IMAGES=kitty|iterm|sixel|blocks|none
--- overrides. The terminal is asked once: one write, one read, 0.2 seconds at most, and only when stdin
--- and stdout are both a terminal. tmux and screen get blocks; when told otherwise, tmux is asked to
--- pass the picture through (its option allow-passthrough).
+-- overrides. The terminal is asked once: one write, one read, 0.2 seconds at most, and only when
+-- stdin and stdout are both a terminal. tmux and screen get blocks; when told otherwise, tmux is
+-- asked to pass the picture through (its option allow-passthrough).
 local base64 = require "giemsa.base64"
 local core = require "giemsa.core"
 local display = require "giemsa.display"

@@ -2,8 +2,9 @@
 --
 --   ESC P q " 1;1;W;H  {# register ; 2 ; r ; g ; b}  {band -}  ESC \
 --
--- A band is six rows, drawn once for each colour in it: a byte 63 + bits is a column of six pixels (the
--- lowest bit is the top one), "!n" repeats it, "$" goes back to the band's start. Colours are percent.
+-- A band is six rows, drawn once for each colour in it: a byte 63 + bits is a column of six pixels
+-- (the lowest bit is the top one), "!n" repeats it, "$" goes back to the band's start. Colours are
+-- percent.
 local sixel = {}
 
 local REGISTERS = 256

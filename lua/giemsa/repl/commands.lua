@@ -1,4 +1,5 @@
---- Commands of the prompt: `:name argument`. Each is one entry; a prefix that is no other's will do.
+--- Commands of the prompt: `:name argument`. Each is one entry; a prefix that is no other's will
+-- do.
 local core = require "giemsa.core"
 local inspect = require "giemsa.inspect"
 local options = require "giemsa.options"
@@ -14,7 +15,8 @@ local commands = {}
 local list = {}
 
 local HEAD = [[
-Lua is typed as it is. An expression shows its value; `_` is the last one; `;` at the end keeps quiet.
+Lua is typed as it is. An expression shows its value; `_` is the last one; `;` at the end keeps
+quiet.
   ?name       what it does and takes (?nn.Conv2D, ?model:fit, ?x.sum);  ??name  its source
   Tab         completes names, methods, option names, paths in strings
   Up          earlier commands, those with what is typed;  Ctrl-R  searches
@@ -58,21 +60,25 @@ list.names = { usage = ":names", about = "your variables and what they are",
     for _, row in ipairs(rows) do io.write(("%-" .. widest .. "s  %s\n"):format(row[1], row[2])) end
   end }
 
-list.lesson = { usage = ":lesson FILE [CELL]", about = "runs a lesson, to its end or through the cell named, and goes inside",
+list.lesson = { usage = ":lesson FILE [CELL]",
+  about = "runs a lesson, to its end or through the cell named, and goes inside",
   run = function(prompt, argument)
     local path, name = argument:match "^(%S+)%s*(%S*)$"
     if not path then return io.write(list.lesson.usage, "\n") and nil end
     prompt:open_lesson(path, name ~= "" and name or nil)
   end }
 
-list.next = { usage = ":next [CELL]", about = "runs the lesson's next cell, or on through the cell named",
+list.next = { usage = ":next [CELL]",
+  about = "runs the lesson's next cell, or on through the cell named",
   run = function(prompt, argument) prompt:next_cell(argument ~= "" and argument or nil) end }
 
 list.history = { usage = ":history [N]", about = "the last commands of this time",
   run = function(prompt, argument)
     local past = prompt.past
     local first = math.max(1, #past - (math.tointeger(tonumber(argument)) or 20) + 1)
-    for i = first, #past do io.write(present.dim(("%3d  "):format(i)), past[i]:gsub("\n", "\n     "), "\n") end
+    for i = first, #past do
+      io.write(present.dim(("%3d  "):format(i)), past[i]:gsub("\n", "\n     "), "\n")
+    end
   end }
 
 -- Runs an editor on a file that holds the text; what was saved.
@@ -128,7 +134,8 @@ function commands.run(prompt, line)
   if #found > 1 then
     io.write(("':%s' may be :%s\n"):format(word, table.concat(found, " or :")))
   else
-    io.write(("there is no command ':%s'%s; :help lists them\n"):format(word, options.hint(word, list)))
+    local hint = options.hint(word, list)
+    io.write(("there is no command ':%s'%s; :help lists them\n"):format(word, hint))
   end
 end
 

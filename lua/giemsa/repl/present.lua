@@ -32,7 +32,8 @@ function present.page(text)
   local _, rows = core.terminal_size()
   local _, lines = text:gsub("\n", "")
   local pager = os.getenv "PAGER" or "less -RFX"
-  if rows and lines >= rows - 1 and os.execute("command -v " .. pager:match "%S+" .. " >/dev/null") then
+  local look = "command -v " .. pager:match "%S+" .. " >/dev/null"
+  if rows and lines >= rows - 1 and os.execute(look) then
     local pipe = io.popen(pager, "w")
     if pipe then
       pipe:write(text)
@@ -69,7 +70,8 @@ end
 --- Says how long a command took when it was long.
 ---@param seconds number
 function present.time(seconds)
-  if seconds >= MENTIONED_SECONDS then io.write(present.dim(("took %.1f s"):format(seconds)), "\n") end
+  if seconds < MENTIONED_SECONDS then return end
+  io.write(present.dim(("took %.1f s"):format(seconds)), "\n")
 end
 
 -- ---- errors

@@ -1,6 +1,6 @@
 --- A prompt's state and what it can do with a text: run it, explain a name, go through a lesson.
--- Chunks are run by the notebook's evaluator, so that locals live on, and inside a lesson the lesson's
--- own variables are seen and set.
+-- Chunks are run by the notebook's evaluator, so that locals live on, and inside a lesson the
+-- lesson's own variables are seen and set.
 local cell = require "giemsa.cell"
 local core = require "giemsa.core"
 local docs = require "giemsa.docs"

@@ -36,7 +36,8 @@ local function tab(self, so_far, before)
     return complete.edit({ word = word, list = names, after = " " }, present.columns())
   end
   local text = (so_far and so_far .. "\n" or "") .. (before:gsub("^%s*:%a+%s+", ""))
-  local found = complete.at(text, { scope = self:scope(), names = function() return self.session:names() end })
+  local function names() return self.session:names() end
+  local found = complete.at(text, { scope = self:scope(), names = names })
   local replaced, with, below = complete.edit(found, present.columns())
   return replaced, with, below and present.dim(below)
 end

@@ -81,8 +81,7 @@ static bool act_on_signal(void) {
     int number = caught;
     caught = 0;
     if (number == SIGINT) interrupted = true, go_to_end();
-    else if (number == SIGWINCH) resize();
-    else if (number == SIGCONT) el_set(editor, EL_REFRESH);
+    else if (number == SIGWINCH || number == SIGCONT) resize();
     else if (number) pass_on(number);
     return !interrupted;
 }
@@ -137,7 +136,8 @@ static struct layout lay_out(int columns) {
     return at;
 }
 
-// The terminal has a new width, and has wrapped what it shows anew: the line is drawn again from its prompt on.
+// The terminal has a new width, and has wrapped what it shows anew; or the process was stopped: the line is drawn again
+// from its prompt on.
 static void resize(void) {
     struct layout at = lay_out(screen_size().ws_col);
     if (at.is_known && at.cursor.row > 0) printf("\033[%dA", at.cursor.row);

@@ -28,11 +28,11 @@ local function type_at_prompt(entries, arguments, settings)
   os.remove(shown)
   local inner = ("stty cols 80 rows 24; %s %s %s"):format(settings or "", t.program, arguments or "")
   local typing = assert(io.popen(("env -u NO_COLOR TERM=xterm LANG=C.UTF-8 PAGER=cat GIEMSA_IMAGES=blocks GIEMSA_HISTORY=%s/history "
-    .. "timeout 20 script -qefc %s %s >/dev/null"):format(folder, t.quote(inner), shown), "w"))
+    .. "timeout 100 script -qefc %s %s >/dev/null"):format(folder, t.quote(inner), shown), "w"))
   local seen = 1
   for _, entry in ipairs(entries) do
     local text
-    for _ = 1, 400 do
+    for _ = 1, 1500 do
       text = uncoloured(read(shown))
       if text:find(entry.after, seen, true) then break end
       t.shell("sleep 0.02")
@@ -61,7 +61,7 @@ local function session(lines, arguments, settings)
   for i, line in ipairs(lines) do
     entries[i] = { after = READY, type = line .. "\r" }
   end
-  entries[#entries + 1] = { after = READY, type = "\4" }
+  if lines[#lines] ~= ":quit" then entries[#entries + 1] = { after = READY, type = "\4" } end
   return type_at_prompt(entries, arguments, settings)
 end
 

@@ -650,13 +650,13 @@ print("19842 + 2204 + 5512 = " .. 19842 + 2204 + 5512)
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
 
 -- %% [markdown] name="exercises-zh" lang="zh"
--- ## 自我检查
+-- ## 自测
 --
 -- 1. 一个程序不看任何图像，总是回答这里数量较多的那个类别。一百张图像中它能答对多少张？
 -- 2. 有多少名患者的细胞只属于一个类别？
 -- 3. 哪位患者的细胞最多？
 --
--- 把 `nil` 换成你的答案，再运行一遍本课。尚未作答的检查会有提示，但不会让任何东西停下。
+-- 把 `nil` 换成你的答案，再运行一次本课。尚未作答的检查会如实说明，不会中断运行。
 
 -- %% name="answers" tags=["solution"]
 local always_right = nil -- per cent

@@ -531,14 +531,14 @@ plot.histogram{ { values = validation }, bins = 21, range = { 23.75, 76.25 }, yl
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
 
 -- %% [markdown] name="exercises-zh" lang="zh"
--- ## 自我检查
+-- ## 自测
 --
 -- 1. 在随机划分中，有多少名患者既在训练集**又在验证集**里？（`leak` 统计的是既在训练集又在测试集里
 --    的患者。）
 -- 2. 完整数据集有 27,558 张图像：五分之一留作测试，四舍五入；剩下的再取十分之一作验证，向下取整。还
 --    剩多少张用于训练？
 --
--- 把 `nil` 换成你的答案，再运行一遍本课。尚未作答的检查会有提示，但不会让任何东西停下。
+-- 把 `nil` 换成你的答案，再运行一次本课。尚未作答的检查会如实说明，不会中断运行。
 
 -- %% name="answers" tags=["solution"]
 local leaking_into_validation = nil -- patients

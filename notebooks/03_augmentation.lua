@@ -523,12 +523,12 @@ print(("threads: %d"):format(core.threads()))
 -- Replace `nil` and run the lesson again. A check that is still open says so and stops nothing.
 
 -- %% [markdown] name="exercises-zh" lang="zh"
--- ## 自我检查
+-- ## 自测
 --
 -- 1. 一张图像有 64 列。`width_shift_range = 0.1` 最多把它移动多少像素？
 -- 2. 为可能朝向任何方向的细胞写一个配方：旋转任意角度，两个方向都可镜像，此外什么都不做。
 --
--- 把 `nil` 换成你的答案，再运行一遍本课。尚未作答的检查会有提示，但不会让任何东西停下。
+-- 把 `nil` 换成你的答案，再运行一次本课。尚未作答的检查会如实说明，不会中断运行。
 
 -- %% name="answers" tags=["solution"]
 local most_pixels = nil

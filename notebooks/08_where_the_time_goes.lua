@@ -555,6 +555,7 @@ print(("a training step: %.1f ms, on new memory %.1f ms"):format(1e3 * reusing,
 -- 2. 打开 `core/lesson.c`，修改 `PIXELS` 和 `CHANNELS`。十二个和加上少量输入与权重，正好放得进老处
 --    理器的十六个寄存器。试试 2 x 2 和 6 x 6。然后 `make`，再运行一次本课。
 -- 3. 改为剖析推理：`giemsa.profile(function() model(pictures) end)`，批次分别为 32 和 1。Lua 所占的
---    份额有什么变化？
+--    份额有什么变化？再放到 `giemsa.grad.no_grad` 里面做一次。那些运算到哪里去了？（去了哪里、为什么
+--    更快，`lua/giemsa/nn/infer.lua` 里有说明。）
 -- 4. 在环境变量中设置 `GIEMSA_ISA=base` 再运行本课：同样的代码，按 2003 年的处理器来运行。第二幅图
 --    中哪些柱子变了，哪些没有变？

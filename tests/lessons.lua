@@ -131,6 +131,17 @@ local function text_cells(lesson)
   end
 end
 
+-- What a text names as code, sorted: the same in each language.
+local function code_spans(cell)
+  local text, found, list = "", {}, {}
+  for _, line in ipairs(cell.lines) do text = text .. " " .. line:gsub("^%-%- *", "") end
+  for span in text:gmatch("`[^`]+`") do
+    if not found[span] then found[span], list[#list + 1] = true, span end
+  end
+  table.sort(list)
+  return table.concat(list, " ")
+end
+
 -- A lesson is in English or in both languages: beside each English text stands its Chinese one, "goal-zh" after "goal".
 local function translations(lesson)
   local is_bilingual = false
@@ -140,6 +151,11 @@ local function translations(lesson)
       local before = lesson.cells[i - 1]
       if not before or before.lang or not before.is_text or cell.name ~= before.name .. "-zh" then
         fail(lesson.path, cell.at, ("'%s' does not stand after the text it translates"):format(cell.name))
+      end
+      local own, its = code_spans(cell), code_spans(before)
+      if own ~= its then
+        fail(lesson.path, cell.at, ("'%s' names %s, where the text it translates names %s"):format(cell.name,
+          own == "" and "nothing" or own, its == "" and "nothing" or its))
       end
     end
   end
@@ -319,6 +335,7 @@ t.test("a lesson out of form is told where", function()
   local chinese = good .. '\n-- %% [markdown] name="goal-zh" lang="zh"\n-- # 课\n'
   check_form(t.write(t.tmpdir() .. "/lesson.lua", chinese))
   told(chinese:gsub("goal%-zh", "aim-zh"), ":10: 'aim%-zh' does not stand after the text it translates")
+  told(chinese .. "--\n-- `nil`\n", ":10: 'goal%-zh' names `nil`, where the text it translates names nothing")
   told(chinese .. '\n-- %% [markdown] name="b"\n-- Try it\n', ":13: 'b' has no translation")
 end)
 

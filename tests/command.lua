@@ -172,7 +172,8 @@ local function step(entries, setting, options)
   if select(2, t.shell("command -v script")) ~= 0 then t.skip("no `script` (util-linux) here") end
   local shown = folder .. "/shown"
   os.remove(shown)
-  local inner = ("cd %s; stty cols 80 rows 40; env LANG=C.UTF-8 GIEMSA_IMAGES=none GIEMSA_HISTORY= %s %s run lesson.lua %s; echo code $?")
+  -- (the trap: Ctrl-C reaches the shell too, and dash would end by it)
+  local inner = ("trap : INT; cd %s; stty cols 80 rows 40; env LANG=C.UTF-8 GIEMSA_IMAGES=none GIEMSA_HISTORY= %s %s run lesson.lua %s; echo code $?")
     :format(folder, setting or "", giemsa, options or "--step")
   local typing = assert(io.popen(("TERM=xterm timeout 30 script -qefc %s %s >/dev/null"):format(t.quote(inner), shown), "w"))
   local seen = 1

@@ -26,7 +26,8 @@ local function type_at_prompt(entries, arguments, settings)
   need_terminal()
   local shown = folder .. "/shown"
   os.remove(shown)
-  local inner = ("stty cols 80 rows 24; %s %s %s"):format(settings or "", t.program, arguments or "")
+  -- (the trap: Ctrl-C reaches the shell too, and dash would end by it)
+  local inner = ("trap : INT; stty cols 80 rows 24; %s %s %s"):format(settings or "", t.program, arguments or "")
   local typing = assert(io.popen(("env -u NO_COLOR TERM=xterm LANG=C.UTF-8 PAGER=cat GIEMSA_IMAGES=blocks GIEMSA_HISTORY=%s/history "
     .. "timeout 100 script -qefc %s %s >/dev/null"):format(folder, t.quote(inner), shown), "w"))
   local seen = 1

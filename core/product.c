@@ -224,17 +224,26 @@ void product(const struct product *p) {
 
 // ---- outer
 
+// The last channels, fewer than the vectors hold.
+static __attribute__((noinline)) void add_tile_part(float *w, int w_row, int left, const vec *sum, int rows, int vectors) {
+    for (int m = 0; m < rows; m++)
+        for (int v = 0; v < vectors; v++) {
+            float *out = w + m * (ptrdiff_t)w_row + v * VL;
+            store_part(out, load_part(out, left - v * VL) + sum[m * VECTORS + v], left - v * VL);
+        }
+}
+
 // One tile of the weight gradient: `rows` weights of a run by `vectors` vectors of channels, summed over all pixels. What is
 // loaded behind the last channel is the next pixel's (or slack) and never stored.
 INLINE void outer_tile(const struct outer *o, const float *a, const float *d, float *w, int left, const int rows,
                        const int vectors) {
-    vec sum[12][4];
+    tile sum;
     if (o->ahead) prefetch_step(o->ahead);
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) sum[m][v] = (vec){0};
     for (int i = 0; i < o->height; i++) {
         const float *pixel = a + i * o->a_row, *e = d + i * o->d_row;
         for (int j = 0; j < o->width; j++, pixel += o->a_pixel, e += o->d_pixel) {
-            vec u[4];
+            vec u[VECTORS];
             UNROLL for (int v = 0; v < vectors; v++) {
                 u[v] = load(e + v * VL);
                 PIN(u[v]);
@@ -245,13 +254,16 @@ INLINE void outer_tile(const struct outer *o, const float *a, const float *d, fl
             }
         }
     }
+    if (left < vectors * VL) {
+        tile copy;
+        UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) copy[m][v] = sum[m][v];
+        add_tile_part(w, o->w_row, left, &copy[0][0], rows, vectors);
+        return;
+    }
+    UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) PIN(sum[m][v]);
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
         float *out = w + m * (ptrdiff_t)o->w_row + v * VL;
-        vec old = {0};
-        int count = min(left - v * VL, VL);
-        if (count == VL) old = load(out);
-        else if (count > 0) memcpy(&old, out, (size_t)count * sizeof(float));
-        store_part(out, old + sum[m][v], count);
+        store(out, load(out) + sum[m][v]);
     }
 }
 

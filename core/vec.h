@@ -60,8 +60,18 @@ INLINE vec load_part(const float *p, int count) {
     return v;
 }
 INLINE void store_part(float *p, vec v, int count) {
-    if (count >= VL) store(p, v);
-    else if (count > 0) __builtin_memcpy(p, &v, (unsigned)count * sizeof(float));
+    if (count >= VL) {
+        store(p, v);
+        return;
+    }
+    if (count <= 0) return;
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << count) - 1), (__m512)v);
+#else
+    const float *from = (const float *)&v;
+    UNROLL for (int n = VL / 2; n > 0; n /= 2)
+        if (count & n) __builtin_memcpy(p, from, (unsigned)n * sizeof(float)), p += n, from += n;
+#endif
 }
 
 // Batch normalisation of d = x - mean. One rule for forward and for the mask in backward: both must see the same bits.

@@ -1,6 +1,7 @@
 -- ---
 -- title: Where the time goes
 -- seed: 42
+-- measures: this machine
 -- ---
 
 -- %% [markdown] name="goal"

@@ -275,10 +275,12 @@ local function run(path)
   end
   local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
   local stepped = output_in(clean_folder(name .. "-run"), path, program .. " run " .. path)
-  if read(path):find("\n%-%- measures: this machine\n") then -- then every number is one of speed
-    output, stepped = output:gsub("%d[%d.,]*", "N"), stepped:gsub("%d[%d.,]*", "N")
+  local lines, again = without_times(output), without_times(stepped)
+  if read(path):find("\n%-%- measures: this machine\n") then -- numbers of speed, in the order of speed
+    t.equal(#again, #lines, path .. ": lines printed")
+    return
   end
-  local difference = first_difference(without_times(output), without_times(stepped))
+  local difference = first_difference(lines, again)
   t.ok(not difference, ("%s: %s"):format(path, difference))
 end
 

@@ -207,8 +207,8 @@ giemsa.lr_find(model, train_gen, { steps = 60, verbose = 0 }):save("out/05_rate.
 -- leaves the batches in order: whole ones only, and the 8 images left over sit out (the generator
 -- still shuffles the *images*, so they are others every time). What that is worth, in our runs on
 -- real cells: of the later epochs in which 90 % of the training images were right, one in five
--- (15 of 72) fell below 85 % on the test images with the batch of 8 let in, one in twenty (5 of
--- 103) without it.
+-- (17 of 81) fell below 85 % on the test images with the batch of 8 let in, one in eleven (16 of
+-- 182) without it.
 --
 -- `validation_steps` leaves out the rest of the validation images in the same way, and there it is
 -- a trap: 40 images and one step score only the *first* 32. That is why the validation accuracy of
@@ -234,8 +234,8 @@ giemsa.lr_find(model, train_gen, { steps = 60, verbose = 0 }):save("out/05_rate.
 -- 会在多数轮次中出现，位置不定。这时批归一化只凭 8 张图像的均值和方差来判断，权重却照样据此走出完整
 -- 的一步。`shuffle = false` 让批次保持原有顺序：只用完整的批次，多出的 8 张不参加（生成器仍会打
 -- 乱**图像**的顺序，所以每次多出的图像都不同）。这有多大用处？在我们用真实细胞的训练中，看训练正确
--- 率达到 90 % 的后期轮次：放进 8 张的批次时，五轮中约有一轮（72 轮中的 15 轮）在测试图像上跌破
--- 85 %；不放进时，二十轮中约有一轮（103 轮中的 5 轮）。
+-- 率达到 90 % 的后期轮次：放进 8 张的批次时，五轮中约有一轮（81 轮中的 17 轮）在测试图像上跌破
+-- 85 %；不放进时，十一轮中约有一轮（182 轮中的 16 轮）。
 --
 -- `validation_steps` 同样会舍去多出的验证图像，而在这里它是个陷阱：40 张图像只走一步，就只评判
 -- 了**最前面**的 32 张。课程的验证准确率因此总是以三十二分之一为单位变化。为了得到课程的数值，我们

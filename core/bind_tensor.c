@@ -9,15 +9,16 @@
 #include <string.h>
 
 // ---- the collector's view
-// Lua sees a tensor as a few bytes, so it is told by hand: a full collection whenever twice as much is in use as was after
-// the last one, and at least 8 MB more. What is released by hand (a training step's activations) does not count.
+// Lua sees a tensor as a few bytes, so it is told by hand: a full collection whenever a quarter more is in use than was
+// after the last one, and at least 8 MB. What is released by hand (a training step's activations) does not count, and after
+// a few collections the mark stands at a step's peak.
 
 static size_t alive_after;
 
 void account_memory(lua_State *L, size_t bytes) {
-    const size_t room = (size_t)8 << 20;
+    const size_t least = (size_t)8 << 20, quarter = alive_after / 4;
     size_t in_use = mem_stats().in_use + bytes;
-    if (in_use < 2 * alive_after || in_use < alive_after + room || !lua_gc(L, LUA_GCISRUNNING)) return;
+    if (in_use < alive_after + (quarter > least ? quarter : least) || !lua_gc(L, LUA_GCISRUNNING)) return;
     lua_gc(L, LUA_GCCOLLECT);
     alive_after = mem_stats().in_use;
 }

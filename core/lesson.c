@@ -3,15 +3,6 @@
 
 #include <stddef.h>
 
-// Keeps a number in a register of its own. Without it the compiler would go on to the next idea by itself.
-#if defined(__x86_64__)
-#define PIN(v) __asm__("" : "+x"(v))
-#elif defined(__aarch64__)
-#define PIN(v) __asm__("" : "+w"(v))
-#else
-#define PIN(v) __asm__("" : "+m"(v))
-#endif
-
 // ---- naive: for every multiply-add two numbers come from memory
 
 void lesson_naive(float *y, const float *x, const float *w, const struct lesson *s) {

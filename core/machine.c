@@ -3,14 +3,6 @@
 #include "threads.h"
 #include "vec.h"
 
-#if defined(__x86_64__)
-#define PIN(v) __asm__("" : "+x"(v))
-#elif defined(__aarch64__)
-#define PIN(v) __asm__("" : "+w"(v))
-#else
-#define PIN(v) __asm__("" : "+m"(v))
-#endif
-
 // Enough sums to hide the latency of an addition, few enough for 16 registers.
 enum { SUMS = 12, STEPS = 200000 };
 

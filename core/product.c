@@ -17,16 +17,6 @@ enum { ROWS = 4, VECTORS = 2, NARROW_ROWS = 4, OUTER_ROWS = 4 };
 #endif
 enum { BLOCK = VECTORS * VL };
 
-// Keeps a value in a register: gcc would otherwise load it again for each use.
-#define PIN(v) __asm__("" : "+" REGISTER(v))
-#if defined(__aarch64__)
-#define REGISTER(v) "w"(v)
-#elif defined(__x86_64__)
-#define REGISTER(v) "v"(v)
-#else
-#define REGISTER(v) "m"(v)
-#endif
-
 // ---- packing
 
 static int min(int a, int b) { return a < b ? a : b; }

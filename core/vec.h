@@ -23,6 +23,15 @@ typedef int veci __attribute__((vector_size(VL * 4), aligned(4), may_alias));
 #define INDEPENDENT _Pragma("GCC ivdep")
 #endif
 
+// Keeps a value in a register of its own: gcc would load it again for each use, or go on to a cleverer way.
+#if defined(__x86_64__)
+#define PIN(v) __asm__("" : "+v"(v))
+#elif defined(__aarch64__)
+#define PIN(v) __asm__("" : "+w"(v))
+#else
+#define PIN(v) __asm__("" : "+m"(v))
+#endif
+
 INLINE vec load(const float *p) { return *(const vec *)p; }
 INLINE void store(float *p, vec v) { *(vec *)p = v; }
 INLINE vec splat(float x) { return x - (vec){0}; }

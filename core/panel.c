@@ -71,40 +71,34 @@ static void narrow_norm_run(const struct run *r, const struct norm_coefficients 
     }
 }
 
+// All channels of a run, by 4, 2 and 1 vectors, the last one perhaps short; the flag is constant in each copy.
+#define GROUPS(group, n, flag) \
+    for (; c + ((n) > 1 ? (n) * VL : 1) <= r->channels; c += (n) * VL) group(r, k, c, n, flag)
+#define EACH_GROUP(group, flag) \
+    do { \
+        GROUPS(group, 4, flag); \
+        GROUPS(group, 2, flag); \
+        GROUPS(group, 1, flag); \
+    } while (0)
+
 static void norm_run(const struct run *r, const struct norm_coefficients *k) {
     int c = 0;
     if (r->channels < VL && r->step == r->channels) {
         narrow_norm_run(r, k);
         return;
     }
-#define GROUPS(n, relu) \
-    for (; c + ((n) > 1 ? (n) * VL : 1) <= r->channels; c += (n) * VL) norm_group(r, k, c, n, relu)
-    if (k->relu) {
-        GROUPS(4, true);
-        GROUPS(2, true);
-        GROUPS(1, true);
-    } else {
-        GROUPS(4, false);
-        GROUPS(2, false);
-        GROUPS(1, false);
-    }
-#undef GROUPS
+    if (k->relu)
+        EACH_GROUP(norm_group, true);
+    else
+        EACH_GROUP(norm_group, false);
 }
 
 static void gradient_run(const struct run *r, const struct norm_coefficients *k) {
     int c = 0;
-#define GROUPS(n, more) \
-    for (; c + ((n) > 1 ? (n) * VL : 1) <= r->channels; c += (n) * VL) gradient_group(r, k, c, n, more)
-    if (r->add) {
-        GROUPS(4, true);
-        GROUPS(2, true);
-        GROUPS(1, true);
-    } else {
-        GROUPS(4, false);
-        GROUPS(2, false);
-        GROUPS(1, false);
-    }
-#undef GROUPS
+    if (r->add)
+        EACH_GROUP(gradient_group, true);
+    else
+        EACH_GROUP(gradient_group, false);
 }
 
 static void plain_run(const struct run *r) {

@@ -46,8 +46,8 @@ end
 
 -- ---- values
 
--- Figures and pictures are looked at, not read.
-local function is_drawable(value)
+--- Figures and pictures are looked at, not read.
+function present.is_drawable(value)
   if type(value) == "userdata" then
     return rawget(debug.getmetatable(value) or {}, "__name") == "giemsa.picture"
   end
@@ -59,7 +59,7 @@ end
 function present.values(values)
   for i = 1, values.n do
     local value = values[i]
-    if is_drawable(value) then require "giemsa.display"(value)
+    if present.is_drawable(value) then require "giemsa.display"(value)
     else
       local text = inspect.text(value, { columns = present.columns(), colour = present.colour })
       io.write(text, "\n")

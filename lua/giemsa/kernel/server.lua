@@ -125,8 +125,7 @@ function Server:finish(kind, content)
 end
 
 -- A cell failed: those that were sent behind it do not run.
-function Server:abort()
-  for request in function() return self:receive "shell" end do table.insert(self.queue, request) end
+function Server:abort_queue()
   local rest = {}
   for _, request in ipairs(self.queue) do
     if request.header.msg_type ~= "execute_request" then rest[#rest + 1] = request
@@ -141,6 +140,11 @@ function Server:abort()
   self.queue = rest
 end
 
+-- Takes what was sent so far.
+function Server:fill_queue()
+  for request in function() return self:receive "shell" end do table.insert(self.queue, request) end
+end
+
 local events = {}
 
 function events.iopub(self, _, kind, content)
@@ -150,10 +154,11 @@ end
 
 function events.reply(self, _, kind, content) self:finish(kind, content) end
 
--- The worker says so before its reply, and the reply comes first.
+-- What is sent once the reply is out was sent by somebody who knows of the failure.
 function events.failed(self, _, kind, content)
+  self:fill_queue()
   self:finish(kind, content)
-  self:abort()
+  self:abort_queue()
 end
 
 function events.ask(self, id, kind, content)
@@ -224,9 +229,7 @@ function Server:sources()
   add(self.worker:fd "events", self.take_events)
   add(self.worker:fd "out", self.take_output)
   add(self.worker:fd "err", self.take_output)
-  add(self.sockets.shell, function()
-    for request in function() return self:receive "shell" end do table.insert(self.queue, request) end
-  end)
+  add(self.sockets.shell, self.fill_queue)
   return list, actions
 end
 

@@ -82,14 +82,17 @@ local function error_of(outcome, name)
   if outcome.ok then message = name .. ": interrupted!" end -- it caught the error
   message = wire.clean(message)
   local traceback = array{ "\27[1;31m" .. message .. "\27[0m" }
-  for _, frame in ipairs(outcome.traceback or {}) do traceback[#traceback + 1] = "  " .. wire.clean(frame) end
+  local frames = outcome.traceback or {}
+  local says_more = #frames > 1 or frames[1] and frames[1]:match "^.-:%d+:" ~= message:match "^.-:%d+:"
+  for _, frame in ipairs(says_more and frames or {}) do traceback[#traceback + 1] = "  " .. wire.clean(frame) end
   return { status = "error", ename = outcome.stopped and "Interrupted" or "LuaError", evalue = message,
     traceback = traceback }
 end
 
--- What a cell's values look like; nil where there is nothing to see.
+-- What a cell's values look like; nil where there is nothing to see: io.write returns its file.
 local function shown(values)
-  if values.n == 0 or values.n == 1 and values[1] == nil then return true, nil end
+  local first = values[1]
+  if values.n == 0 or values.n == 1 and (first == nil or io.type(first)) then return true, nil end
   return call(bundle.of_values, values)
 end
 

@@ -29,11 +29,11 @@ end
 --- Text through $PAGER (less) when it is higher than the terminal.
 ---@param text string
 function present.page(text)
-  local _, rows = core.terminal_size()
+  local columns, rows = core.terminal_size()
   local _, lines = text:gsub("\n", "")
   local pager = os.getenv "PAGER" or "less -RFX"
   local look = "command -v " .. pager:match "%S+" .. " >/dev/null"
-  if rows and lines >= rows - 1 and os.execute(look) then
+  if columns and lines >= rows - 1 and os.execute(look) then
     local pipe = io.popen(pager, "w")
     if pipe then
       pipe:write(text)

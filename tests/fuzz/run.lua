@@ -8,6 +8,7 @@ local inspect = require "giemsa.inspect"
 
 local o = args.parse("usage: giemsa tests/fuzz/run.lua TARGET [--seconds N] [--runs N] [--seed N] [--from N]",
   { seconds = 1e9, runs = math.maxinteger, seed = 1, from = 1 }, 1)
+local program = arg[-1] -- a target may change it
 local target = require("tests.fuzz." .. o[1])
 
 local start, count = core.now(), 0
@@ -18,7 +19,7 @@ while count < o.runs and (count % 100 ~= 0 or core.now() - start < o.seconds) do
   local ok, problem = xpcall(target.try, debug.traceback, input)
   if not ok then
     print(("%s\n%s\nrepeat: %s tests/fuzz/run.lua %s --seed %d --from %d --runs 1"):format(problem,
-      type(input) == "string" and ("%q"):format(input) or inspect.text(input), arg[-1], o[1], o.seed, number))
+      type(input) == "string" and ("%q"):format(input) or inspect.text(input), program, o[1], o.seed, number))
     os.exit(1, true)
   end
   count = count + 1

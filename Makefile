@@ -136,7 +136,7 @@ build-tsan:
 build-clang:
 	$(ANOTHER) CC=clang
 
-##: make fuzz T=image [SECONDS=60]  feed a parser damaged bytes (tests/fuzz has the targets); needs clang and libclang-rt-dev
+##: make fuzz T=image [SECONDS=60]  feed a parser damaged bytes: T is a target of tests/fuzz; those in C need clang and libclang-rt-dev
 ##:           [WITH=libmd4c.a]      with a library that is built for the fuzzer (-fsanitize=fuzzer-no-link,address,undefined)
 FUZZ_image = image png sys
 FUZZ_npy   = npy dtype sys tensor
@@ -149,7 +149,10 @@ FUZZ_FLAGS_image = -fno-sanitize-coverage=trace-cmp # its loops over pixels woul
 FUZZ = $(BUILD)/fuzz
 TARGET = $(or $(T),image)
 SECONDS ?= 60
-fuzz: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
+fuzz: $(if $(wildcard tests/fuzz/$(TARGET).lua),fuzz-lua,fuzz-c)
+fuzz-lua: all
+	@$(PROGRAM) tests/fuzz/run.lua $(TARGET) --seconds $(SECONDS) $(FUZZ_OPTIONS)
+fuzz-c: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
 	@mkdir -p $(FUZZ)/found/$(TARGET) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
 	$(FUZZ)/$(TARGET) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=1024 -timeout=10 \
 	  $(addprefix -dict=,$(wildcard tests/fuzz/$(TARGET).dict)) $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
@@ -175,5 +178,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run html test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
+.PHONY: all help run html test bench fuzz fuzz-lua fuzz-c asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

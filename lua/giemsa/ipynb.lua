@@ -103,9 +103,14 @@ local THEIRS = { collapsed = true, scrolled = true, autoscroll = true, trusted =
   execution = true, ExecuteTime = true, jupyter = true, outputId = true, colab = true,
   giemsa_text = true, title = true, cell_depth = true }
 
+-- The source of a cell: a text, or a list of its pieces. Nil when it is something else.
 local function source_of(cell)
-  local source = cell.source
-  return type(source) == "table" and table.concat(source) or source or ""
+  local source = cell.source or ""
+  if not is_table(source) then return type(source) == "string" and source or nil end
+  for _, piece in ipairs(source) do
+    if type(piece) ~= "string" then return nil end
+  end
+  return table.concat(source)
 end
 
 local function options_of(cell)
@@ -309,8 +314,7 @@ local function check(book, path)
       return ("%s: cell %d is of no kind that is known"):format(where, i)
     end
     if type(cell.metadata) ~= "table" or cell.metadata == json.null then cell.metadata = {} end
-    local source = source_of(cell)
-    if type(source) ~= "string" then return ("%s: cell %d has no text"):format(where, i) end
+    if not source_of(cell) then return ("%s: cell %d has no text"):format(where, i) end
   end
 end
 
@@ -322,8 +326,7 @@ end
 function ipynb.to_lua(text, path)
   local book, problem = json.decode(text, json.null)
   if book == nil then return nil, (path or "the notebook") .. ": " .. problem end
-  local ok, message = pcall(check, book, path)
-  if not ok then message = (path or "the notebook") .. ": " .. message end
+  local message = check(book, path)
   if message then return nil, message end
   local yaml = header_yaml(book.cells[1])
   if yaml then table.remove(book.cells, 1) end

@@ -92,6 +92,13 @@ function Server:answer(socket, request)
   self:status("idle", request)
 end
 
+-- Tells whoever listens from now on that nothing will be missed.
+function Server:welcome()
+  local subscription = (self.sockets.iopub:receive() or { "" })[1]
+  if subscription:sub(1, 1) ~= "\1" then return end
+  self:publish("iopub_welcome", json.encode{ subscription = wire.clean(subscription:sub(2)) }, "{}")
+end
+
 -- ---- what the worker does
 
 local FOR_WORKER = { execute_request = true, complete_request = true, inspect_request = true, is_complete_request = true,
@@ -226,6 +233,7 @@ function Server:sources()
     for request in function() return self:receive "control" end do self:answer("control", request) end
   end)
   add(self.sockets.stdin, self.take_input)
+  add(self.sockets.iopub, self.welcome)
   add(self.worker:fd "events", self.take_events)
   add(self.worker:fd "out", self.take_output)
   add(self.worker:fd "err", self.take_output)
@@ -283,7 +291,7 @@ end
 
 -- ---- starting
 
-local KINDS = { shell = "router", control = "router", stdin = "router", iopub = "pub", hb = "rep" }
+local KINDS = { shell = "router", control = "router", stdin = "router", iopub = "xpub", hb = "rep" }
 
 local function endpoint(connection, name)
   local port = connection[name .. "_port"]

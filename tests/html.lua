@@ -4,6 +4,7 @@ local core = require "giemsa.core"
 local frame = require "giemsa.html.frame"
 local html = require "giemsa.html"
 local json = require "giemsa.json"
+local languages = require "giemsa.html.languages"
 local notebook = require "giemsa.notebook"
 local runlog = require "giemsa.runlog"
 local sanitize = require "giemsa.html.sanitize"
@@ -215,7 +216,7 @@ end)
 t.test("the page of a small run is the one that was looked at", function()
   need_md4c()
   if not core.run_program({ "blahtexml", "--help" }) then t.skip("blahtexml is not installed") end
-  local page = page_of(EVENTS, { navigation = { index = "index.html", next = { href = "b.html", title = "B & C" } } })
+  local page = page_of(EVENTS, { navigation = { index = "index.html", next = { href = "b.html", titles = { en = "B & C" } } } })
   page = page:gsub("<style>.-</style>", "<style></style>"):gsub('content="giemsa [^"]*"', 'content="giemsa"')
   local path = "tests/html/small.html"
   if os.getenv "GIEMSA_GOLDEN" then t.write(path, page) end
@@ -239,7 +240,7 @@ t.test("the same run gives the same bytes, in another process too", function()
 end)
 
 t.test("what was printed is what is read", function()
-  local page = page_of(EVENTS)
+  local page = page_of(EVENTS, { lang = "en" })
   local function has(text) t.ok(page:find(text, 1, true), text) end
   local function lacks(text) t.ok(not page:find(text, 1, true), text) end
   has "&lt;&amp;&gt;\n100 %\n\u{FFFD}</pre>"
@@ -254,7 +255,7 @@ t.test("what was printed is what is read", function()
   has "[the picture gone.png is not with the log of the run]"
   has "[the picture ../a.png is not"
   has '<dd class="mono">9f3c</dd>'
-  has "<summary>Solution</summary>"
+  has "<summary>Answer</summary>"
   has "<summary>Code</summary>"
   has '<span class="chip failed">failed</span>'
   has '<span class="chip cached">cached</span>'
@@ -271,6 +272,7 @@ t.test("one language, or both and a switch", function()
   t.ok(chinese:find "<html lang=\"zh%-Hans\"" and not chinese:find "small</em>" and chinese:find "小课")
   t.ok(chinese:find("运行停在 <a href=\"#broken\">", 1, true))
   t.ok(both:find('<h1 class="in-en" lang="en">', 1, true) and both:find('<h1 class="in-zh" lang="zh-Hans">', 1, true))
+  t.ok(both:find('<span class="in-en" lang="en">line 17</span><span class="in-zh" lang="zh-Hans">第 17 行</span>', 1, true))
   t.ok(both:find('#show-zh:not(:checked)~.page .in-zh{display:none}', 1, true))
 end)
 
@@ -291,7 +293,7 @@ end)
 
 t.test("runs that did not end, or were small", function()
   local killed = changed(function(e) return e.event ~= "end" and not (e.event == "done" and e.cell == 8) and e or nil end)
-  t.ok(page_of(killed):find("The run stopped at <a href=\"#broken\">cell &#39;broken&#39;</a>: killed", 1, true))
+  t.ok(page_of(killed, { lang = "en" }):find("The run stopped at <a href=\"#broken\">cell &#39;broken&#39;</a>: killed", 1, true))
   local cut = changed(function(e) return (e.cell or 0) <= 3 and e.event ~= "end" and e.event ~= "update" and e or nil end)
   t.ok(page_of(cut):find("The run did not come to its end. Cells without results: 4.", 1, true))
   local quick = changed(function(e) e.quick = e.event == "start" or nil return e end)
@@ -313,6 +315,20 @@ t.test("long outputs are cut and say so", function()
   for i = 1, 1000 do displays[#displays + 1] = { event = "display", cell = 3, id = "d" .. i, data = { ["text/plain"] = "no " .. i } } end
   page = page_of(displays)
   t.ok(page:find "no 80<" and not page:find "no 81<" and page:find "no 981<" and page:find "900 outputs are not shown")
+end)
+
+t.test("what is wide gets smaller letters, broad pictures may be moved, long code may be torn", function()
+  local function page(text, picture)
+    return page_of{ EVENTS[1], EVENTS[2], { event = "stream", cell = 3, name = "stdout", text = text },
+      picture and { event = "display", cell = 3, id = "p", data = { ["image/png"] = picture } }, EVENTS[6] }
+  end
+  local function row(n) return (("x"):rep(n) .. "\n"):rep(3) end
+  t.ok(page(row(132)):find '<pre class="small">' and not page(row(80)):find '"small"' and not page(row(400)):find '"small"')
+  t.ok(not page(("x"):rep(132)):find '"small"', "a sentence is broken, as ever")
+  t.ok(page("", { file = "a.png", width = 900, height = 9 }):find '<figure class="broad"><img')
+  t.ok(page("", { file = "a.png", width = 300, height = 9 }):find "<figure><img")
+  t.ok(html.page{ text = ("x = 1\n"):rep(40) }:find 'class="source long"')
+  t.ok(html.page{ text = ("x = 1\n"):rep(20) }:find 'class="source"')
 end)
 
 t.test("a lesson of a hundred cells stays below 150 kB without pictures", function()
@@ -417,7 +433,7 @@ t.test("random HTML comes out in pairs and quiet", function()
   for _ = 1, tonumber(os.getenv "GIEMSA_FUZZ" or 500) do
     local given = {}
     for i = 1, math.random(40) do given[i] = pieces[math.random(#pieces)] end
-    local page = frame.wrap({ languages = {}, navigation = {}, path = "", say = function(_, text) return text end }, "t",
+    local page = frame.wrap({ languages = { "en" }, navigation = {}, path = "", say = languages.say }, "t",
       '<main id="text"><h1>t</h1>' .. sanitize(table.concat(given), "p-"):gsub("<img ", '<img alt="x" ') .. "</main>")
     page = page:gsub(' id="p%-[^"]*"', ""):gsub(' href="#[^"]*"', "")
     local ok, problem = pcall(function() check_page(page) check_quiet(page) end)

@@ -49,7 +49,7 @@ local function content_of(id, data, metadata)
 end
 
 function Sink:show(id, forms)
-  self.at[id] = core.now()
+  self.at[id] = forms.live and core.now() or nil
   self.worker:publish("display_data", content_of(id, bundle.of_forms(forms)))
 end
 

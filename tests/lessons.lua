@@ -213,20 +213,6 @@ end
 
 -- ---- running them
 
--- A working folder with nothing in it but what a checkout has.
-local function clean_folder(name)
-  local here, folder = t.shell("pwd"):gsub("\n", ""), t.tmpdir() .. "/" .. name
-  local links = { "lua", "datasets", "examples", "notebooks" }
-  if t.build:sub(1, 1) ~= "/" then links[#links + 1] = t.build end
-  local commands = { "mkdir -p " .. t.quote(folder) }
-  for _, link in ipairs(links) do
-    commands[#commands + 1] = ("ln -s %s %s"):format(t.quote(here .. "/" .. link), t.quote(folder .. "/" .. link))
-  end
-  local output, code = t.shell(table.concat(commands, " && "))
-  t.equal(code, 0, output)
-  return folder
-end
-
 local function interpreter()
   local first = 0
   while arg[first - 1] do first = first - 1 end
@@ -281,14 +267,14 @@ local ran = {} -- path of a lesson -> the folder of its run, with the run as a J
 -- As a script, and as a notebook: both print the same numbers.
 local function run(path)
   local name = path:match("([^/]+)%.lua$")
-  local folder = clean_folder(name)
+  local folder = t.checkout(name)
   local output = output_in(folder, path, t.quote(interpreter()) .. " " .. path)
   for _, picture in ipairs(pictures_in(output)) do
     local file <close> = io.open(folder .. "/" .. picture)
     t.ok(file, ("%s: %s was shown and is not there"):format(path, picture))
   end
   local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
-  local of_run = clean_folder(name .. "-run")
+  local of_run = t.checkout(name .. "-run")
   local stepped = output_in(of_run, path, program .. " run " .. path .. " --ipynb run.ipynb")
   ran[path] = of_run
   local certain = is_measured(path) and pictures_in or without_times
@@ -333,7 +319,7 @@ local function run_in_jupyter(path)
   if problem then t.skip(problem) end
   if not core.run_program({ "jupyter-nbconvert", "--version" }, "", 60) then t.skip("jupyter-nbconvert is not installed") end
   if not ran[path] then t.skip("the lesson did not run") end
-  local folder = clean_folder(name .. "-jupyter")
+  local folder = t.checkout(name .. "-jupyter")
   local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
   output_in(folder, path, program .. " kernel --install --prefix .")
   output_in(folder, path, ("%s convert %s before.ipynb"):format(program, path))

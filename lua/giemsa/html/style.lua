@@ -176,6 +176,7 @@ details[open] > summary { margin-bottom: .4rem }
 figure { margin: 0 }
 img, svg { max-width: 100%; height: auto; border-radius: .35rem; vertical-align: top }
 .output svg { background: #fff }
+@media screen { .plot svg { mix-blend-mode: multiply } } /* white becomes the page's */
 @media screen and (prefers-color-scheme: dark) {
   .plot svg { filter: invert(1) hue-rotate(180deg) brightness(1.15); mix-blend-mode: screen }
 }

@@ -167,12 +167,15 @@ $(FUZZ)/%: tests/fuzz/%.c tests/fuzz/memory.c $(wildcard core/*.[ch] tests/fuzz/
 ##: make install, uninstall PREFIX=/usr/local DESTDIR=
 SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
 MODULES_TO = $(DESTDIR)$(PREFIX)/lib/lua/5.4/giemsa
+COURSE = $(DESTDIR)$(PREFIX)/share/giemsa
 install: all
 	cd lua && find giemsa -name '*.lua' -exec install -D -m 644 {} $(abspath $(SHARE))/{} ';'
+	install -D -m 644 -t $(COURSE)/notebooks notebooks/*.lua
+	install -D -m 644 -t $(COURSE)/datasets datasets/*.lua
 	install -D -t $(MODULES_TO) $(wordlist 2,99,$(TARGETS))
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(PROGRAM)
 uninstall:
-	rm -rf $(SHARE)/giemsa $(MODULES_TO) $(DESTDIR)$(PREFIX)/bin/giemsa
+	rm -rf $(SHARE)/giemsa $(MODULES_TO) $(COURSE) $(DESTDIR)$(PREFIX)/bin/giemsa
 
 ##: make clean               remove what was built
 clean:

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -139,24 +140,29 @@ int worker_begin(void) {
     return 0;
 }
 
-// Reads all of size bytes; 1, 0 at the end, and -1 when a signal comes before the first byte and may_stop is true.
-static int read_all(void *bytes, size_t size, bool may_stop) {
-    for (char *at = bytes; size; may_stop = false) {
+static bool read_all(void *bytes, size_t size) {
+    for (char *at = bytes; size;) {
         ssize_t n = read(REQUESTS, at, size);
-        if (n < 0 && errno == EINTR && may_stop) return -1;
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return 0;
+        if (n <= 0) return false;
         at += n, size -= (size_t)n;
     }
-    return 1;
+    return true;
 }
 
-// The bytes of the next frame of this id; others are answers that came too late. NULL: the end, or a signal.
-static char *await(uint32_t id, size_t *size, bool may_stop) {
+// Waits until there is something to read; false when a signal came. SIGINT is blocked outside of the waiting, so that none
+// comes unnoticed right before it.
+static bool wait_for_bytes(const sigset_t *outside) {
+    return ppoll(&(struct pollfd){REQUESTS, POLLIN, 0}, 1, NULL, outside) > 0;
+}
+
+// The bytes of the next frame of this id; others are answers that came too late. NULL: the end; where a signal may end the
+// waiting (`outside` is not NULL), also that.
+static char *await(uint32_t id, size_t *size, const sigset_t *outside) {
     struct frame frame;
-    while (read_all(&frame, sizeof frame, may_stop) == 1) {
+    while ((!outside || wait_for_bytes(outside)) && read_all(&frame, sizeof frame)) {
         char *bytes = mem_alloc(frame.size + 1);
-        if (!bytes || read_all(bytes, frame.size, false) != 1) return mem_free(bytes), NULL;
+        if (!bytes || !read_all(bytes, frame.size)) return mem_free(bytes), NULL;
         *size = frame.size;
         if (frame.id == id) return bytes;
         mem_free(bytes);
@@ -164,20 +170,28 @@ static char *await(uint32_t id, size_t *size, bool may_stop) {
     return NULL;
 }
 
-char *worker_request(size_t *size) { return await(0, size, false); }
+char *worker_request(size_t *size) { return await(0, size, NULL); }
 
-static char *ask(const char *bytes, size_t size, size_t *answer_size, bool may_stop) {
+static char *send_and_await(const char *bytes, size_t size, size_t *answer_size, const sigset_t *outside) {
     static uint32_t id;
     if (++id == 0) id = 1;
     fflush(stdout);
     fflush(stderr);
     if (write_frame(EVENTS, id, bytes, size) != 0) return NULL;
-    return await(id, answer_size, may_stop);
+    return await(id, answer_size, outside);
 }
 
 void worker_event(const char *bytes, size_t size) {
     size_t answer_size;
-    mem_free(ask(bytes, size, &answer_size, false));
+    mem_free(send_and_await(bytes, size, &answer_size, NULL));
 }
 
-char *worker_ask(const char *bytes, size_t size, size_t *answer_size) { return ask(bytes, size, answer_size, true); }
+char *worker_ask(const char *bytes, size_t size, size_t *answer_size) {
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    char *answer = send_and_await(bytes, size, answer_size, &before);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return answer;
+}

@@ -36,10 +36,10 @@ static int close_socket(lua_State *L) {
 
 static void set_int(void *socket, int option, int value) { zmq_setsockopt(socket, option, &value, sizeof value); }
 
-// zmq.bind("router"|"pub"|"rep", "tcp://127.0.0.1:5555"): the socket; or nil and why.
+// zmq.bind("router"|"xpub"|"rep", "tcp://127.0.0.1:5555"): the socket; or nil and why.
 static int bind(lua_State *L) {
-    static const char *const names[] = {"router", "pub", "rep", NULL};
-    int kind = (int[]){ZMQ_ROUTER, ZMQ_PUB, ZMQ_REP}[luaL_checkoption(L, 1, NULL, names)];
+    static const char *const names[] = {"router", "xpub", "rep", NULL};
+    int kind = (int[]){ZMQ_ROUTER, ZMQ_XPUB, ZMQ_REP}[luaL_checkoption(L, 1, NULL, names)];
     const char *endpoint = luaL_checkstring(L, 2);
     if (!context) context = zmq_ctx_new();
     void **socket = lua_newuserdatauv(L, sizeof *socket, 0);
@@ -48,10 +48,11 @@ static int bind(lua_State *L) {
     *socket = context ? zmq_socket(context, kind) : NULL;
     if (!*socket) return fail(L, "cannot make a ZeroMQ socket");
     set_int(*socket, ZMQ_LINGER, LINGER_MS);
-    set_int(*socket, ZMQ_SNDHWM, QUEUE_MAX); // beyond it a PUB socket drops messages
+    set_int(*socket, ZMQ_SNDHWM, QUEUE_MAX); // beyond it an XPUB socket drops messages
     set_int(*socket, ZMQ_RCVHWM, QUEUE_MAX);
     zmq_setsockopt(*socket, ZMQ_MAXMSGSIZE, &MESSAGE_MAX, sizeof MESSAGE_MAX);
     if (kind == ZMQ_ROUTER) set_int(*socket, ZMQ_ROUTER_HANDOVER, 1); // a client that comes back
+    if (kind == ZMQ_XPUB) set_int(*socket, ZMQ_XPUB_VERBOSE, 1); // tells of every subscriber
     if (zmq_bind(*socket, endpoint) != 0) return fail(L, lua_pushfstring(L, "cannot listen at %s", endpoint));
     return 1;
 }

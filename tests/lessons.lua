@@ -3,6 +3,8 @@
 --
 --     LESSONS=run giemsa tests/lessons.lua 03        only the lessons whose names begin so
 local t = require "tests.harness"
+local core = require "giemsa.core"
+local json = require "giemsa.json"
 
 local function lines_of(text)
   local lines = {}
@@ -211,20 +213,6 @@ end
 
 -- ---- running them
 
--- A working folder with nothing in it but what a checkout has.
-local function clean_folder(name)
-  local here, folder = t.shell("pwd"):gsub("\n", ""), t.tmpdir() .. "/" .. name
-  local links = { "lua", "datasets", "examples", "notebooks" }
-  if t.build:sub(1, 1) ~= "/" then links[#links + 1] = t.build end
-  local commands = { "mkdir -p " .. t.quote(folder) }
-  for _, link in ipairs(links) do
-    commands[#commands + 1] = ("ln -s %s %s"):format(t.quote(here .. "/" .. link), t.quote(folder .. "/" .. link))
-  end
-  local output, code = t.shell(table.concat(commands, " && "))
-  t.equal(code, 0, output)
-  return folder
-end
-
 local function interpreter()
   local first = 0
   while arg[first - 1] do first = first - 1 end
@@ -274,21 +262,81 @@ local function first_difference(a, b)
   end
 end
 
+local ran = {} -- path of a lesson -> the folder of its run, with the run as a Jupyter notebook
+
 -- As a script, and as a notebook: both print the same numbers.
 local function run(path)
   local name = path:match("([^/]+)%.lua$")
-  local folder = clean_folder(name)
+  local folder = t.checkout(name)
   local output = output_in(folder, path, t.quote(interpreter()) .. " " .. path)
   for _, picture in ipairs(pictures_in(output)) do
     local file <close> = io.open(folder .. "/" .. picture)
     t.ok(file, ("%s: %s was shown and is not there"):format(path, picture))
   end
   local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
-  local stepped = output_in(clean_folder(name .. "-run"), path, program .. " run " .. path)
+  local of_run = t.checkout(name .. "-run")
+  local stepped = output_in(of_run, path, program .. " run " .. path .. " --ipynb run.ipynb")
+  ran[path] = of_run
   local certain = is_measured(path) and pictures_in or without_times
   t.ok(#certain(output) > 0, path .. " shows nothing that can be compared")
   local difference = first_difference(certain(output), certain(stepped))
   t.ok(not difference, ("%s: %s"):format(path, difference))
+end
+
+-- ---- in Jupyter
+
+local function read_json(path) return json.decode(read(path)) end
+
+-- What a cell shows besides its value: all it prints, and what it displays.
+local function shown_by(cell)
+  local printed, displays = {}, {}
+  for _, output in ipairs(cell.outputs or {}) do
+    if output.output_type == "stream" then printed[#printed + 1] = table.concat(output.text) end
+    if output.output_type == "display_data" then displays[#displays + 1] = output.data end
+  end
+  return table.concat(printed), displays
+end
+
+local function joined(value) return type(value) == "table" and table.concat(value) or value end
+
+local function compare_displays(where, ours, theirs)
+  t.equal(#theirs, #ours, where .. ": displays")
+  for i, data in ipairs(ours) do
+    for mime, value in pairs(data) do
+      local text, other = joined(value), joined(theirs[i][mime])
+      if mime == "text/plain" and text ~= "[display]" then
+        local difference = first_difference(without_times(text), without_times(other))
+        t.ok(not difference, ("%s: %s"):format(where, difference))
+      elseif mime:find "^image" then t.ok(text == other, ("%s: %s differs"):format(where, mime)) end
+    end
+  end
+end
+
+-- Under our kernel, run by Jupyter's own program: the same numbers and the same pictures as in a run.
+local function run_in_jupyter(path)
+  local name = path:match("([^/]+)%.lua$")
+  local problem = require("giemsa.kernel").obstacle()
+  if problem then t.skip(problem) end
+  if not core.run_program({ "jupyter-nbconvert", "--version" }, "", 60) then t.skip("jupyter-nbconvert is not installed") end
+  if not ran[path] then t.skip("the lesson did not run") end
+  local folder = t.checkout(name .. "-jupyter")
+  local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
+  output_in(folder, path, program .. " kernel --install --prefix .")
+  output_in(folder, path, ("%s convert %s before.ipynb"):format(program, path))
+  output_in(folder, path, "env JUPYTER_PATH=share/jupyter HOME=. jupyter-nbconvert --to notebook --execute"
+    .. " --output after.ipynb before.ipynb")
+  local cells = read_json(folder .. "/after.ipynb").cells
+  for i, cell in ipairs(read_json(ran[path] .. "/run.ipynb").cells) do
+    local where = ("%s: cell %s in Jupyter"):format(path, cell.id)
+    local printed, displays = shown_by(cell)
+    local also_printed, also_displays = shown_by(cells[i])
+    t.equal(cells[i].id, cell.id)
+    if not is_measured(path) then
+      local difference = first_difference(without_times(printed), without_times(also_printed))
+      t.ok(not difference, ("%s: %s"):format(where, difference))
+      compare_displays(where, displays, also_displays)
+    end
+  end
 end
 
 -- Whether the lessons are to be run, or why not.
@@ -318,6 +366,7 @@ end
 if running then
   for _, path in ipairs(paths) do
     t.test(path .. ": runs", function() run(path) end)
+    t.test(path .. ": runs in Jupyter", function() run_in_jupyter(path) end)
   end
 else
   t.test("every lesson runs", function() t.skip(why) end)

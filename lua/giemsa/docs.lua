@@ -165,7 +165,7 @@ end
 
 --- Keeps a text that is in no file, such as what was typed at a prompt.
 ---@param source string the chunk's name with its "=", as debug.getinfo gives it
----@param text string
+---@param text string? nil: it is needed no more
 function docs.keep(source, text) files[source] = text end
 
 local function list_files(folder, into)

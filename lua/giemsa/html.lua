@@ -2,11 +2,12 @@
 -- script, nothing from the network; the same run gives the same bytes.
 local cells = require "giemsa.html.cells"
 local frame = require "giemsa.html.frame"
+local handout = require "giemsa.html.handout"
+local languages = require "giemsa.html.languages"
 local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
 local prose = require "giemsa.html.prose"
 local runlog = require "giemsa.runlog"
-local say = require "giemsa.html.words"
 
 local html = {}
 
@@ -70,13 +71,12 @@ end
 
 ---@class giemsa.html.Link
 ---@field href string
----@field title string
+---@field titles table<string, string> by language
 
 ---@class giemsa.html.Page
 ---@field run giemsa.Run?
 ---@field path string of the lesson
 ---@field title string when no heading gives one
----@field lang string?
 ---@field languages string[] of the texts in the page; the reader chooses when there are several
 ---@field lesson giemsa.Notebook
 ---@field results table<giemsa.Cell, giemsa.RunCell>
@@ -84,33 +84,39 @@ end
 ---@field changed giemsa.Cell? the first cell whose code is no longer that of the run
 ---@field prose giemsa.html.Prose
 ---@field anchors table<giemsa.Cell, string>
+---@field asking table<giemsa.Cell, true>? of a hand-out: the texts that want an answer
 ---@field navigation {index: string?, previous: giemsa.html.Link?, next: giemsa.html.Link?}
 local Page = {}
 Page.__index = Page
 
-function Page:say(text, ...) return say(self.lang, text, ...) end
+Page.say, Page.word = languages.say, languages.word
 
 local OPTIONS = { path = "string", text = "string", run = "table", lang = "string",
-  navigation = "table", link = "callable" }
+  navigation = "table", link = "callable", handout = "boolean" }
 
 --- The page of a lesson.
 ---
 --- text: the lesson as it is now; what ran when absent. run: its results; without it text and code
 --- only. lang: the texts of one language; all, with a switch, when absent. link: changes the
---- addresses of links (see markdown.html).
+--- addresses of links (see markdown.html). handout: for paper, without results (html/handout.lua).
 ---@param o {path: string?, text: string?, run: giemsa.Run?, lang: string?, navigation: table?,
---- link: function?}
+--- link: function?, handout: boolean?}
 ---@return string
 function html.page(o)
   o = options.check("html.page", o, OPTIONS)
   if not (o.run or o.text) then error("html.page: it needs a run, or a text", 2) end
   local page = setmetatable(match(o.run, o.text), Page)
-  page.run, page.lang, page.navigation, page.anchors = o.run, o.lang, o.navigation or {}, {}
+  if o.handout then
+    page.lesson, page.asking = handout.of(page.lesson)
+    page.results, page.stale, page.changed = {}, {}, nil
+  end
+  page.run = not o.handout and o.run or nil
+  page.navigation, page.anchors = o.navigation or {}, {}
   page.path = tostring(o.path or o.run and o.run.start.lesson or "")
   page.title = tostring(page.lesson.meta.title or page.path)
   page.languages = o.lang and { o.lang } or html.languages(page.lesson)
   page.prose = prose.new{ folder = page.path:match "^(.*)/", link = o.link,
-    say = function(...) return page:say(...) end }
+    word = function(...) return page:word(...) end }
   return frame.html(page, cells.html(page))
 end
 

@@ -258,6 +258,10 @@ function Cell:label()
   return name and ("cell '%s'"):format(name) or ("cell %d"):format(self.number)
 end
 
+--- What finds it again: its name, else its number.
+---@return string
+function Cell:key() return self.name or tostring(self.number) end
+
 ---@param tag string
 ---@return boolean
 function Cell:has_tag(tag)

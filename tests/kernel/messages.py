@@ -286,6 +286,19 @@ class Outputs(KernelTest):
         result = self.run_code("require('giemsa.image').new(4, 3)").of("execute_result")[0]
         self.assertIn("image/png", result["data"])
 
+    def test_tables_are_shown_as_tables(self):
+        def html(code):
+            return self.run_code(code).of("execute_result")[0]["data"].get("text/html")
+
+        records = html("{ { name = 'a<b', n = 1 }, { name = 'c', x = 0.5 } }")
+        self.assertIn("<tr><th></th><th>n</th><th>name</th><th>x</th></tr>", records)
+        self.assertIn("<tr><th>1</th><td>1</td><td>a&lt;b</td><td></td></tr>", records)
+        self.assertIn("<tr><th>2</th><td>2</td><td>0.25</td></tr>", html("{ epoch = { 1, 2 }, loss = { 0.5, 0.25 } }"))
+        self.assertIn("40 of 100 rows", html("local t = {} for i = 1, 100 do t[i] = { n = i } end; t"))
+        for code in ["{ 1, 2 }", "{}", "{ { 1 }, { 2 } }", "{ { a = {} } }", "{ a = { 1 }, b = { 1, 2 } }", "{ a = 1 }", "{ { a = 1 }, 2 }",
+                     "setmetatable({ { a = 1 } }, {})"]:
+            self.assertIsNone(html(code), code)
+
     def test_a_figure_is_drawn_both_ways(self):
         ran = self.run_code("require('giemsa').plot.lines{ { 1, 2, 3 } }")
         if "gnuplot is not installed" in str(ran.reply):

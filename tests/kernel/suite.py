@@ -33,7 +33,13 @@ class Suite(jupyter_kernel_test.KernelTests):
     supported_history_operations = ("tail", "range", "search")
     code_inspect_sample = "string.format"
     code_clear_output = "require('giemsa.display').clear()"
-    support_iopub_welcome = False
+
+
+if hasattr(jupyter_kernel_test, "IopubWelcomeTests"):  # since 0.7
+
+    class Welcome(jupyter_kernel_test.IopubWelcomeTests):
+        kernel_name = "giemsa"
+        support_iopub_welcome = True
 
 
 if __name__ == "__main__":

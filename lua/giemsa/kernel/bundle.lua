@@ -1,6 +1,7 @@
 --- Things as Jupyter shows them: the same in several forms, by MIME type, the richest first to be chosen.
 local base64 = require "giemsa.base64"
 local display = require "giemsa.display"
+local grid = require "giemsa.kernel.grid"
 local inspect = require "giemsa.inspect"
 local present = require "giemsa.repl.present"
 local wire = require "giemsa.kernel.wire"
@@ -39,7 +40,8 @@ function bundle.of_values(values)
   if values.n == 1 and present.is_drawable(values[1]) then return bundle.of_forms(display.forms(values[1])) end
   local lines = {}
   for i = 1, values.n do lines[i] = inspect.text(values[i], { columns = COLUMNS }) end
-  return { ["text/plain"] = wire.clean(table.concat(lines, "\n")) }, {}
+  local html = values.n == 1 and grid(values[1]) or nil
+  return { ["text/plain"] = wire.clean(table.concat(lines, "\n")), ["text/html"] = html and wire.clean(html) }, {}
 end
 
 return bundle

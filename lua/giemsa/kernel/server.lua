@@ -92,6 +92,13 @@ function Server:answer(socket, request)
   self:status("idle", request)
 end
 
+-- Tells whoever listens from now on that nothing will be missed.
+function Server:welcome()
+  local subscription = (self.sockets.iopub:receive() or { "" })[1]
+  if subscription:sub(1, 1) ~= "\1" then return end
+  self:publish("iopub_welcome", json.encode{ subscription = wire.clean(subscription:sub(2)) }, "{}")
+end
+
 -- ---- what the worker does
 
 local FOR_WORKER = { execute_request = true, complete_request = true, inspect_request = true, is_complete_request = true,
@@ -168,18 +175,26 @@ function events.ask(self, id, kind, content)
   return true -- the answer comes later
 end
 
+-- The next event that has come whole, as its id and bytes. A picture comes in many pieces: they are joined once.
+function Server:next_event()
+  local bytes = self.worker:read "events" or ""
+  self.pieces[#self.pieces + 1], self.received = bytes, self.received + #bytes
+  if self.received < self.needed then return nil end
+  local all = table.concat(self.pieces)
+  local id, size = ("=I4I4"):unpack(all)
+  self.pieces, self.needed = { all }, 8 + size
+  if #all < self.needed then return nil end
+  self.pieces, self.received, self.needed = {}, 0, 8 -- the worker waits for the answer: nothing comes behind
+  return id, all:sub(9)
+end
+
 -- Each event is answered when it is done, behind all that was printed before it.
 function Server:take_events()
-  local bytes = self.worker:read "events"
-  self.partial = self.partial .. (bytes or "")
-  while #self.partial >= 8 do
-    local id, size = ("=I4I4"):unpack(self.partial)
-    if #self.partial < 8 + size then return end
-    local event, kind, content = ("s1s1s4"):unpack(self.partial, 9)
-    self.partial = self.partial:sub(9 + size)
-    self:take_output()
-    if not events[event](self, id, kind, content) then self.worker:send(id, "") end
-  end
+  local id, bytes = self:next_event()
+  if not id then return end
+  local event, kind, content = ("s1s1s4"):unpack(bytes)
+  self:take_output()
+  if not events[event](self, id, kind, content) then self.worker:send(id, "") end
 end
 
 -- What is in the pipes now, and no more: a program in the background may never stop writing.
@@ -226,6 +241,7 @@ function Server:sources()
     for request in function() return self:receive "control" end do self:answer("control", request) end
   end)
   add(self.sockets.stdin, self.take_input)
+  add(self.sockets.iopub, self.welcome)
   add(self.worker:fd "events", self.take_events)
   add(self.worker:fd "out", self.take_output)
   add(self.worker:fd "err", self.take_output)
@@ -283,7 +299,7 @@ end
 
 -- ---- starting
 
-local KINDS = { shell = "router", control = "router", stdin = "router", iopub = "pub", hb = "rep" }
+local KINDS = { shell = "router", control = "router", stdin = "router", iopub = "xpub", hb = "rep" }
 
 local function endpoint(connection, name)
   local port = connection[name .. "_port"]
@@ -296,8 +312,8 @@ end
 ---@return giemsa.kernel.Server? server nil and why: a port is taken
 ---@return string? message
 function Server.new(connection, worker)
-  local self = setmetatable({ key = connection.key, worker = worker, sockets = {}, queue = {}, parent = "{}", partial = "" },
-    Server)
+  local self = setmetatable({ key = connection.key, worker = worker, sockets = {}, queue = {}, parent = "{}",
+    pieces = {}, received = 0, needed = 8 }, Server)
   for name, kind in pairs(KINDS) do
     local socket, message = zmq.bind(kind, endpoint(connection, name))
     if not socket then return nil, message end

@@ -5,6 +5,7 @@ local commands = require "giemsa.repl.commands"
 local complete = require "giemsa.complete"
 local core = require "giemsa.core"
 local display = require "giemsa.display"
+local docs = require "giemsa.docs"
 local help = require "giemsa.help"
 local interrupt = require "giemsa.interrupt"
 local json = require "giemsa.json"
@@ -48,7 +49,7 @@ local function content_of(id, data, metadata)
 end
 
 function Sink:show(id, forms)
-  self.at[id] = core.now()
+  self.at[id] = forms.live and core.now() or nil
   self.worker:publish("display_data", content_of(id, bundle.of_forms(forms)))
 end
 
@@ -75,6 +76,9 @@ local function call(f, ...)
 end
 
 -- ---- running cells
+
+-- What errors call a cell.
+local function name_of(count) return ("cell %d"):format(count) end
 
 -- How the failure of a piece is told.
 local function error_of(outcome, name)
@@ -141,6 +145,17 @@ function Worker:expressions(wanted)
   return found
 end
 
+local MOST_REMEMBERED = 1000 -- cells: a session may last for days
+
+function Worker:remember(code)
+  local past, history = self.prompt.past, self.history
+  table.insert(past, code)
+  table.insert(history, { line = self.count, text = code, output = self.last_output })
+  if #history <= MOST_REMEMBERED then return end
+  table.remove(past, 1)
+  docs.keep("=" .. name_of(table.remove(history, 1).line), nil)
+end
+
 local replies = {}
 
 function replies.execute(self, content)
@@ -151,13 +166,10 @@ function replies.execute(self, content)
   self:publish("execute_input", { code = code, execution_count = self.count })
   self.pages, self.last_output = array(), nil
   typed.allowed = content.allow_stdin == true
-  local name = is_kept and ("cell %d"):format(self.count) or "cell"
+  local name = is_kept and name_of(self.count) or "cell"
   local failure = code:find "%S" and self:obey(code, name)
   io.output():flush()
-  if is_kept then
-    table.insert(self.prompt.past, code)
-    table.insert(self.history, { line = self.count, text = code, output = self.last_output })
-  end
+  if is_kept then self:remember(code) end
   local reply = failure or { status = "ok", payload = self.pages, user_expressions = self:expressions(content.user_expressions) }
   if failure then self:publish("error", failure) end
   reply.execution_count = self.count

@@ -1,7 +1,5 @@
---- The lessons: their form (jupytext's percent format, so that any notebook program can read them),
---- and, with FULL=yes or LESSONS=run, that each runs to its end from a clean working folder.
---
---     LESSONS=run giemsa tests/lessons.lua 03        only the lessons whose names begin so
+--- The form of the lessons: jupytext's percent format, so that any notebook program can read them, and our own rules.
+--- (tests/course.lua runs them.)
 local t = require "tests.harness"
 
 local function lines_of(text)
@@ -209,118 +207,8 @@ local function check_form(path)
   end
 end
 
--- ---- running them
-
--- A working folder with nothing in it but what a checkout has.
-local function clean_folder(name)
-  local here, folder = t.shell("pwd"):gsub("\n", ""), t.tmpdir() .. "/" .. name
-  local links = { "lua", "datasets", "examples", "notebooks" }
-  if t.build:sub(1, 1) ~= "/" then links[#links + 1] = t.build end
-  local commands = { "mkdir -p " .. t.quote(folder) }
-  for _, link in ipairs(links) do
-    commands[#commands + 1] = ("ln -s %s %s"):format(t.quote(here .. "/" .. link), t.quote(folder .. "/" .. link))
-  end
-  local output, code = t.shell(table.concat(commands, " && "))
-  t.equal(code, 0, output)
-  return folder
-end
-
-local function interpreter()
-  local first = 0
-  while arg[first - 1] do first = first - 1 end
-  return arg[first]
-end
-
-local function the_end_of(output)
-  local lines = lines_of(output)
-  return table.concat(lines, "\n", math.max(1, #lines - 25))
-end
-
-local TIME_LIMIT = 300 -- seconds; a lesson takes less than 90 on a machine that has nothing else to do
-
--- Runs a command in a clean folder; what it printed, and the folder.
-local function output_in(folder, path, command)
-  local output, code = t.shell(("cd %s && env -u GIEMSA_DATA GIEMSA_IMAGES=none timeout -k 5 %d %s </dev/null")
-    :format(t.quote(folder), TIME_LIMIT, command))
-  local what = code == 124 and ("took more than %d s"):format(TIME_LIMIT) or ("ended with %d"):format(code)
-  t.ok(code == 0, ("%s %s:\n%s"):format(path, what, the_end_of(output)))
-  return output
-end
-
--- What does not depend on how fast the machine is.
-local function without_times(output)
-  local lines = {}
-  for line in output:gmatch("[^\n]+") do
-    line = line:gsub("%d+:%d%d[%d:]*", "0s"):gsub("%d[%d.:]*%s*[mun]?s/%a+", "T"):gsub("%d[%d.,]*%s*%a+/s%f[%W]", "T")
-      :gsub("%f[%d]%d[%d.:]*%s*[mun]?s%f[%W]", "T"):gsub(" +", " ")
-    if not line:find "^fingerprint:" then lines[#lines + 1] = line end
-  end
-  return lines
-end
-
-local function pictures_in(output)
-  local pictures = {}
-  for path in output:gmatch("%[image [^\n]*%-> ([^%]\n]+)%]") do pictures[#pictures + 1] = path end
-  return pictures
-end
-
--- A lesson about speed says so in its header. Of its numbers, and of which lines come first or at all, nothing is
--- certain; its pictures are.
-local function is_measured(path) return parse(path).header.measures == "this machine" end
-
-local function first_difference(a, b)
-  for i = 1, math.max(#a, #b) do
-    if a[i] ~= b[i] then return ("line %d: %s\n  became %s"):format(i, a[i], b[i]) end
-  end
-end
-
--- As a script, and as a notebook: both print the same numbers.
-local function run(path)
-  local name = path:match("([^/]+)%.lua$")
-  local folder = clean_folder(name)
-  local output = output_in(folder, path, t.quote(interpreter()) .. " " .. path)
-  for _, picture in ipairs(pictures_in(output)) do
-    local file <close> = io.open(folder .. "/" .. picture)
-    t.ok(file, ("%s: %s was shown and is not there"):format(path, picture))
-  end
-  local program = t.program:sub(1, 1) == "/" and t.program or t.shell("pwd"):gsub("\n", "") .. "/" .. t.program
-  local stepped = output_in(clean_folder(name .. "-run"), path, program .. " run " .. path)
-  local certain = is_measured(path) and pictures_in or without_times
-  t.ok(#certain(output) > 0, path .. " shows nothing that can be compared")
-  local difference = first_difference(certain(output), certain(stepped))
-  t.ok(not difference, ("%s: %s"):format(path, difference))
-end
-
--- Whether the lessons are to be run, or why not.
-local function to_run()
-  if t.is_slow then return false, "too slow under a sanitizer or an emulator" end
-  if os.getenv("LESSONS") == "run" or os.getenv("FULL") == "yes" then return true end
-  return false, "LESSONS=run or FULL=yes runs them"
-end
-
-local function is_chosen(name)
-  for _, prefix in ipairs(arg) do
-    if name:sub(1, #prefix) == prefix then return true end
-  end
-  return #arg == 0
-end
-
-local running, why = to_run()
-local paths = {}
 for path in t.shell("ls notebooks/*.lua"):gmatch("[^\n]+") do
-  if is_chosen(path:match("[^/]+$")) then paths[#paths + 1] = path end
-end
-
-for _, path in ipairs(paths) do
   t.test(path .. ": form", function() check_form(path) end)
-end
-
-if running then
-  for _, path in ipairs(paths) do
-    t.test(path .. ": runs", function() run(path) end)
-  end
-else
-  t.test("every lesson runs", function() t.skip(why) end)
 end
 
 t.test("a lesson out of form is told where", function()

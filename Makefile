@@ -43,7 +43,8 @@ PACKAGE_lineedit = libedit
 PACKAGE_md4c = md4c
 PACKAGE_jansson = jansson
 PACKAGE_blas = openblas
-OPTIONAL := zip curl hash lineedit md4c jansson blas
+PACKAGE_zmq = libzmq
+OPTIONAL := zip curl hash lineedit md4c jansson blas zmq
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 

@@ -49,10 +49,13 @@ int check_shape(lua_State *L, int arg, int shape[TENSOR_MAX_DIMS]);
 void require_shape(lua_State *L, int arg, const struct tensor *t, int ndim, const int shape[]);
 int shape_mismatch(lua_State *L, int arg, const char *what, const struct tensor *a, const struct tensor *b);
 
+// The strings of the table at `arg`, NULL at the end, in a userdata left on the stack. They live as long as the table.
+char **push_argv(lua_State *L, int arg);
+
 int fail_pair(lua_State *L);   // pushes nil and sys_error(): "the world failed"
 int raise_error(lua_State *L); // raises sys_error()
 
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
 extern const luaL_Reg file_functions[], capture_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
 extern const luaL_Reg conv_functions[], norm_functions[], program_functions[], math_functions[], reduce_functions[], move_functions[], npy_functions[];
-extern const luaL_Reg ops_functions[], train_functions[], image_functions[], lesson_functions[];
+extern const luaL_Reg worker_functions[], ops_functions[], train_functions[], image_functions[], lesson_functions[];

@@ -4,7 +4,10 @@
 #include "sys.h"
 #include "terminal.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #define RESULT_TYPE "giemsa.process"
 
@@ -24,9 +27,7 @@ static struct process_result *push_result(lua_State *L) {
     return result;
 }
 
-// The strings of the table at `arg`, NULL at the end, in a userdata left on the stack. They live as
-// long as the table.
-static char **push_argv(lua_State *L, int arg) {
+char **push_argv(lua_State *L, int arg) {
     luaL_checktype(L, arg, LUA_TTABLE);
     lua_Integer count = (lua_Integer)lua_rawlen(L, arg);
     luaL_argcheck(L, count >= 1 && count < 1000, arg, "the first string names the program");
@@ -107,6 +108,15 @@ static int key_of_terminal(lua_State *L) {
     return 1;
 }
 
+// core.program_path(): the file of the program that runs; or nil and why.
+static int program_path(lua_State *L) {
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+    if (length < 0) return sys_fail("cannot read /proc/self/exe: %s", strerror(errno)), fail_pair(L);
+    lua_pushlstring(L, path, (size_t)length);
+    return 1;
+}
+
 // core.set_environment(name, value): for this process and those it starts; nil takes it away.
 static int set_environment(lua_State *L) {
     const char *name = luaL_checkstring(L, 1), *value = luaL_optstring(L, 2, NULL);
@@ -119,4 +129,4 @@ const luaL_Reg process_functions[] = {
     {"run_program", run_program},       {"start_program", start_program},
     {"is_terminal", is_terminal},       {"terminal_size", size_of_terminal},
     {"terminal_query", query_terminal}, {"terminal_key", key_of_terminal},
-    {"set_environment", set_environment}, {NULL, NULL}};
+    {"set_environment", set_environment}, {"program_path", program_path}, {NULL, NULL}};

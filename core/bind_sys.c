@@ -4,8 +4,18 @@
 #include "sys.h"
 #include "threads.h"
 
+#include <time.h>
+
 static int now(lua_State *L) {
     lua_pushnumber(L, sys_now());
+    return 1;
+}
+
+// core.time(): seconds since 1970, with their fraction.
+static int wall_time(lua_State *L) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    lua_pushnumber(L, (lua_Number)t.tv_sec + t.tv_nsec * 1e-9);
     return 1;
 }
 
@@ -125,7 +135,7 @@ static int isa(lua_State *L) {
     return 1;
 }
 
-const luaL_Reg sys_functions[] = {{"now", now}, {"threads", threads}, {"memory", memory}, {"trim", trim}, {"fail_after", fail_after},
+const luaL_Reg sys_functions[] = {{"now", now}, {"time", wall_time}, {"threads", threads}, {"memory", memory}, {"trim", trim}, {"fail_after", fail_after},
                                   {"fail_lua_after", fail_lua_after},
                                   {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end}, {"interrupted", interrupted},
                                   {"write_file", write_file}, {"isa", isa}, {NULL, NULL}};

@@ -17,7 +17,7 @@ static const char *program = "giemsa"; // stands before messages; NULL at the pr
 
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
-    "       %s run|html|convert|lint ...    lessons as notebooks; each has --help\n"
+    "       %s run|html|convert|lint|kernel ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
     "  -i        enter interactive mode after executing 'script', inside it (--to CELL: behind that cell)\n"
@@ -45,6 +45,7 @@ static volatile sig_atomic_t is_stopping, is_over_time;
 static int stops; // how often the error was raised
 static int resumes; // since then
 static void (*between_calls)(int) = SIG_DFL; // at a terminal's prompt a Ctrl-C that comes too late ends nothing
+static bool ends_nothing; // a second Ctrl-C is like the first
 static const char *last_stop; // why the last resume from here was stopped
 
 static void stop(lua_State *L, lua_Debug *unused);
@@ -83,7 +84,7 @@ static void stop(lua_State *L, lua_Debug *unused) {
 
 static void on_interrupt(int number) {
     int error = errno;
-    signal(number, SIG_DFL); // a second Ctrl-C ends the process
+    if (!ends_nothing) signal(number, SIG_DFL); // a second Ctrl-C ends the process
     is_stopping = 1;
     set_stop(running);
     errno = error;
@@ -175,8 +176,9 @@ static void end_stop(lua_State *L, lua_State *outer) {
     last_stop = is_over_time ? "timeout" : is_stopping ? "interrupted" : NULL;
     is_stopping = is_over_time = stops = resumes = 0;
     lua_sethook(L, NULL, 0, 0);
+    if (!outer) set_interrupt(between_calls); // first: on_interrupt needs a state
     running = outer;
-    set_interrupt(outer ? on_interrupt : between_calls);
+    if (outer) set_interrupt(on_interrupt);
 }
 
 // lua_pcall with a traceback in the message and with Ctrl-C raising "interrupted!".
@@ -243,9 +245,18 @@ static int get_last_stop(lua_State *L) {
     return 1;
 }
 
+// interrupt.only_resumes(): from now on Ctrl-C ends what interrupt.resume runs and nothing else, however often it comes.
+static int only_resumes(lua_State *L) {
+    (void)L;
+    running = NULL;
+    ends_nothing = true;
+    set_interrupt(between_calls = SIG_IGN);
+    return 0;
+}
+
 static void offer_interrupts(lua_State *L) {
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"limit", set_limit}, {NULL, NULL}}));
+    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"limit", set_limit}, {"only_resumes", only_resumes}, {NULL, NULL}}));
     lua_setfield(L, -2, "giemsa.interrupt");
     lua_pop(L, 1);
 }
@@ -388,7 +399,7 @@ static void find_modules(lua_State *L) {
 
 // `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
 static bool is_command(int argc, char **argv) {
-    static const char *const commands[] = {"run", "html", "convert", "lint"};
+    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel"};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i]) == 0) return true;
     return false;

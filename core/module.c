@@ -6,6 +6,7 @@ void open_loader(lua_State *L);
 void open_smear(lua_State *L);
 void open_image(lua_State *L);
 void open_program(lua_State *L);
+void open_worker(lua_State *L);
 
 static const luaL_Reg *const lists[] = {
     tensor_functions, random_functions, math_functions, reduce_functions, move_functions, npy_functions,
@@ -13,6 +14,7 @@ static const luaL_Reg *const lists[] = {
     file_functions,
     capture_functions,
     process_functions,
+    worker_functions,
     dtype_functions,
     smear_functions,
     loader_functions, ops_functions, train_functions,
@@ -27,5 +29,6 @@ __attribute__((visibility("default"))) int giemsa_core_open(lua_State *L) {
     open_smear(L);
     open_image(L);
     open_program(L);
+    open_worker(L);
     return 1;
 }

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -51,8 +50,7 @@ static int open_pipes(struct pipes *p) {
     return errno = error, -1;
 }
 
-// The child starts with ordinary signals, whatever this process blocks or ignores.
-static int spawn(pid_t *child, char *const argv[], posix_spawn_file_actions_t *files, short group) {
+int process_spawn(pid_t *child, char *const argv[], posix_spawn_file_actions_t *files, int group) {
     posix_spawnattr_t attributes;
     sigset_t none, usual;
     sigemptyset(&none);
@@ -78,7 +76,7 @@ static int spawn_on_pipes(pid_t *child, char *const argv[], const struct pipes *
     posix_spawn_file_actions_adddup2(&files, p->in[READ], 0);
     posix_spawn_file_actions_adddup2(&files, p->out[WRITE], 1);
     posix_spawn_file_actions_adddup2(&files, p->err[WRITE], 2);
-    int status = spawn(child, argv, &files, POSIX_SPAWN_SETPGROUP);
+    int status = process_spawn(child, argv, &files, POSIX_SPAWN_SETPGROUP);
     posix_spawn_file_actions_destroy(&files);
     return status;
 }
@@ -224,7 +222,7 @@ int process_start(char *const argv[]) {
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&files, 1, 2);
     pid_t child = 0, *place = reap();
-    int status = spawn(&child, argv, &files, POSIX_SPAWN_SETSID);
+    int status = process_spawn(&child, argv, &files, POSIX_SPAWN_SETSID);
     if (status == 0) *place = child;
     posix_spawn_file_actions_destroy(&files);
     return status;

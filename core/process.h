@@ -1,6 +1,7 @@
 // Runs another program: an argument array, never a shell. The child has a process group of its own,
 // so a Ctrl-C meant for us does not kill it midway; it is killed when its time is over.
 #pragma once
+#include <spawn.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -25,3 +26,7 @@ void process_free(struct process_result *result);
 // Starts a program in a session of its own with nothing on its stdin and stdout, and does not wait
 // (a viewer's window).
 int process_start(char *const argv[]);
+
+// What both stand on: starts argv[0] (found on PATH) with these descriptors, in a group (POSIX_SPAWN_SETPGROUP) or a session
+// (POSIX_SPAWN_SETSID) of its own. It has ordinary signals, whatever this process blocks or ignores. -1: not found.
+int process_spawn(pid_t *child, char *const argv[], posix_spawn_file_actions_t *files, int group);

@@ -36,13 +36,14 @@ double sys_now(void) {
 static volatile sig_atomic_t interrupted;
 static volatile sig_atomic_t interrupted_at; // seconds, to tell a second Ctrl-C from a new one
 static int interrupt_depth;
+static bool may_end_process = true;
 static struct sigaction host_action;
 
 static void on_interrupt(int signal_number) {
     int error = errno; // of whatever was interrupted
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t); // async-signal-safe
-    if (interrupted && t.tv_sec - interrupted_at <= 2) {
+    if (may_end_process && interrupted && t.tv_sec - interrupted_at <= 2) {
         signal(signal_number, SIG_DFL);
         raise(signal_number);
     }
@@ -63,6 +64,8 @@ void sys_interrupt_end(void) {
     if (interrupt_depth == 0 || --interrupt_depth > 0) return;
     sigaction(SIGINT, &host_action, NULL);
 }
+
+void sys_interrupt_ends_nothing(void) { may_end_process = false; }
 
 bool sys_interrupted(void) { return interrupted != 0; }
 void sys_interrupt_clear(void) { interrupted = 0; }

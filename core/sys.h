@@ -15,6 +15,7 @@ void sys_interrupt_begin(void);
 void sys_interrupt_end(void);
 bool sys_interrupted(void);       // true after SIGINT since the outermost interrupt_begin
 void sys_interrupt_clear(void);
+void sys_interrupt_ends_nothing(void); // from now on a second SIGINT is like the first
 
 // Makes a folder and the folders above it; one that is there already is fine.
 int sys_make_folder(const char *path);

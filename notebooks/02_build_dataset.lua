@@ -226,7 +226,7 @@ print("sha256 " .. at_random.sha256:sub(1, 16) .. "...")
 
 -- %% [markdown] name="notice-build-zh" lang="zh"
 -- **观察要点**：是零。这个构建程序就是上面那几行，再加上对文件的小心处理。它本来还会打印一条警告，
--- 只是我们用 `say = false` 让它闭了嘴。它想说什么，我们自己来查明。
+-- 只是我们用 `say = false` 让它不要作声。它想说什么，我们自己来查明。
 --
 -- ## 同一名患者出现在两边
 --
@@ -303,7 +303,7 @@ plot.images(shown, { captions = captions, colors = colors, columns = 6, tile = 1
 -- - 第一个根本不看图像。它读取**患者的名字**，回答这名患者的训练细胞中较多的那个类别；遇到不认识的
 --   患者，就回答总体上较多的类别。
 -- - 第二个把图像缩小到 4 x 4 像素，寻找**最相似的训练图像**，并重复它的标签。在 4 x 4 像素里，疟原
---   虫已荡然无存，只剩下染色。
+--   虫已无影无踪，只剩下染色。
 
 -- %% name="by-name"
 local function share(pile, sides, guess) -- per cent of the test cells guessed right
@@ -415,7 +415,7 @@ plot.bars(bars):save("out/02_leak_scores.png"):show()
 
 -- %% [markdown] name="notice-measure-leak-zh" lang="zh"
 -- **观察要点**：（细线表示十次划分的结果相差多远。）随机划分时，单凭名字就明显高于五五开：在课程的
--- 500 张照片上约为 74 %，一眼图像都没看。按患者划分时，它就跌回约 50 %，这才是它应有的水平。
+-- 500 张照片上约为 74 %，图像一眼也没看。按患者划分时，它就跌回约 50 %，这才是它应有的水平。
 --
 -- 在这里，相似图像法几乎没有从泄漏中得益：两个柱形之差，小于各次划分之间的差。染色能透露是谁（第 1
 -- 课），但在 4 x 4 像素里，每名患者又只有少数细胞，透露得还不够可靠。所以，泄漏是一个**机会**。一个
@@ -471,15 +471,15 @@ print(("%-12s%24d%24d"):format("leaking", #data.leakage(names.training, names.te
 --   分之间跳动更大的那个。它并非变得不确定了；我们只是现在才看到它原本有多不确定。
 -- - **分数往往更低**：这不是损失。消失的那些分数从来就不曾存在。
 --
--- 课程采用随机划分，后面几课也一样，以便得到课程的数
--- 值。`giemsa datasets/build_dataset.lua --by-patient` 生成公平的划分，每一课都能使用
--- 它：`GIEMSA_DATA=data/02_by_patient`。每当你读到某个医学程序达到 98 % 时，去找那句说明患者如何划
+-- 课程采用随机划分，后面几课也一样，以便得到课程的数值。命令
+-- `giemsa datasets/build_dataset.lua --by-patient` 生成公平的划分，每一课都能用：设
+-- `GIEMSA_DATA=data/02_by_patient` 即可。每当你读到某个医学程序达到 98 % 时，去找那句说明患者如何划
 -- 分的话。
 --
 -- ## 为什么测试集只能打开一次
 --
 -- 验证集和测试集是用同样的方式分出来的。使它们不同的，只是你拿它们来做什么。做个小实验：两百个“模
--- 型”，对每张图像抛一次硬币。你留下在验证集上最好的那个。
+-- 型”，对每张图像抛一次硬币。只留下在验证集上最好的那个。
 
 -- %% name="coins"
 local function toss(n) -- right answers, in per cent, of one coin on n pictures

@@ -143,6 +143,22 @@ function harness.shell(command)
   return output, how == "signal" and 128 + code or code
 end
 
+--- A working folder with nothing in it but what a checkout has.
+---@param name string
+---@return string path
+function harness.checkout(name)
+  local here, folder = harness.shell("pwd"):gsub("\n", ""), harness.tmpdir() .. "/" .. name
+  local links = { "lua", "datasets", "examples", "notebooks" }
+  if harness.build:sub(1, 1) ~= "/" then links[#links + 1] = harness.build end
+  local commands = { "mkdir -p " .. harness.quote(folder) }
+  for _, link in ipairs(links) do
+    commands[#commands + 1] = ("ln -s %s %s"):format(harness.quote(here .. "/" .. link), harness.quote(folder .. "/" .. link))
+  end
+  local output, code = harness.shell(table.concat(commands, " && "))
+  harness.equal(code, 0, output)
+  return folder
+end
+
 --- Removes the folder of tmpdir().
 function harness.clean()
   if scratch then os.execute(("rm -rf '%s'"):format(scratch)) end

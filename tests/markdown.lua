@@ -46,6 +46,11 @@ $$
 
 local function html(text, opts) return (markdown.html(text, opts):gsub("\n$", "")) end
 
+t.test("a number stays with its per cent sign, and sizes in one line, but not in code", function()
+  need_md4c()
+  t.equal(markdown.html "95 % of 64 x 64, `95 %`, 3 x y", "<p>95\u{a0}% of 64\u{a0}x\u{a0}64, <code>95 %</code>, 3 x y</p>\n")
+end)
+
 t.test("HTML of each kind of block and span", function()
   need_md4c()
   t.equal(html "# A *b*", "<h1>A <em>b</em></h1>")

@@ -278,6 +278,22 @@ function complete.at(text, opts)
   return in_code(tokens, is_apart, opts)
 end
 
+--- What somebody may be asking about who stands in a text: the name there, then the call around it.
+---@param text string
+---@param at integer the cursor stands behind this byte; 0: before the first
+---@return string[] paths such as "nn.Dense"
+function complete.topics(text, at)
+  text = text:sub(1, at) .. text:match("^[%w_]*", at + 1)
+  local asked = text:match "^%s*%?%??%s*([%w_.:]+)$"
+  if asked then return { asked } end
+  local tokens, is_apart = tokens_of(text)
+  local last = #tokens
+  local is_at_name = last > 0 and not is_apart and is_name(tokens[last])
+  local topics = { is_at_name and path_before(tokens, last) or nil }
+  topics[#topics + 1] = last > 0 and enclosing_call(tokens, last) or nil
+  return topics
+end
+
 -- ---- for a line editor
 
 local function common_start(list)

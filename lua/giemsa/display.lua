@@ -7,7 +7,7 @@
 --
 -- Where it goes is decided by the sinks: the terminal (or, in a pipe, plain text) in an ordinary
 -- script; the run log and the terminal under `giemsa run`. A sink is an object with three methods,
--- (id, forms) each: show, update, close. `forms` has the fields text, ansi, html, live, path,
+-- (id, forms) each: show, update, close; clear is optional. `forms` has the fields text, ansi, html, live, path,
 -- drawable, and the methods png() and svg(), which draw at the first call and give nil where there
 -- is no picture. A live thing is updated as often as you like; sinks draw it at a rate of their
 -- own.
@@ -215,6 +215,19 @@ function Handle:close(given)
   local forms = given ~= nil and forms_of(given, 4) or nil
   if forms then forms.live = self.live end
   tell("close", self.id, forms)
+end
+
+--- What display takes, as the forms that a sink gets.
+---@param given any
+---@return table forms
+function display.forms(given) return forms_of(given, 3) end
+
+--- Takes away what the running cell has shown so far, where that can be done (in Jupyter).
+---@param waits boolean? until there is something new in its place
+function display.clear(waits)
+  for _, sink in ipairs(display.sinks) do
+    if sink.clear then sink:clear(waits) end
+  end
 end
 
 --- Shows something: forms {text=, ansi=, html=, png=, svg=, path=, live=}, or what giemsa.show

@@ -99,13 +99,19 @@ end
 
 -- ---- files
 
-local files = {}
+local files = {} -- what was read, or a text that was kept and nobody asked for yet
 
 ---@class giemsa.docs.file
 ---@field lines string[]
 ---@field head string the prose at the file's start
 ---@field by_line table<integer, giemsa.docs.entry>
 ---@field entries giemsa.docs.entry[]
+
+local function lines_of(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+  return lines
+end
 
 local function read_lines(path)
   local file = io.open(path, "rb")
@@ -149,8 +155,9 @@ end
 ---@param path string
 ---@return giemsa.docs.file?
 function docs.file(path)
-  if files[path] == nil then
-    local lines = read_lines(path)
+  local known = files[path]
+  if known == nil or type(known) == "string" then
+    local lines = known and lines_of(known) or read_lines(path)
     files[path] = lines and parse(lines, path) or false
   end
   return files[path] or nil
@@ -158,12 +165,8 @@ end
 
 --- Keeps a text that is in no file, such as what was typed at a prompt.
 ---@param source string the chunk's name with its "=", as debug.getinfo gives it
----@param text string
-function docs.keep(source, text)
-  local lines = {}
-  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
-  files[source] = parse(lines, source)
-end
+---@param text string? nil: it is needed no more
+function docs.keep(source, text) files[source] = text end
 
 local function list_files(folder, into)
   for _, entry in ipairs(core.list_folder(folder) or {}) do

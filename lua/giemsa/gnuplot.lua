@@ -117,6 +117,7 @@ local polish = {
   png = function(bytes) return bytes end,
   svg = function(bytes, font)
     local list = (font == FONT and "" or font .. ", ") .. FALLBACKS
+    bytes = bytes:gsub("<image ", "<image image-rendering='pixelated' ") -- a heat map has edges
     return (bytes:gsub('font%-family="' .. font:gsub("%p", "%%%0") .. '"',
       ('font-family="%s"'):format(list)))
   end,

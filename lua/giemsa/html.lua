@@ -2,11 +2,11 @@
 -- script, nothing from the network; the same run gives the same bytes.
 local cells = require "giemsa.html.cells"
 local frame = require "giemsa.html.frame"
+local languages = require "giemsa.html.languages"
 local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
 local prose = require "giemsa.html.prose"
 local runlog = require "giemsa.runlog"
-local say = require "giemsa.html.words"
 
 local html = {}
 
@@ -70,13 +70,12 @@ end
 
 ---@class giemsa.html.Link
 ---@field href string
----@field title string
+---@field titles table<string, string> by language
 
 ---@class giemsa.html.Page
 ---@field run giemsa.Run?
 ---@field path string of the lesson
 ---@field title string when no heading gives one
----@field lang string?
 ---@field languages string[] of the texts in the page; the reader chooses when there are several
 ---@field lesson giemsa.Notebook
 ---@field results table<giemsa.Cell, giemsa.RunCell>
@@ -88,7 +87,7 @@ end
 local Page = {}
 Page.__index = Page
 
-function Page:say(text, ...) return say(self.lang, text, ...) end
+Page.say, Page.word = languages.say, languages.word
 
 local OPTIONS = { path = "string", text = "string", run = "table", lang = "string",
   navigation = "table", link = "callable" }
@@ -105,12 +104,12 @@ function html.page(o)
   o = options.check("html.page", o, OPTIONS)
   if not (o.run or o.text) then error("html.page: it needs a run, or a text", 2) end
   local page = setmetatable(match(o.run, o.text), Page)
-  page.run, page.lang, page.navigation, page.anchors = o.run, o.lang, o.navigation or {}, {}
+  page.run, page.navigation, page.anchors = o.run, o.navigation or {}, {}
   page.path = tostring(o.path or o.run and o.run.start.lesson or "")
   page.title = tostring(page.lesson.meta.title or page.path)
   page.languages = o.lang and { o.lang } or html.languages(page.lesson)
   page.prose = prose.new{ folder = page.path:match "^(.*)/", link = o.link,
-    say = function(...) return page:say(...) end }
+    word = function(...) return page:word(...) end }
   return frame.html(page, cells.html(page))
 end
 

@@ -49,10 +49,18 @@ local function is_between_wide(node, i)
     and unicode.columns(utf8.codepoint(after)) == 2
 end
 
+-- "95 %" and "64 x 64" stay in one line.
+local function join(text)
+  return (text:gsub("(%d) %%", "%1\u{a0}%%"):gsub("(%d) x %f[%d]", "%1\u{a0}x\u{a0}"))
+end
+
+local AS_TYPED = { pre = true, code = true, math = true }
+
 local function polish(node)
+  if AS_TYPED[node.tag] then return node end
   for i, child in ipairs(node) do
     if type(child) == "string" then
-      if child == "\n" and node.tag ~= "pre" and is_between_wide(node, i) then node[i] = "" end
+      node[i] = child == "\n" and is_between_wide(node, i) and "" or join(child)
     elseif child.tag == "math" and is_money(child, node[i + 1]) then
       node[i] = "$" .. table.concat(child) .. "$"
     else

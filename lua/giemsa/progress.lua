@@ -108,7 +108,11 @@ local function overflow_text(rest)
   return #lines > 0 and "\n" .. table.concat(lines, "\n") or ""
 end
 
-local function uncoloured(text) return (text:gsub("\27%[[%d;]*m", "")) end
+-- Without colours the cells that are to come look different instead.
+local function uncoloured(text)
+  text = text:gsub("\27%[90m(.-)\27%[0m", function(rest) return (rest:gsub("━", "─")) end)
+  return (text:gsub("\27%[[%d;]*m", ""))
+end
 
 -- The forms of a bar that runs, or of a finished one at a terminal.
 local function bar_text(bar, values, finished)

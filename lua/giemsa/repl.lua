@@ -17,7 +17,7 @@ function repl.compile(text, name)
   if chunk then return chunk end
   local message
   chunk, message = load(text, name, "t")
-  return chunk, message, chunk == nil and message:find("<eof>", 1, true) ~= nil
+  return chunk, message, chunk == nil and message:find "near <eof>$" ~= nil
 end
 
 --- Reads one chunk. A line break in the middle of an unfinished chunk asks for more; Ctrl-C gives

@@ -1,8 +1,10 @@
 --- UTF-8 text that others wrote: made valid, and measured in columns of a terminal.
 local unicode = {}
 
--- Bytes that are no UTF-8, each becoming one U+FFFD.
-local function repair(text)
+--- The text with each byte that is no UTF-8 as one U+FFFD.
+---@param text string
+---@return string
+function unicode.repair(text)
   local out, at = {}, 1
   while at <= #text do
     local _, bad = utf8.len(text, at)
@@ -17,7 +19,7 @@ end
 ---@param text string
 ---@return string
 function unicode.clean(text)
-  if not utf8.len(text) then text = repair(text) end
+  if not utf8.len(text) then text = unicode.repair(text) end
   text = text:gsub("\r\n?", "\n"):gsub("[%z\1-\8\11\12\14-\31\127]", ""):gsub("\xc2[\x80-\x9f]", "")
   return (text:gsub("\xef\xbf[\xbe\xbf]", "\u{FFFD}"))
 end

@@ -91,13 +91,17 @@ local function literal(value) return (("%q"):format(value):gsub("\\\n", "\\n")) 
 
 --- Declares the variables for a piece that is compiled alone, below a local `__keep`. <close>
 --- became <const>: they are closed at the session's end. A constant expression would be folded, so
---- other constants are declared from one that is none.
+--- other constants are declared from one that is none. Only what the piece names is declared: a chunk
+--- has room for 200.
+---@param text string the piece
 ---@return string
-function Scope:declarations()
-  local parts = {}
+function Scope:declarations(text)
+  local parts, words = {}, {}
+  for word in text:gmatch "[%a_][%w_]*" do words[word] = true end
   for _, name in ipairs(self:names()) do
     local variable = self.variables[name]
-    if not variable.keeper then
+    if not words[name] then -- not seen from there
+    elseif not variable.keeper then
       parts[#parts + 1] = ("local %s <const> = %s"):format(name, literal(variable.value))
     elseif variable.attribute then
       parts[#parts + 1] = ("local %s <const> = __keep"):format(name)

@@ -118,7 +118,7 @@ function source.alone(text, scope, name, first_line, environment)
   local names = source.unique_names(scan.locals)
   local keep = (" do __keep(function() return %s end) end "):format(table.concat(names, ","))
   local at = scan.returns or #text + 1
-  local head = ("local __keep = ...;%s;return function(...) "):format(scope:declarations())
+  local head = ("local __keep = ...;%s;return function(...) "):format(scope:declarations(text))
   local chunk, message = load(head .. ("\n"):rep(first_line - 1)
     .. without_close(text:sub(1, at - 1), scan.locals)
     .. (scan.returns and "" or "\n") .. keep .. text:sub(at) .. "\nend", name, "t",

@@ -1,36 +1,22 @@
 --- The cells of a page: text, code, and what the code gave.
 local coloured = require "giemsa.html.code"
 local escape = require "giemsa.html.escape"
+local languages = require "giemsa.html.languages"
 local markdown = require "giemsa.markdown"
 local outputs = require "giemsa.html.outputs"
 
 local cells = {}
 
--- ---- languages
-
-cells.tags = { en = "en", zh = "zh-Hans" } -- of the lang attribute
-
---- ' class="cell prose in-zh" lang="zh-Hans"'; the class shows and hides it. lang: true for every
---- reader.
----@param class string perhaps ""
----@param lang string|true|nil
----@return string
-function cells.attributes(class, lang)
-  if not lang or lang == true then return class ~= "" and (' class="%s"'):format(class) or "" end
-  return (' class="%s" lang="%s"'):format(escape((class .. " in-" .. lang):gsub("^ ", "")),
-    escape(cells.tags[lang] or lang))
-end
-
 -- cell -> the language it is for, true for all; a cell that nobody sees is absent.
-local function audience(lesson, languages)
+local function audience(lesson, list)
   local seen = {}
-  for _, lang in ipairs(languages) do
+  for _, lang in ipairs(list) do
     for _, cell in ipairs(lesson:in_language(lang)) do
       seen[cell] = seen[cell] or {}
       table.insert(seen[cell], lang)
     end
   end
-  for cell, langs in pairs(seen) do seen[cell] = #langs == #languages or langs[1] end
+  for cell, langs in pairs(seen) do seen[cell] = #langs == #list or langs[1] end
   return seen
 end
 
@@ -94,8 +80,8 @@ end
 
 local function outputs_of(page, result, label)
   if not result then return "" end
-  local shown = outputs.html(result.outputs, { run = page.run, label = label,
-    prefix = ("c%d-"):format(result.cell), say = function(...) return page:say(...) end })
+  local shown = outputs.html(result.outputs, { page = page, label = label,
+    prefix = ("c%d-"):format(result.cell) })
   return shown ~= "" and ('<div class="output">\n%s</div>\n'):format(shown) or ""
 end
 
@@ -105,14 +91,22 @@ local function output(page, cell)
   return cell:has_tag "hide-output" and folded(page:say "Output", shown) or shown
 end
 
+local LONG = 26 -- lines; shorter code is not torn between two sheets of paper
+
+local function source_of(page, cell)
+  local text = cell:source()
+  local _, breaks = text:gsub("\n", "")
+  return ('<div class="source%s">%s<pre><code>%s</code></pre></div>\n'):format(
+    breaks >= LONG and " long" or "", bar(page, cell), coloured(text))
+end
+
 local function code(page, cell)
   local shown = output(page, cell)
   if cell:source() == "" and shown == "" then return "" end
-  local source = ('<div class="source">%s<pre><code>%s</code></pre></div>\n'):format(
-    bar(page, cell), coloured(cell:source()))
+  local source = source_of(page, cell)
   if cell:has_tag "hide-input" then source = folded(page:say "Code", source) end
   local inside = source .. shown
-  if cell:has_tag "solution" then inside = folded(page:say "Solution", inside) end
+  if cell:has_tag "solution" then inside = folded(page:say "Answer", inside) end
   local state = cells.state(page, cell)
   return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(
     escape(page.anchors[cell]), state and " " .. state:gsub(" ", "-") or "", inside)
@@ -123,9 +117,9 @@ end
 local function text(page, cell, tree, lang)
   local shown = page.prose:html(tree, lang ~= true and lang or nil)
   if not shown:find "%S" then return "" end
-  if cell:has_tag "solution" then shown = folded(page:say "Solution", shown) end
+  if cell:has_tag "solution" then shown = folded(page:say "Answer", shown) end
   return ('<section id="%s"%s>\n%s</section>\n'):format(escape(page.anchors[cell]),
-    cells.attributes("cell prose", lang), shown)
+    languages.attributes("cell prose", lang), shown)
 end
 
 --- HTML of the cells; fills page.anchors, and page.prose with the headings.

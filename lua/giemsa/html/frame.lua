@@ -2,6 +2,7 @@
 -- and end.
 local cells = require "giemsa.html.cells"
 local escape = require "giemsa.html.escape"
+local languages = require "giemsa.html.languages"
 local style = require "giemsa.html.style"
 local version = require "giemsa.version"
 
@@ -25,31 +26,6 @@ local DOCUMENT = [[
 </html>
 ]]
 
--- ---- the languages
--- Radio buttons stand before everything else, so that rules of style alone hide the other
--- languages.
-
-local NAMES = { en = "English", zh = "中文" }
-
-local RULES = "#show-%s:not(:checked)~.page .in-%s{display:none}\n"
-  .. "#show-%s:checked~.page label[for=show-%s]{background:var(--tint);color:var(--stain)}\n"
-  .. "#show-%s:focus-visible~.page label[for=show-%s]{outline:2px solid var(--stain)}\n"
-
--- The buttons, their labels, and the rules; nothing where there is no choice.
-local function language_switch(page)
-  if #page.languages < 2 then return "", "", "" end
-  local buttons, labels, rules = {}, {}, {}
-  for i, lang in ipairs(page.languages) do
-    buttons[i] = ('<input class="switch" type="radio" name="language" id="show-%s"%s>\n'):format(
-      lang, i == 1 and " checked" or "")
-    labels[i] = ('<label for="show-%s" lang="%s">%s</label>'):format(lang, cells.tags[lang] or lang,
-      NAMES[lang] or lang)
-    rules[i] = RULES:gsub("%%s", lang)
-  end
-  return table.concat(buttons), '<span class="end">' .. table.concat(labels) .. "</span>",
-    table.concat(rules)
-end
-
 -- ---- the top
 
 local function head_line(page, labels)
@@ -63,14 +39,14 @@ end
 local function title(page)
   local out = {}
   for i, one in ipairs(page.prose.titles) do
-    out[i] = ("<h1%s>%s</h1>\n"):format(cells.attributes("", one.lang), one.html)
+    out[i] = ("<h1%s>%s</h1>\n"):format(languages.attributes("", one.lang), one.html)
   end
   if #out > 0 then return table.concat(out) end
   return ("<h1>%s</h1>\n"):format(escape(page.title))
 end
 
 --- "ran on 2026-11-26 · took 1 min 12 s · seed 42", and more parts when given; "" for no parts.
----@param page {run: giemsa.Run?, say: function}
+---@param page {run: giemsa.Run?, languages: string[], say: function}
 ---@param more string[]? HTML
 ---@return string
 function frame.meta(page, more)
@@ -146,11 +122,11 @@ local function contents(page)
   for _, entry in ipairs(page.prose.contents) do
     if entry.level <= 3 then
       items[#items + 1] = ('<li%s><a href="#%s">%s</a></li>\n'):format(
-        cells.attributes(entry.level == 3 and "deep" or "", entry.lang), escape(entry.id),
+        languages.attributes(entry.level == 3 and "deep" or "", entry.lang), escape(entry.id),
         escape(entry.letters))
     end
   end
-  if #items < 2 then return '<div class="toc"></div>\n' end
+  if #items < 2 then return "" end
   return '<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">' .. page:say "Contents"
     .. "</h2>\n<ol>\n" .. table.concat(items) .. "</ol>\n</nav>\n"
 end
@@ -180,28 +156,30 @@ local function end_matter(page)
       escape(page.path), log or "")
 end
 
-local function turn_link(class, word, target)
+local function turn_link(page, class, word, target)
   if not target then return "" end
   return ('<a class="%s" rel="%s" href="%s"><small>%s</small>%s</a>\n'):format(class, class,
-    escape(target.href), word, escape(target.title))
+    escape(target.href), page:say(word), languages.each(page.languages, function(lang)
+      return escape(target.titles[lang] or target.titles.en)
+    end))
 end
 
 -- To the lesson before and the one after.
 local function turn(page)
   local before, after = page.navigation.previous, page.navigation.next
   if not (before or after) then return "" end
-  return ('<nav class="turn" aria-label="%s">\n%s%s</nav>\n'):format(page:say "All lessons",
-    turn_link("prev", page:say "Previous", before), turn_link("next", page:say "Next", after))
+  return ('<nav class="turn" aria-label="%s">\n%s%s</nav>\n'):format(page:word "All lessons",
+    turn_link(page, "prev", "Previous", before), turn_link(page, "next", "Next", after))
 end
 
 --- A document with the head line, and a switch when there are several languages.
----@param page table of a giemsa.html.Page: lang, languages, navigation, path and say
+---@param page table of a giemsa.html.Page: languages, navigation, path, say and word
 ---@param title_text string
 ---@param inside string what stands below the head line
 ---@return string
 function frame.wrap(page, title_text, inside)
-  local buttons, labels, rules = language_switch(page)
-  return DOCUMENT:format(escape(cells.tags[page.lang] or page.lang or "en"), version,
+  local buttons, labels, rules = languages.switch(page.languages)
+  return DOCUMENT:format(escape(languages.tags[page.languages[1]] or page.languages[1]), version,
     escape(title_text), style.sheet() .. rules, buttons, head_line(page, labels) .. inside)
 end
 

@@ -7,10 +7,9 @@ local sanitize = require "giemsa.html.sanitize"
 local outputs = {}
 
 ---@class giemsa.html.Context
----@field run giemsa.Run
 ---@field label string what the cell is called, for the pictures' alternative texts
 ---@field prefix string of ids
----@field say fun(text: string, ...): string
+---@field page giemsa.html.Page
 
 local MOST = 100 -- outputs of a cell that are shown: the first ones and the last ones
 
@@ -49,13 +48,36 @@ local function fewer_lines(text, path)
     text:sub(starts[#starts - LAST_LINES + 1]))
 end
 
+local FITTING = 105 -- columns that the page has room for; up to FITS in smaller letters
+local FITS = 145
+
+-- Whether a text is a table (or, line by line, becomes one) that is too wide for the page, but in
+-- smaller letters is not.
+local function is_wide(text, class)
+  local wide = class == "line" and 2 or 0
+  for line in text:gmatch "[^\n]+" do
+    local columns = utf8.len(line) or #line
+    if columns > FITS then return false end
+    if columns > FITTING then wide = wide + 1 end
+  end
+  return wide >= 3
+end
+
+-- ' class="stderr small"', "" for none.
+local function class_of(text, class)
+  local classes = { class }
+  if is_wide(text, class) then classes[#classes + 1] = "small" end
+  return #classes > 0 and (' class="%s"'):format(table.concat(classes, " ")) or ""
+end
+
 local function preformatted(text, class, context)
   text = as_shown(text):gsub("\n$", "")
-  text = runlog.shown(fewer_lines(text, context.run.path), context.run.path)
+  text = runlog.shown(fewer_lines(text, context.page.run.path), context.page.run.path)
   if text == "" then return "" end
+  local classes = class_of(text, class)
   text = escape(text):gsub("\n(%[%.%.%. [^\n]- not shown; [^\n]*%])\n",
     '\n<span class="cut">%1</span>\n')
-  return ("<pre%s>%s</pre>\n"):format(class and (' class="%s"'):format(class) or "", text)
+  return ("<pre%s>%s</pre>\n"):format(classes, text)
 end
 
 -- ---- pictures
@@ -63,19 +85,32 @@ end
 local function alternative(data, context)
   local text = data["text/plain"]
   if type(text) ~= "string" or text:find "^%[image" or text == "" then
-    return context.say("picture made by %s", context.label)
+    return context.page:word("picture made by %s", context.label)
   end
   return text
 end
 
 local function bytes_of(picture, context)
-  return type(picture) == "table" and type(picture.file) == "string" and context.run:bytes(picture)
+  return type(picture) == "table" and type(picture.file) == "string"
+    and context.page.run:bytes(picture)
 end
 
 local function missing(picture, context)
   local name = type(picture) == "table" and tostring(picture.file) or "?"
   return ('<p class="missing">[%s]</p>\n'):format(
-    context.say("the picture %s is not with the log of the run", escape(name)))
+    context.page:say("the picture %s is not with the log of the run", escape(name)))
+end
+
+local BROAD = 560 -- pixels; a phone shows broader pictures larger than itself, to be moved sideways
+
+-- "<figure>" with what it needs for a picture of this width.
+local function figure(attributes, class, width)
+  local classes = { class }
+  if width and width > BROAD then classes[#classes + 1] = "broad" end
+  if #classes > 0 then
+    attributes = ('%s class="%s"'):format(attributes, table.concat(classes, " "))
+  end
+  return "<figure" .. attributes .. ">"
 end
 
 local function png(data, context)
@@ -84,8 +119,9 @@ local function png(data, context)
   if not bytes then return missing(picture, context) end
   local size = math.type(picture.width) and math.type(picture.height)
     and (' width="%d" height="%d"'):format(picture.width, picture.height) or ""
-  return ('<figure><img alt="%s"%s src="data:image/png;base64,%s"></figure>\n'):format(
-    escape(alternative(data, context)), size, base64.encode(bytes))
+  return ('%s<img alt="%s"%s src="data:image/png;base64,%s"></figure>\n'):format(
+    figure("", nil, math.tointeger(picture.width)), escape(alternative(data, context)), size,
+    base64.encode(bytes))
 end
 
 local function svg(data, context)
@@ -93,8 +129,9 @@ local function svg(data, context)
   if not bytes then return missing(data["image/svg+xml"], context) end
   local shown = sanitize(bytes, context.prefix)
   local is_plot = not shown:find "<image" -- lines and letters, which a dark page may turn light
-  return ('<figure role="img" aria-label="%s"%s>%s</figure>\n'):format(
-    escape(alternative(data, context)), is_plot and ' class="plot"' or "", shown)
+  local label = (' role="img" aria-label="%s"'):format(escape(alternative(data, context)))
+  local width = tonumber((shown:match '^%s*<svg[^>]- width="([%d.]+)"'))
+  return ("%s%s</figure>\n"):format(figure(label, is_plot and "plot" or nil, width), shown)
 end
 
 -- ---- all kinds
@@ -122,9 +159,9 @@ function kinds.error(output, context)
   local place, what = message:match "^([^\n]-:%d+): (.*)$"
   local lines = table.concat(output.traceback or {}, "\n")
   local trace = lines ~= "" and ("<details><summary>%s</summary><pre>%s</pre></details>"):format(
-    context.say "Traceback", escape(lines)) or ""
+    context.page:say "Traceback", escape(lines)) or ""
   return ('<div class="error"><p><strong>%s</strong>%s</p><pre>%s</pre>%s</div>\n'):format(
-    context.say "Error", place and (" <code>%s</code>"):format(escape(place)) or "",
+    context.page:say "Error", place and (" <code>%s</code>"):format(escape(place)) or "",
     escape(what or message), trace)
 end
 
@@ -141,7 +178,7 @@ function outputs.html(list, context)
       out[#out + 1] = kinds[output.kind](output, context)
     elseif i == MOST - 19 then
       out[#out + 1] = ('<p class="cut">[... %d outputs are not shown; all are in %s]</p>\n'):format(
-        #list - MOST, escape(context.run.path))
+        #list - MOST, escape(context.page.run.path))
     end
   end
   context.prefix = prefix

@@ -41,7 +41,7 @@ function Prose:heading(level, html, letters, lang)
   local id = self:id(letters)
   self.contents[#self.contents + 1] = { id = id, letters = letters, level = level, lang = lang }
   return ('<h%d id="%s">%s<a class="anchor" href="#%s" aria-label="%s">#</a></h%d>'):format(
-    level, escape(id), html, escape(id), escape(self.say "link to this heading"), level)
+    level, escape(id), html, escape(id), escape(self.word "link to this heading"), level)
 end
 
 local TYPES = { ["\x89PNG\r\n\x1a\n"] = "png", ["\xff\xd8\xff"] = "jpeg", ["GIF8"] = "gif" }
@@ -95,11 +95,11 @@ end
 local prose = {}
 
 --- What a page's texts share.
----@param o {folder: string?, link: function?, say: function} folder: the lesson's; link: see
+---@param o {folder: string?, link: function?, word: function} folder: the lesson's; link: see
 --- markdown.html
 ---@return giemsa.html.Prose
 function prose.new(o)
-  return setmetatable({ folder = o.folder, link = o.link, say = o.say, taken = {}, titles = {},
+  return setmetatable({ folder = o.folder, link = o.link, word = o.word, taken = {}, titles = {},
     has_title = {}, contents = {}, level = 1 }, Prose)
 end
 

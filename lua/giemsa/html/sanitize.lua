@@ -31,8 +31,8 @@ local ATTRIBUTES = set [[
   align alt class colspan dir height id lang max min open rowspan scope span style title value
   width clip-path clip-rule clipPathUnits color cx cy d dominant-baseline dx dy fill
   fill-opacity fill-rule filter flood-color flood-opacity font-family font-size font-style
-  font-weight fx fy gradientTransform gradientUnits in in2 letter-spacing marker-end marker-mid
-  marker-start markerHeight markerUnits markerWidth mask offset opacity operator orient
+  font-weight fx fy gradientTransform gradientUnits image-rendering in in2 letter-spacing marker-end
+  marker-mid marker-start markerHeight markerUnits markerWidth mask offset opacity operator orient
   patternTransform patternUnits points preserveAspectRatio r refX refY result role rx ry
   shape-rendering spreadMethod stdDeviation stop-color stop-opacity stroke stroke-dasharray
   stroke-dashoffset stroke-linecap stroke-linejoin stroke-miterlimit stroke-opacity stroke-width

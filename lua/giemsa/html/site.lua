@@ -1,14 +1,13 @@
 --- All lessons as pages, and a page that lists them: what each teaches, and how its last run went.
-local cells = require "giemsa.html.cells"
 local core = require "giemsa.core"
 local escape = require "giemsa.html.escape"
 local frame = require "giemsa.html.frame"
 local html = require "giemsa.html"
+local languages = require "giemsa.html.languages"
 local markdown = require "giemsa.markdown"
 local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
 local runlog = require "giemsa.runlog"
-local say = require "giemsa.html.words"
 
 local site = {}
 
@@ -110,17 +109,19 @@ local function state_of(entry)
   return run.finish.status ~= "ok" and "failed" or nil
 end
 
-local function item(entry, languages, page)
+local function item(entry, page)
   local out = {}
-  for _, lang in ipairs(languages) do
+  for _, lang in ipairs(page.languages) do
     local title, goal = summary(entry.lesson, lang)
     out[#out + 1] = ("<div%s><h2><a href=\"%s\">%s</a></h2>\n%s</div>\n"):format(
-      cells.attributes("", #languages > 1 and lang), escape(entry.href), escape(title), goal)
+      languages.attributes("", #page.languages > 1 and lang), escape(entry.href), escape(title),
+      goal)
   end
   local state = state_of(entry)
   local mark = state and ('<span class="chip %s">%s</span>'):format(state:gsub(" ", "-"),
     page:say(state))
-  out[#out + 1] = frame.meta({ run = entry.run, say = page.say }, { mark })
+  local of_run = { run = entry.run, languages = page.languages, say = page.say }
+  out[#out + 1] = frame.meta(of_run, { mark })
   return "<li>\n" .. table.concat(out) .. "</li>\n"
 end
 
@@ -136,11 +137,11 @@ local INDEX = [[
 </main>
 ]]
 
-local function index(entries, lang, languages)
-  local page = { lang = lang, languages = languages, navigation = {}, path = "",
-    say = function(_, text, ...) return say(lang, text, ...) end }
+local function index(entries, list)
+  local page = { languages = list, navigation = {}, path = "", say = languages.say,
+    word = languages.word }
   local items = {}
-  for i, entry in ipairs(entries) do items[i] = item(entry, languages, page) end
+  for i, entry in ipairs(entries) do items[i] = item(entry, page) end
   return frame.wrap(page, "giemsa",
     INDEX:format(page:say "The course", page:say(ABOUT), table.concat(items)))
 end
@@ -175,7 +176,12 @@ function site.build(o)
   end
   local function turn(i)
     local entry = entries[i]
-    return entry and { href = entry.href, title = (summary(entry.lesson, o.lang or "en")) }
+    if not entry then return nil end
+    local titles = {}
+    for _, lang in ipairs(html.languages(entry.lesson)) do
+      titles[lang] = summary(entry.lesson, lang)
+    end
+    return { href = entry.href, titles = titles }
   end
   for i, entry in ipairs(entries) do
     write(o.out .. "/" .. entry.href, html.page{ path = entry.path, text = entry.lesson:text(),
@@ -183,7 +189,7 @@ function site.build(o)
       navigation = { index = "index.html", previous = turn(i - 1), next = turn(i + 1) } })
   end
   local path = o.out .. "/index.html"
-  write(path, index(entries, o.lang, o.lang and { o.lang } or languages_of(entries)))
+  write(path, index(entries, o.lang and { o.lang } or languages_of(entries)))
   return path
 end
 

@@ -74,7 +74,7 @@ h2 { font-size: 1.42rem; letter-spacing: -.01em; margin-top: 3rem }
 h3 { font-size: 1.13rem }
 h4, h5, h6 { font-size: 1rem }
 .meta { color: var(--soft); font-size: .84rem; margin: 0 0 1.6rem }
-.meta span + span::before { content: "·"; margin: 0 .5em }
+.meta > span + span::before { content: "·"; margin: 0 .5em }
 .anchor {
   color: var(--soft); text-decoration: none; font-weight: 400; font-size: .8em;
   margin-left: .35em; opacity: 0;
@@ -162,22 +162,21 @@ summary {
 }
 details[open] > summary { margin-bottom: .4rem }
 
-/* ---- what it gave: no box, a pink edge */
-.output {
-  border-left: 3px solid var(--pink); margin: .55rem 0 0 .1rem; padding: .1rem 0 .1rem 1rem;
-}
-.output > * + * { margin-top: .7rem }
-.output pre { padding: .15rem 0 }
-.output .line { padding-left: 2ch; text-indent: -2ch }
-.output .line + .line { margin-top: 0; padding-top: 0 } /* a line an epoch */
+/* ---- what it gave: no box, a pink edge. Each part has its own: on paper it ends with the part. */
+.output { margin: .55rem 0 0 .1rem; font-size: .92rem }
+.output > * { border-left: 3px solid var(--pink); padding: .25rem 0 .25rem 1rem }
+.output > * + * { padding-top: .7rem }
+.output .line { padding-left: calc(1rem + 2ch); text-indent: -2ch }
+.output .line + .line { padding-top: 0 } /* a line an epoch */
 .output .stderr { color: var(--warn) }
 .output .cut { color: var(--warn); font-style: italic }
-.error { background: var(--bad_paper); border-radius: .5rem; padding: .6rem 1rem }
+.output .error { background: var(--bad_paper); border-color: var(--bad); padding: .6rem 1rem }
 .error p { margin: 0; color: var(--bad); font-size: .84rem }
-.error pre { white-space: pre-wrap; overflow-wrap: anywhere }
+.error pre { padding: .15rem 0; white-space: pre-wrap; overflow-wrap: anywhere }
 figure { margin: 0 }
 img, svg { max-width: 100%; height: auto; border-radius: .35rem; vertical-align: top }
 .output svg { background: #fff }
+@media screen { .plot svg { mix-blend-mode: multiply } } /* white becomes the page's */
 @media screen and (prefers-color-scheme: dark) {
   .plot svg { filter: invert(1) hue-rotate(180deg) brightness(1.15); mix-blend-mode: screen }
 }
@@ -228,15 +227,16 @@ tr > :first-child { padding-left: .1rem }
 
 /* ---- wide screens: the contents stand beside the text */
 @media screen and (min-width: 74rem) {
-  .page { grid-template-columns: 12rem minmax(0, 54rem); column-gap: 2.6rem }
+  .page:has(.toc) { grid-template-columns: 12rem minmax(0, 54rem); column-gap: 2.6rem }
   .top { grid-column: 1 / -1 }
   .toc {
     position: sticky; top: 1.4rem; align-self: start; max-height: calc(100vh - 2.8rem);
     overflow-y: auto; margin: 1.3rem 0 0;
   }
-  main { grid-column: 2 }
+  .toc + main { grid-column: 2 }
   /* on narrower ones tables of text would fall apart */
   .output pre { white-space: pre-wrap; overflow-wrap: anywhere }
+  .output .small { font-size: .62rem }
 }
 
 /* ---- phones */
@@ -248,7 +248,9 @@ tr > :first-child { padding-left: .1rem }
   pre { font-size: .74rem; padding: .7rem .8rem }
   .bar { padding: .3rem .8rem 0 }
   .toc .deep { display: none }
-  .output { padding-left: .7rem }
+  .output > * { padding-left: .7rem }
+  .broad { overflow-x: auto }
+  .broad img, .broad svg { max-width: max(100%, 30rem) } /* letters that can still be read */
   .prose { overflow-x: auto } /* a formula in a line is not broken */
 }
 
@@ -264,7 +266,7 @@ tr > :first-child { padding-left: .1rem }
   body { background: none }
   .page { display: block; padding: 0 }
   .toc, .skip, .turn, .anchor, .top label { display: none }
-  h1, h2, h3, h4, h5, h6, .bar, .meta, summary { break-after: avoid }
+  h1, h2, h3, h4, h5, h6, .bar, .meta, summary, p:has(+ ul, + ol, + .wide) { break-after: avoid }
   h1 { margin-top: 1rem }
   h2 { margin-top: 1.6rem }
   .prose { max-width: none }
@@ -274,12 +276,15 @@ tr > :first-child { padding-left: .1rem }
     orphans: 5; widows: 5;
   }
   .source {
-    break-after: avoid;
+    break-inside: avoid;
     -webkit-print-color-adjust: exact; print-color-adjust: exact;
     -webkit-box-decoration-break: clone; box-decoration-break: clone;
   }
-  figure, tr, .prose table, math, .error, .notice, .lessons li { break-inside: avoid }
-  .output img, .output svg { max-height: 230mm; width: auto }
+  .source.long { break-inside: auto }
+  .output .small { font-size: 5.75pt }
+  figure, tr, .prose table, math, .error, .notice, .lessons li, .end-matter { break-inside: avoid }
+  .output img, .output svg { max-width: min(100%, 150mm); max-height: 230mm; width: auto }
+  .output .plot svg { max-width: min(100%, 130mm) }
   .wide, math[display=block] { overflow: visible }
   th, td { overflow-wrap: anywhere }
   main a[href^=http]::after {

@@ -185,7 +185,7 @@ local function legend_line(who, legend)
   local place = options.one_of(who, "legend", legend or "top right", LEGENDS, 0)
   if place == "outside" then place = "outside right top" end
   if place == "above" then place = "at graph 0.5,1.02 center bottom horizontal maxrows 1" end
-  return ("set key %s Left reverse samplen 2.4 spacing 1.15 opaque fillcolor rgb '#28ffffff' "
+  return ("set key %s Left reverse samplen 2.4 spacing 1.15 width 1 opaque fillcolor rgb '#28ffffff' "
     .. "noautotitle textcolor rgb '%s'\n"):format(place, INK)
 end
 

@@ -147,7 +147,7 @@ local function images(given, opts)
       .. "with rgbimage"):format(p.width, p.height, x + 0.5, y + 0.5)
     bytes[i] = p:convert(3):bytes()
     for number, line in ipairs(o.captions and lines_of(o.captions[i]) or {}) do
-      parts[#parts + 1] = label(shortened(line, l.cell_width), middle,
+      parts[#parts + 1] = label(shortened(line, l.cell_width - GAP), middle,
         top + l.tile_height + 2 + (number - 0.5) * LINE, 10,
         base.color("images", o.colors and o.colors[i] or base.ink))
     end

@@ -29,11 +29,11 @@ end
 --- Text through $PAGER (less) when it is higher than the terminal.
 ---@param text string
 function present.page(text)
-  local _, rows = core.terminal_size()
+  local columns, rows = core.terminal_size()
   local _, lines = text:gsub("\n", "")
   local pager = os.getenv "PAGER" or "less -RFX"
   local look = "command -v " .. pager:match "%S+" .. " >/dev/null"
-  if rows and lines >= rows - 1 and os.execute(look) then
+  if columns and lines >= rows - 1 and os.execute(look) then
     local pipe = io.popen(pager, "w")
     if pipe then
       pipe:write(text)
@@ -46,8 +46,8 @@ end
 
 -- ---- values
 
--- Figures and pictures are looked at, not read.
-local function is_drawable(value)
+--- Figures and pictures are looked at, not read.
+function present.is_drawable(value)
   if type(value) == "userdata" then
     return rawget(debug.getmetatable(value) or {}, "__name") == "giemsa.picture"
   end
@@ -59,7 +59,7 @@ end
 function present.values(values)
   for i = 1, values.n do
     local value = values[i]
-    if is_drawable(value) then require "giemsa.display"(value)
+    if present.is_drawable(value) then require "giemsa.display"(value)
     else
       local text = inspect.text(value, { columns = present.columns(), colour = present.colour })
       io.write(text, "\n")

@@ -70,19 +70,27 @@ local function guarded(self, f, ...)
   return { ok = false, message = message:match "interrupted!$" or message, traceback = {} }
 end
 
---- Runs text; errors are shown. `_` becomes the first value.
+--- Runs text and shows nothing. `_` becomes the first value.
+---@param text string
+---@param name string what errors call it
+---@return giemsa.Outcome
+function Prompt:attempt(text, name)
+  docs.keep("=" .. name, text)
+  local outcome = guarded(self, self.session.eval, self.session, text, "=" .. name)
+  if outcome.ok and outcome.values.n > 0 and outcome.values[1] ~= nil then
+    _G._ = outcome.values[1]
+  end
+  return outcome
+end
+
+--- Runs text; errors are shown.
 ---@param text string
 ---@return giemsa.Outcome
 function Prompt:evaluate(text)
   self.past[#self.past + 1] = text
   local name = ("input %d"):format(#self.past)
-  docs.keep("=" .. name, text)
-  local outcome = guarded(self, self.session.eval, self.session, text, "=" .. name)
-  if not outcome.ok then
-    present.error(outcome, name, text:find("\n", 1, true) ~= nil)
-  elseif outcome.values.n > 0 and outcome.values[1] ~= nil then
-    _G._ = outcome.values[1]
-  end
+  local outcome = self:attempt(text, name)
+  if not outcome.ok then present.error(outcome, name, text:find("\n", 1, true) ~= nil) end
   return outcome
 end
 

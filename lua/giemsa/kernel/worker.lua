@@ -1,0 +1,334 @@
+--- The side of the kernel that has the notebook's variables: it runs cells as the prompt runs what is typed, completes,
+-- explains and remembers. A request comes as its type and content, and is answered by one event, "reply" or "failed";
+-- before that come the events "iopub", which are for everybody to see.
+local commands = require "giemsa.repl.commands"
+local complete = require "giemsa.complete"
+local core = require "giemsa.core"
+local display = require "giemsa.display"
+local docs = require "giemsa.docs"
+local help = require "giemsa.help"
+local interrupt = require "giemsa.interrupt"
+local json = require "giemsa.json"
+local present = require "giemsa.repl.present"
+local Prompt = require "giemsa.repl.prompt"
+local repl = require "giemsa.repl"
+local syntax = require "giemsa.syntax"
+local wire = require "giemsa.kernel.wire"
+local bundle = require "giemsa.kernel.bundle"
+local typed = require "giemsa.kernel.typed"
+
+local array = wire.array
+
+local function send(event, kind, content)
+  core.worker_event(("s1s1s4"):pack(event, kind, json.encode(content)))
+end
+
+---@class giemsa.kernel.Worker
+---@field prompt giemsa.Prompt
+---@field count integer cells so far: In [count]
+---@field history {line: integer, text: string, output: string?}[]
+---@field is_silent boolean? the running request shows nothing
+---@field pages table[] what the running cell explains
+local Worker = {}
+Worker.__index = Worker
+
+function Worker:publish(kind, content)
+  if not self.is_silent then send("iopub", kind, content) end
+end
+
+-- ---- what displays become
+
+local LIVE_SECONDS = 0.25 -- between two states of a thing that changes
+
+local Sink = {}
+Sink.__index = Sink
+
+-- After a restart the page still holds the displays of the time before: ids are of this process.
+local function content_of(id, data, metadata)
+  return { data = data, metadata = metadata, transient = { display_id = wire.session .. "-" .. id } }
+end
+
+function Sink:show(id, forms)
+  self.at[id] = forms.live and core.now() or nil
+  self.worker:publish("display_data", content_of(id, bundle.of_forms(forms)))
+end
+
+function Sink:update(id, forms)
+  if forms.live and core.now() - (self.at[id] or 0) < LIVE_SECONDS then return end
+  self.at[id] = forms.live and core.now() or nil
+  self.worker:publish("update_display_data", content_of(id, bundle.of_forms(forms)))
+end
+
+function Sink:close(id, forms)
+  self.at[id] = nil
+  if forms then self.worker:publish("update_display_data", content_of(id, bundle.of_forms(forms))) end
+end
+
+function Sink:clear(waits) self.worker:publish("clear_output", { wait = waits == true }) end
+
+-- ---- calls that may take long
+
+-- Ctrl-C ends the call; true and its results, or false and why.
+local function call(f, ...)
+  local results = table.pack(interrupt.resume(coroutine.create(f), ...))
+  if interrupt.last() then return false, "interrupted!" end
+  return table.unpack(results, 1, results.n)
+end
+
+-- ---- running cells
+
+-- What errors call a cell.
+local function name_of(count) return ("cell %d"):format(count) end
+
+-- How the failure of a piece is told.
+local function error_of(outcome, name)
+  local message = outcome.message
+  if outcome.ok then message = name .. ": interrupted!" end -- it caught the error
+  message = wire.clean(message)
+  local traceback = array{ "\27[1;31m" .. message .. "\27[0m" }
+  local frames = outcome.traceback or {}
+  local says_more = #frames > 1 or frames[1] and frames[1]:match "^.-:%d+:" ~= message:match "^.-:%d+:"
+  for _, frame in ipairs(says_more and frames or {}) do traceback[#traceback + 1] = "  " .. wire.clean(frame) end
+  return { status = "error", ename = outcome.stopped and "Interrupted" or "LuaError", evalue = message,
+    traceback = traceback }
+end
+
+-- What a cell's values look like; nil where there is nothing to see: io.write returns its file.
+local function shown(values)
+  local first = values[1]
+  if values.n == 0 or values.n == 1 and (first == nil or io.type(first)) then return true, nil end
+  return call(bundle.of_values, values)
+end
+
+function Worker:publish_result(outcome)
+  local ok, data, metadata = shown(outcome.values)
+  if not ok then return nil, { message = "the value cannot be shown: " .. tostring(data), traceback = {} } end
+  if data then
+    self:publish("execute_result", { execution_count = self.count, data = data, metadata = metadata })
+  end
+  return data and data["text/plain"]
+end
+
+-- Runs Lua. What is to be told of it when it failed.
+function Worker:run_code(code, name)
+  local outcome = self.prompt:attempt(code, name)
+  if not outcome.ok or outcome.stopped then return error_of(outcome, name) end
+  if code:find ";%s*$" then return nil end
+  local text, failure = self:publish_result(outcome)
+  if failure then return error_of(failure, name) end
+  self.last_output = text
+end
+
+-- Does what stands in a cell, as at the prompt: a question, a command, or code.
+function Worker:obey(code, name)
+  local mark, topic = code:match "^%s*(%?%??)([^\n]*)"
+  if mark and topic:find "%S" then return self.prompt:explain(topic, mark == "??") end
+  if mark then return commands.run(self.prompt, ":help") and nil end
+  if code:find "^%s*:" and not code:find "^%s*::" then
+    if commands.run(self.prompt, code) then self.pages[1] = { source = "ask_exit", keepkernel = false } end
+    return nil
+  end
+  return self:run_code(code, name)
+end
+
+-- Names with their values, or why there are none.
+function Worker:expressions(wanted)
+  local found = {}
+  for name, code in pairs(type(wanted) == "table" and wanted or {}) do
+    local outcome = self.prompt.session:eval("return " .. tostring(code), "=" .. name)
+    local ok, data, metadata = outcome.ok, nil, nil
+    if ok then ok, data, metadata = call(bundle.of_values, outcome.values) end
+    if not outcome.ok then found[name] = error_of(outcome, name)
+    elseif not ok then found[name] = error_of({ message = tostring(data) }, name)
+    else found[name] = { status = "ok", data = data or {}, metadata = metadata or {} } end
+  end
+  return found
+end
+
+local MOST_REMEMBERED = 1000 -- cells: a session may last for days
+
+function Worker:remember(code)
+  local past, history = self.prompt.past, self.history
+  table.insert(past, code)
+  table.insert(history, { line = self.count, text = code, output = self.last_output })
+  if #history <= MOST_REMEMBERED then return end
+  table.remove(past, 1)
+  docs.keep("=" .. name_of(table.remove(history, 1).line), nil)
+end
+
+local replies = {}
+
+function replies.execute(self, content)
+  local code = type(content.code) == "string" and content.code or ""
+  self.is_silent = content.silent == true
+  local is_kept = not self.is_silent and content.store_history ~= false
+  if is_kept then self.count = self.count + 1 end
+  self:publish("execute_input", { code = code, execution_count = self.count })
+  self.pages, self.last_output = array(), nil
+  typed.allowed = content.allow_stdin == true
+  local name = is_kept and name_of(self.count) or "cell"
+  local failure = code:find "%S" and self:obey(code, name)
+  io.output():flush()
+  if is_kept then self:remember(code) end
+  local reply = failure or { status = "ok", payload = self.pages, user_expressions = self:expressions(content.user_expressions) }
+  if failure then self:publish("error", failure) end
+  reply.execution_count = self.count
+  self.is_silent = nil
+  return reply, failure and content.stop_on_error ~= false
+end
+
+-- ---- looking things up
+
+-- The bytes before a position that is told in characters.
+local function before(text, position)
+  local characters = math.max(math.tointeger(position) or math.huge, 0)
+  local at = characters < #text and utf8.offset(text, characters + 1) or #text + 1
+  return text:sub(1, at - 1)
+end
+
+-- What may stand where the cursor is.
+local function choices(self, text)
+  local word = text:match "^%s*:(%a*)$"
+  if not word then
+    local names = function() return self.prompt.session:names() end
+    return complete.at((text:gsub("^%s*:%a+%s+", "")), { scope = self.prompt:scope(), names = names })
+  end
+  local list = {}
+  for _, name in ipairs(commands.names()) do
+    if name:sub(1, #word) == word then list[#list + 1] = name end
+  end
+  return { word = word, list = list }
+end
+
+function replies.complete(self, content)
+  local text = before(content.code, content.cursor_pos)
+  local found = choices(self, text)
+  local matches = array()
+  for i, match in ipairs(found.list) do matches[i] = wire.clean(match .. (#found.list == 1 and found.after or "")) end
+  local stop = utf8.len(text) or #text
+  return { status = "ok", matches = matches, cursor_start = stop - (utf8.len(found.word) or 0), cursor_end = stop, metadata = {} }
+end
+
+function replies.inspect(self, content)
+  local look = content.detail_level == 1 and help.source or help.text
+  for _, topic in ipairs(complete.topics(content.code, #before(content.code, content.cursor_pos))) do
+    local text = look(topic, { colour = true, scope = self.prompt:scope() })
+    if text then return { status = "ok", found = true, data = { ["text/plain"] = wire.clean(text) }, metadata = {} } end
+  end
+  return { status = "ok", found = false, data = {}, metadata = {} }
+end
+
+-- The indentation for the line after an unfinished text.
+local function indent_after(code)
+  local line = code:match "([^\n]*)\n*$"
+  return line:match "^%s*" .. (syntax.scan(line).open and "  " or "")
+end
+
+function replies.is_complete(_, content)
+  local code = content.code
+  if code:find "^%s*[?:]" and not code:find "^%s*::" then return { status = "complete" } end
+  local chunk, _, is_unfinished = repl.compile(syntax.with_value(code))
+  if chunk then return { status = "complete" } end
+  if is_unfinished then return { status = "incomplete", indent = indent_after(code) } end
+  return { status = "invalid" }
+end
+
+-- "*" and "?" stand for any text and any character.
+local function pattern_of(glob)
+  local pattern = tostring(glob or "*"):gsub("%p", "%%%0"):gsub("%%%*", ".*"):gsub("%%%?", ".")
+  return "^" .. pattern .. "$"
+end
+
+local selections = {}
+
+function selections.tail(history) return history end
+
+function selections.range(history, content)
+  local list, start, stop = {}, content.start or 0, content.stop or math.huge
+  for _, one in ipairs(history) do
+    if one.line >= start and one.line < stop then list[#list + 1] = one end
+  end
+  return list
+end
+
+function selections.search(history, content)
+  local list, pattern, last = {}, pattern_of(content.pattern), {}
+  for i, one in ipairs(history) do last[one.text] = i end
+  for i, one in ipairs(history) do
+    if one.text:find(pattern) and (content.unique ~= true or last[one.text] == i) then list[#list + 1] = one end
+  end
+  return list
+end
+
+local SESSION = 1 -- the history is of this one
+
+function replies.history(self, content)
+  local select = selections[content.hist_access_type] or selections.tail
+  local list, history = select(self.history, content), array()
+  local is_range = select == selections.range
+  local most = not is_range and math.tointeger(content.n) or #list
+  for i = math.max(#list - most + 1, 1), #list do
+    local one = list[i]
+    local text = content.output == true and array{ one.text, one.output or json.null } or one.text
+    history[#history + 1] = array{ SESSION, one.line, text }
+  end
+  return { status = "ok", history = history }
+end
+
+-- ---- the loop
+
+local function without_text(request)
+  return { status = "error", ename = "KernelError", evalue = request, traceback = array{ request } }
+end
+
+-- A request that is not as it should be must not end the worker.
+function Worker:answer(kind, content)
+  local name = kind:match "^(.*)_request$"
+  if type(content.code) ~= "string" and name ~= "history" then content.code = "" end
+  local ok, reply, stops = xpcall(replies[name], debug.traceback, self, content)
+  if not ok then
+    io.stderr:write("giemsa kernel: ", tostring(reply), "\n")
+    self.is_silent = nil
+    reply = without_text("the kernel failed: " .. tostring(reply):match "^[^\n]*")
+  end
+  send(stops and "failed" or "reply", name .. "_reply", reply)
+end
+
+-- Explanations go to the pager.
+local function explain_in_pager(worker)
+  return function(prompt, topic, wants_source)
+    local text, message = (wants_source and help.source or help.text)(topic, { colour = present.colour, scope = prompt:scope() })
+    if not text then return io.write(message, "\n") and nil end
+    table.insert(worker.pages, { source = "page", data = { ["text/plain"] = wire.clean(text) }, start = 0 })
+  end
+end
+
+local function new_worker()
+  local prompt = Prompt.new(call)
+  local worker = setmetatable({ prompt = prompt, count = 0, history = {}, pages = array() }, Worker)
+  prompt.session.environment = nil -- globals mean what they mean in a script
+  prompt.explain = explain_in_pager(worker)
+  display.sinks = { setmetatable({ worker = worker, at = {} }, Sink) }
+  return worker
+end
+
+--- Serves the server that started this process, until it wants no more.
+---@return integer code of the process
+return function()
+  local ok, message = core.worker_begin()
+  if not ok then
+    io.stderr:write("giemsa kernel: ", message, "\n")
+    return 1
+  end
+  interrupt.only_resumes()
+  arg = {}
+  typed.take_over()
+  local worker = new_worker()
+  for request in core.worker_request do
+    local kind, text = ("s1s4"):unpack(request)
+    if kind == "shutdown_request" then break end
+    worker:answer(kind, json.decode(text))
+  end
+  worker.prompt.session:close()
+  return 0
+end

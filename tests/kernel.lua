@@ -1,0 +1,65 @@
+--- The Jupyter kernel, by Jupyter's own programs: its test suite for kernels, and in tests/kernel/*.py what that suite
+--- leaves out. Needs Python with jupyter_client; everything is installed into a scratch folder.
+local t = require "tests.harness"
+local core = require "giemsa.core"
+local json = require "giemsa.json"
+
+local PYTHON = os.getenv "GIEMSA_PYTHON" or "/usr/bin/python3"
+local folder, root = t.tmpdir(), t.shell("pwd"):gsub("%s+$", "")
+
+local function python_lacks(module)
+  local code = core.run_program({ PYTHON, "-c", "import " .. module }, "", 60)
+  return code ~= 0
+end
+
+local obstacle = require("giemsa.kernel").obstacle()
+  or python_lacks "jupyter_client" and "python3-jupyter-client is not installed"
+
+local function run(command)
+  return t.shell(("cd %s && JUPYTER_PATH=%s/share/jupyter JUPYTER_RUNTIME_DIR=%s HOME=%s PYTHONPATH=%s/tests/kernel %s"):format(
+    t.quote(folder), t.quote(folder), t.quote(folder), t.quote(folder), t.quote(root), command))
+end
+
+-- Runs a file of Python tests; each of its tests is one of ours.
+local function run_python(name, module)
+  local why = obstacle or module and python_lacks(module) and ("the Python module %s is not installed"):format(module)
+  if why then return t.test(name, function() t.skip(why) end) end
+  local output, code = run(("%s %s/tests/kernel/%s.py"):format(PYTHON, t.quote(root), name))
+  local count = 0
+  for line in output:gmatch "[^\n]+" do
+    local result = line:find '^{"name"' and json.decode(line)
+    if result then
+      count = count + 1
+      t.test(result.name, function()
+        if result.status == "skipped" then t.skip(result.why) end
+        t.ok(result.status == "ok", result.why)
+      end)
+    end
+  end
+  t.test(name .. " ran to its end", function() t.ok(code == 0 and count > 0, output) end)
+end
+
+t.test("is installed where Jupyter looks", function()
+  local output, code = t.shell(("%s kernel --install --prefix %s"):format(t.program, t.quote(folder)))
+  t.equal(code, 0, output)
+  local path = folder .. "/share/jupyter/kernels/giemsa/kernel.json"
+  t.ok(output:find("wrote " .. path, 1, true), output)
+  local file <close> = assert(io.open(path))
+  local spec = json.decode(file:read "a")
+  t.equal({ spec.argv[2], spec.argv[3], spec.language }, { "kernel", "{connection_file}", "lua" })
+  t.ok(core.file_info(spec.argv[1]), spec.argv[1])
+end)
+
+t.test("mistakes on the command line are told", function()
+  for _, case in ipairs{ { "", "usage" }, { "/no/such/file", "No such file" }, { "--instal", "did you mean" },
+    { t.write(folder .. "/a.json", "[1]"), "not a connection file" },
+    { t.write(folder .. "/b.json", '{"transport":"tcp"}'), "is no" } } do
+    local output, code = t.shell(t.program .. " kernel " .. case[1])
+    t.ok(code ~= 0 and output:find(case[2], 1, true), output)
+  end
+end)
+
+run_python("suite", "jupyter_kernel_test")
+run_python "messages"
+
+t.done()

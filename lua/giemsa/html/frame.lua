@@ -87,6 +87,10 @@ local function damage(page)
 end
 
 local function notices(page)
+  if page.asking then
+    return ('<p class="owner"><span>%s</span><span>%s</span></p>\n'):format(page:say "Name",
+      page:say "Date")
+  end
   if not page.run then
     return notice(page, false, "Not run.",
       "Text and code only: there are no results of this lesson yet.")

@@ -303,6 +303,7 @@ function Cell:set_source(source)
   local gap = self.body:match "\r?\n%s*$" or self.body:match "^%s*$" or ""
   local text = (self.kind ~= "code" and source ~= "") and commented(source) or source
   if is_windows then text = text:gsub("\n", "\r\n") end
+  if self.marker ~= "" and not has_trailing_break(self.marker) then self.marker = self.marker .. "\n" end -- the file ended there
   self.body = text .. (has_trailing_break(gap) and gap or gap .. "\n")
 end
 

@@ -76,6 +76,17 @@ t.test("options: --to, --seed, --quick, --help, mistakes", function()
   t.ok(command("convert --help"):find "usage: giemsa convert")
 end)
 
+t.test("a quick run takes the small sizes, and says so once", function()
+  lesson '-- %%\nlocal giemsa = require "giemsa"\nlocal n = giemsa.quick(25, 2)\n-- %%\nprint(n, giemsa.quick("a", "b"))\n'
+  local full, quick = "25\ta\n", "a quick run: sizes are small, so numbers and pictures are not those of the text\n2\tb\n"
+  local function without_fingerprint(output) return (output:gsub("fingerprint[^\n]*\n", "")) end
+  t.equal(command "lesson.lua", full)
+  t.equal(command("lesson.lua", "GIEMSA_QUICK=0"), full)
+  t.equal(command("lesson.lua", "GIEMSA_QUICK=1"), quick)
+  t.equal(without_fingerprint(command "run lesson.lua"), full)
+  t.equal(without_fingerprint(command "run --quick lesson.lua"), quick)
+end)
+
 t.test("times are kept, and given with the next run", function()
   lesson '-- %% name="slow"\nos.execute "sleep 0.2"\n'
   command "run lesson.lua"

@@ -132,16 +132,16 @@ end
 
 -- ---- out
 
--- A cell's id: its name where that can be one.
+-- A cell's id: its name where that can be one. taken: each id, with the last number that was put behind it.
 local function id_of(one, taken)
   local base = one.name or ""
   if not base:find "^[%w_-]+$" or #base > 60 then base = ("cell-%d"):format(one.number) end
-  local id, n = base, 1
+  local id, n = base, taken[base] or 1
   while taken[id] do
     n = n + 1
     id = ("%s-%d"):format(base, n)
   end
-  taken[id] = true
+  taken[id], taken[base] = 1, n
   return id
 end
 

@@ -33,7 +33,7 @@ end)
 
 t.test("who has not begun is told once that there are exercises", function()
   check.results = {}
-  t.equal({ told(check, "a", nil) }, { "○ exercises wait for you: replace nil by your answers, and run it again" })
+  t.equal({ told(check, "a", nil) }, { "○ exercises wait for you in this lesson: replace nil by your answers" })
   t.equal({ told(check, "b", nil) }, { "" })
   t.equal({ told(check.near, "c", nil, 1, 1) }, { "" })
   t.ok(told(check, "a", nil):find "exercises wait", "the first one run again")

@@ -40,7 +40,7 @@ local function has_begun()
   end
 end
 
-local INVITATION = "exercises wait for you: replace nil by your answers, and run it again"
+local INVITATION = "exercises wait for you in this lesson: replace nil by your answers"
 
 local function words_of(result)
   if not has_begun() then return result == check.results[1] and INVITATION or nil end

@@ -62,4 +62,11 @@ end)
 run_python("suite", "jupyter_kernel_test")
 run_python "messages"
 
+t.test("survives messages that are damaged or senseless", function()
+  if obstacle then t.skip(obstacle) end
+  local count = t.is_slow and 500 or 3000
+  local output, code = run(("%s %s/tests/kernel/fuzz.py 1 %d"):format(PYTHON, t.quote(root), count))
+  t.ok(code == 0 and output:find(count .. " messages", 1, true) and not output:find "KernelError", output)
+end)
+
 t.done()

@@ -29,7 +29,7 @@ function wire.clean(text) return utf8.len(text) and text or unicode.repair(text)
 ---@class giemsa.kernel.Message
 ---@field ids string[] who sent it
 ---@field header table
----@field header_text string as it came: the parent of what answers it
+---@field header_text string JSON: the parent of what answers it
 ---@field content table
 ---@field content_text string
 
@@ -55,7 +55,9 @@ function wire.unpack(key, frames)
   if type(header) ~= "table" or type(header.msg_type) ~= "string" or type(content) ~= "table" then
     return nil, "its header or content is none"
   end
-  return { ids = table.move(frames, 1, at - 1, 1, {}), header = header, header_text = header_text,
+  local ok, again = pcall(json.encode, header) -- what goes to everybody is surely JSON
+  if not ok or again:sub(1, 1) ~= "{" then return nil, "its header is none" end
+  return { ids = table.move(frames, 1, at - 1, 1, {}), header = header, header_text = wire.clean(again),
     content = content, content_text = content_text }
 end
 

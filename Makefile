@@ -136,7 +136,8 @@ build-tsan:
 build-clang:
 	$(ANOTHER) CC=clang
 
-##: make fuzz T=image [SECONDS=60]  feed a parser damaged files (image, npy, zip, md4c); needs clang and libclang-rt-dev
+##: make fuzz T=image [SECONDS=60]  feed a parser damaged bytes: T is a target of tests/fuzz; those in C need clang and libclang-rt-dev
+##:           [WITH=libmd4c.a]      with a library that is built for the fuzzer (-fsanitize=fuzzer-no-link,address,undefined)
 FUZZ_image = image png sys
 FUZZ_npy   = npy dtype sys tensor
 FUZZ_zip   = zip
@@ -144,33 +145,41 @@ FUZZ_md4c  = md4c
 FUZZ_jansson = jansson
 FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c jansson zlib)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FUZZ_FLAGS_image = -fno-sanitize-coverage=trace-cmp # its loops over pixels would take most of the time
 FUZZ = $(BUILD)/fuzz
 TARGET = $(or $(T),image)
 SECONDS ?= 60
-fuzz: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
+fuzz: $(if $(wildcard tests/fuzz/$(TARGET).lua),fuzz-lua,fuzz-c)
+fuzz-lua: all
+	@$(PROGRAM) tests/fuzz/run.lua $(TARGET) --seconds $(SECONDS) $(FUZZ_OPTIONS)
+fuzz-c: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
 	@mkdir -p $(FUZZ)/found/$(TARGET) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
-	$(FUZZ)/$(TARGET) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=4096 \
+	$(FUZZ)/$(TARGET) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=1024 -timeout=10 \
 	  $(addprefix -dict=,$(wildcard tests/fuzz/$(TARGET).dict)) $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
 $(FUZZ)/seeds: tests/fuzz/seeds.c
 	@mkdir -p $(@D)
 	$(say)clang $(FUZZ_FLAGS) -fno-sanitize=undefined -o $@ $< $(FUZZ_LIBS) -lm
-$(FUZZ)/%: tests/fuzz/%.c tests/fuzz/memory.c $(wildcard core/*.[ch] tests/fuzz/*.h)
+$(FUZZ)/%: tests/fuzz/%.c tests/fuzz/memory.c $(wildcard core/*.[ch] tests/fuzz/*.h) $(WITH)
 	@mkdir -p $(@D)
-	$(say)clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(FLAGS_FILE_$*) -o $@ $(filter tests/%.c,$^) $(FUZZ_$*:%=core/%.c) $(FUZZ_LIBS) -lm
+	$(say)clang $(FUZZ_FLAGS) -fsanitize=fuzzer $(FUZZ_FLAGS_$*) $(FLAGS_FILE_$*) -o $@ $(filter tests/%.c,$^) \
+	  $(FUZZ_$*:%=core/%.c) $(WITH) $(FUZZ_LIBS) -lm
 
 ##: make install, uninstall PREFIX=/usr/local DESTDIR=
 SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
 MODULES_TO = $(DESTDIR)$(PREFIX)/lib/lua/5.4/giemsa
+COURSE = $(DESTDIR)$(PREFIX)/share/giemsa
 install: all
 	cd lua && find giemsa -name '*.lua' -exec install -D -m 644 {} $(abspath $(SHARE))/{} ';'
+	install -D -m 644 -t $(COURSE)/notebooks notebooks/*.lua
+	install -D -m 644 -t $(COURSE)/datasets datasets/*.lua
 	install -D -t $(MODULES_TO) $(wordlist 2,99,$(TARGETS))
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(PROGRAM)
 uninstall:
-	rm -rf $(SHARE)/giemsa $(MODULES_TO) $(DESTDIR)$(PREFIX)/bin/giemsa
+	rm -rf $(SHARE)/giemsa $(MODULES_TO) $(COURSE) $(DESTDIR)$(PREFIX)/bin/giemsa
 
 ##: make clean               remove what was built
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run html test bench fuzz asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
+.PHONY: all help run html test bench fuzz fuzz-lua fuzz-c asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

@@ -72,11 +72,14 @@ static int is_terminal(lua_State *L) {
     return 1;
 }
 
-// core.terminal_size(): columns, rows, width and height in pixels (0 when it does not say); nil
-// without a terminal.
+// core.terminal_size(): columns, rows, width and height in pixels (0 when it does not say). One nil,
+// without a reason, where there is no terminal or it has no size: callers take some of the four.
 static int size_of_terminal(lua_State *L) {
     struct terminal_size size;
-    if (terminal_size(&size) != 0) return fail_pair(L);
+    if (terminal_size(&size) != 0) {
+        luaL_pushfail(L);
+        return 1;
+    }
     lua_pushinteger(L, size.columns);
     lua_pushinteger(L, size.rows);
     lua_pushinteger(L, size.width);

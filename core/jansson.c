@@ -3,37 +3,42 @@
 #include <jansson.h>
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define DOCUMENT_TYPE "giemsa.json document"
 
-static void push_value(lua_State *L, const json_t *value, int null);
+enum { MAX_DEPTH = 100 }; // of tables in tables, as in giemsa.json
 
-static void push_object(lua_State *L, const json_t *value, int null) {
+static bool push_value(lua_State *L, const json_t *value, int null, int depth);
+
+static bool push_object(lua_State *L, const json_t *value, int null, int depth) {
     const char *key;
     json_t *member, *object = (json_t *)value;
     lua_createtable(L, 0, (int)json_object_size(value));
     json_object_foreach(object, key, member) {
-        push_value(L, member, null);
+        if (!push_value(L, member, null, depth)) return false;
         lua_setfield(L, -2, key);
     }
+    return true;
 }
 
-static void push_array(lua_State *L, const json_t *value, int null) {
+static bool push_array(lua_State *L, const json_t *value, int null, int depth) {
     size_t count = json_array_size(value);
     lua_createtable(L, (int)count, 0);
     for (size_t i = 0; i < count; i++) {
-        push_value(L, json_array_get(value, i), null);
+        if (!push_value(L, json_array_get(value, i), null, depth)) return false;
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
+    return true;
 }
 
-// null: the stack index of what stands for null. Jansson takes nothing nested deeper than 2048.
-static void push_value(lua_State *L, const json_t *value, int null) {
+// null: the stack index of what stands for null; depth: how many tables are around. False: too many.
+static bool push_value(lua_State *L, const json_t *value, int null, int depth) {
     luaL_checkstack(L, 4, "JSON is nested too deeply");
     switch (json_typeof(value)) {
-    case JSON_OBJECT: push_object(L, value, null); break;
-    case JSON_ARRAY: push_array(L, value, null); break;
+    case JSON_OBJECT: return depth <= MAX_DEPTH && push_object(L, value, null, depth + 1);
+    case JSON_ARRAY: return depth <= MAX_DEPTH && push_array(L, value, null, depth + 1);
     case JSON_STRING:
         lua_pushlstring(L, json_string_value(value), json_string_length(value));
         break;
@@ -43,6 +48,7 @@ static void push_value(lua_State *L, const json_t *value, int null) {
     case JSON_FALSE: lua_pushboolean(L, json_is_true(value)); break;
     case JSON_NULL: lua_pushvalue(L, null); break;
     }
+    return true;
 }
 
 static int document_gc(lua_State *L) {
@@ -53,8 +59,8 @@ static int document_gc(lua_State *L) {
 }
 
 // jansson.decode(text, null): true and the value, null standing for null; false when Jansson does
-// not take the text: it is no JSON, or holds what only some readers allow (bytes that are not
-// UTF-8, integers beyond 64 bits).
+// not take the text: it is no JSON, too deep, or holds what only some readers allow (bytes that
+// are not UTF-8, integers beyond 64 bits).
 static int decode(lua_State *L) {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
@@ -64,12 +70,13 @@ static int decode(lua_State *L) {
     luaL_setmetatable(L, DOCUMENT_TYPE);
     if (!memchr(text, 0, size)) // Jansson skips some zero bytes, which JSON has not
         *document = json_loadb(text, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    lua_pushboolean(L, *document != NULL);
-    if (!*document) return 1;
-    push_value(L, *document, 2);
-    json_decref(*document);
+    lua_pushboolean(L, 1);
+    bool is_taken = *document && push_value(L, *document, 2, 0);
+    if (*document) json_decref(*document);
     *document = NULL;
-    return 2;
+    if (is_taken) return 2;
+    lua_pushboolean(L, 0);
+    return 1;
 }
 
 __attribute__((visibility("default"))) int luaopen_giemsa_jansson(lua_State *L) {

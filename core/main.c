@@ -17,7 +17,7 @@ static const char *program = "giemsa"; // stands before messages; NULL at the pr
 
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
-    "       %s run|html|convert|lint|kernel ...    lessons as notebooks; each has --help\n"
+    "       %s run|lessons|html|convert|lint|kernel ...    lessons as notebooks; each has --help\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
     "  -i        enter interactive mode after executing 'script', inside it (--to CELL: behind that cell)\n"
@@ -368,16 +368,18 @@ static int run_script(lua_State *L, char **argv) {
 
 // ---- the modules
 
-static void prepend(lua_State *L, const char *field, const char *templates) {
+// package[field]: these templates, those it has, and these. What was pushed for them may stay on the stack.
+static void extend(lua_State *L, const char *field, const char *before, const char *after) {
     lua_getglobal(L, LUA_LOADLIBNAME);
     lua_getfield(L, -1, field);
-    lua_pushfstring(L, "%s;%s", templates, lua_tostring(L, -1));
+    lua_pushfstring(L, "%s;%s%s", before, lua_tostring(L, -1), after);
     lua_setfield(L, -3, field);
     lua_pop(L, 2);
 }
 
 // In a build tree the program is BUILD/bin/giemsa and the modules are in BUILD/lib and BUILD/lua; installed, they are
-// in PREFIX/lib/lua/5.4 and PREFIX/share/lua/5.4.
+// in PREFIX/lib/lua/5.4 and PREFIX/share/lua/5.4. What lessons use (datasets/) is found after all others: in the checkout,
+// or PREFIX/share/giemsa.
 static void find_modules(lua_State *L) {
     char home[4096];
     ssize_t length = readlink("/proc/self/exe", home, sizeof home - 1);
@@ -390,16 +392,18 @@ static void find_modules(lua_State *L) {
     }
     bool is_build = access(lua_pushfstring(L, "%s/lib/giemsa/core.so", home), R_OK) == 0;
     const char *lua = is_build ? "lua" : "share/lua/5.4", *lib = is_build ? "lib" : "lib/lua/5.4";
-    prepend(L, "path", lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua", home, lua, home, lua));
-    prepend(L, "cpath", lua_pushfstring(L, "%s/%s/?.so", home, lib));
-    lua_pop(L, 3);
+    const char *course = is_build ? "lua/.." : "share/giemsa"; // lua is a link into the checkout
+    const char *modules = lua_pushfstring(L, "%s/%s/?.lua;%s/%s/?/init.lua", home, lua, home, lua);
+    extend(L, "path", modules, lua_pushfstring(L, ";%s/%s/?.lua;%s/%s/?/init.lua", home, course, home, course));
+    extend(L, "cpath", lua_pushfstring(L, "%s/%s/?.so", home, lib), "");
+    lua_pop(L, 4);
 }
 
 // ---- the program
 
 // `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
 static bool is_command(int argc, char **argv) {
-    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel"};
+    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel", "lessons"};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i]) == 0) return true;
     return false;

@@ -32,9 +32,12 @@ local data, nn, optim, plot = giemsa.data, giemsa.nn, giemsa.optim, giemsa.plot
 
 giemsa.random.seed(42)
 
-local NUM_EPOCHS = 25  -- passes over the training images
-local INIT_LR = 1e-1   -- the first learning rate
-local BS = 32          -- images a step
+-- giemsa.quick(25, 2) is 25. Only in a quick run, which shows that all works, it is 2.
+local NUM_EPOCHS = giemsa.quick(25, 2)  -- passes over the training images
+local PROBE = giemsa.quick(60, 20)      -- steps of the two tests before
+local INIT_LR = 1e-1                    -- the first learning rate
+local BS = 32                           -- images a step
+local MODEL = giemsa.quick("out/malaria", "out/malaria_quick") -- a quick run replaces no real one
 
 -- %% [markdown] name="data"
 -- ## The images
@@ -173,7 +176,7 @@ print(("%d parameters"):format((model:count_params())))
 -- 济于事。`overfit_one` 反复给网络看同样的 32 张图像，结束后把网络恢复原样。
 
 -- %% name="overfit"
-giemsa.overfit_one(model, train_gen, { steps = 60, verbose = 0 }):save("out/05_overfit.png"):show()
+giemsa.overfit_one(model, train_gen, { steps = PROBE, verbose = 0 }):save("out/05_overfit.png"):show()
 
 -- %% [markdown] name="rate"
 -- ## How fast may it learn?
@@ -189,7 +192,7 @@ giemsa.overfit_one(model, train_gen, { steps = 60, verbose = 0 }):save("out/05_o
 -- 学习率，直到 10，同时观察损失。它同样会把网络恢复原样。
 
 -- %% name="rate-code"
-giemsa.lr_find(model, train_gen, { steps = 60, verbose = 0 }):save("out/05_rate.png"):show()
+giemsa.lr_find(model, train_gen, { steps = PROBE, verbose = 0 }):save("out/05_rate.png"):show()
 
 -- %% [markdown] name="notice-rate"
 -- **What to notice.** On the left the grey line only shakes: batches differ. Then the curve falls,
@@ -252,7 +255,7 @@ local H = model:fit(train_gen, {
   validation_data = val_gen,
   validation_steps = math.max(1, val_gen.n // BS),
   epochs = NUM_EPOCHS,
-  checkpoint = "out/malaria.ckpt", resume = false,
+  checkpoint = MODEL .. ".ckpt", resume = false,
 })
 
 -- %% [markdown] name="notice-fit"
@@ -325,8 +328,8 @@ plot.training(H, { title = "Training Loss and Accuracy on Dataset" }):save("out/
 -- 动量和更新次数，还有训练历史。
 
 -- %% name="save"
-model:save("out/malaria.safetensors")
-print "saved out/malaria.safetensors"
+model:save(MODEL .. ".safetensors")
+print("saved " .. MODEL .. ".safetensors")
 
 -- %% [markdown] name="exercises"
 -- ## Check yourself

@@ -37,9 +37,11 @@ local plot, tensor = giemsa.plot, giemsa.tensor
 
 giemsa.random.seed(42)
 
+local PATIENCE = giemsa.quick(0.4, 0.05) -- seconds for each measurement
+
 -- The best of many runs, in seconds: whatever disturbs a run can only make it longer.
 local function seconds_of(run)
-  local best, stop = math.huge, core.now() + 0.4
+  local best, stop = math.huge, core.now() + PATIENCE
   run()
   repeat
     local start = core.now()
@@ -82,14 +84,14 @@ print(("%d cores, vectors of %d numbers"):format(CORES, core.vector_length()))
 local PEAK = {} -- threads -> GFLOP/s
 for n = 1, CORES, math.max(1, CORES - 1) do -- one, and all
   core.threads(n)
-  PEAK[n] = core.machine_flops(0.5) / 1e9
+  PEAK[n] = core.machine_flops(PATIENCE) / 1e9
   print(("%d thread(s): %6.0f GFLOP/s"):format(n, PEAK[n]))
 end
 
 local sizes, speeds = {}, {}
 for power = 14, 28 do
   local bytes = 1 << power
-  sizes[#sizes + 1], speeds[#speeds + 1] = bytes / 1024, core.machine_bandwidth(bytes, 0.1) / 1e9
+  sizes[#sizes + 1], speeds[#speeds + 1] = bytes / 1024, core.machine_bandwidth(bytes, PATIENCE / 4) / 1e9
 end
 local CACHE, MEMORY = speeds[8], speeds[#speeds] -- 2 MiB, 256 MiB
 print(("2 MiB of numbers: %.0f GB/s; 256 MiB: %.0f GB/s"):format(CACHE, MEMORY))
@@ -339,7 +341,7 @@ for _, name in ipairs{ "naive", "vectorised", "all cores" } do
 end
 
 -- %% name="roofline-figure"
-PEAK[CORES] = math.max(PEAK[CORES], core.machine_flops(0.5) / 1e9) -- was something in the way?
+PEAK[CORES] = math.max(PEAK[CORES], core.machine_flops(PATIENCE) / 1e9) -- was something in the way?
 
 local function roof(peak, bandwidth, title, color, dash)
   return { x = { 0.03, peak / bandwidth, 1000 }, y = { 0.03 * bandwidth, peak, peak },

@@ -3,14 +3,16 @@
 --- with a message that names it and says what is wrong, or it loads and predicts; nothing is kept.
 --- `giemsa tests/damaged.lua 20000 7` tries as many files, from another seed.
 local t = require "tests.harness"
+local bend = require "tests.fuzz.bend"
 local core = require "giemsa.core"
 local dkjson = require "dkjson"
 local giemsa = require "giemsa"
 local json = require "giemsa.json"
 
-local nn, random = giemsa.nn, giemsa.random
+local nn, one_of, chance = giemsa.nn, bend.one_of, math.random
 local COUNT = tonumber(arg[1]) or (t.is_slow and 60 or 400)
-random.seed(tonumber(arg[2]) or 1)
+giemsa.random.seed(1)
+math.randomseed(tonumber(arg[2]) or 1)
 local x = core.uniform({ 8, 4, 4, 1 }, 0, 1, 1, 1, 1, 1)
 
 local function trained()
@@ -31,56 +33,24 @@ file:close()
 local size = string.unpack("<i8", whole)
 local header, numbers = whole:sub(9, 8 + size), whole:sub(9 + size)
 
-local function draw(n) return core.uniform({ 1 }, 0, n, random.get_seed(), 0, 0, random.consumer())[1] // 1 | 0 end
-local function one_of(list) return list[draw(#list) + 1] end
-
 -- ---- bytes
 
 local PIECES = { '"', "\\", "{", "}", "[", "]", ",", ":", "0", "-1", "1e999", "null", "true", "99999999999999999999",
   '"F32"', '"I64"', '"X"', "{}", "[]", "1.5", "\0", "\xff", '"__metadata__"', '"data_offsets"', '"shape"', "\\u0000",
   ("["):rep(3000), "2147483648", "9223372036854775807" }
 
-local function bend_bytes(text)
-  for _ = 0, draw(3) do
-    local first = draw(#text) + 1
-    local last = math.min(#text, first + draw(12))
-    text = text:sub(1, first - 1) .. one_of { "", one_of(PIECES), string.char(draw(256)), text:sub(first, last):rep(2) }
-      .. text:sub(one_of { first, last, last + 1 })
-  end
-  return text
-end
-
 -- ---- values
 
 local VALUES = { 0, 1, -1, 2, 1.5, 1e308, -1e9, 2 ^ 31, 2 ^ 53, math.maxinteger, "", "x", "relu", "same", "Dense", "Input",
   "conv2d_1/kernel", "inf", true, false, {}, { 1 }, { 0 }, { -1 }, { 3, 3 }, { 1e9, 1e9 }, { {} }, { a = 1 }, ("y"):rep(300) }
-
-local function places(value, list)
-  for key, inner in pairs(value) do
-    list[#list + 1] = { value, key }
-    if type(inner) == "table" then places(inner, list) end
-  end
-  return list
-end
-
-local function bend_values(value)
-  local list = places(value, {})
-  table.sort(list, function(a, b) return tostring(a[2]) < tostring(b[2]) end)
-  if #list == 0 then return end
-  local place, other = one_of(list), one_of(list)
-  local new = one_of { one_of(VALUES), other[1][other[2]] }
-  if draw(4) == 0 then new = nil end
-  if type(new) == "table" then new = json.decode(dkjson.encode(new)) end -- a copy: never a circle
-  place[1][draw(5) == 0 and tostring(one_of(VALUES)) or place[2]] = new
-end
 
 local function bent_header()
   local top, inner = json.decode(header), {}
   local metadata = top.__metadata__
   metadata.header_sha256, metadata.tensors_sha256 = nil, nil
   for key, text in pairs(metadata) do inner[key] = text:find("^[%[{]") and json.decode(text) end
-  for _ = 0, draw(3) do
-    bend_values(one_of { top, inner.architecture, inner.architecture, inner.training, inner.history, inner.class_names })
+  for _ = 1, chance(3) do
+    bend.value(one_of { top, inner.architecture, inner.architecture, inner.training, inner.history, inner.class_names }, VALUES)
   end
   for key, value in pairs(top.__metadata__ == metadata and inner or {}) do metadata[key] = dkjson.encode(value) end
   return dkjson.encode(top)
@@ -112,9 +82,9 @@ end
 t.test(COUNT .. " bent models are refused with a reason, or work", function()
   local path, loaded, before = folder .. "/bent.safetensors", 0, nil
   for i = 1, COUNT do
-    local text = draw(4) == 0 and bend_bytes(header) or bent_header()
-    local announced = #text + (draw(20) == 0 and one_of { -1, 1, -#text, 8, 1 << 40, -1 << 40 } or 0)
-    t.write(path, string.pack("<i8", announced) .. text .. (draw(20) == 0 and numbers:sub(1, -9) or numbers))
+    local text = chance(4) == 1 and bend.text(header, PIECES) or bent_header()
+    local announced = #text + (chance(20) == 1 and one_of { -1, 1, -#text, 8, 1 << 40, -1 << 40 } or 0)
+    t.write(path, string.pack("<i8", announced) .. text .. (chance(20) == 1 and numbers:sub(1, -9) or numbers))
     local ok, message = pcall(load_and_predict, path)
     loaded = loaded + (ok and 1 or 0)
     local wrong = complaint(path, ok, message)

@@ -143,6 +143,40 @@ function harness.shell(command)
   return output, how == "signal" and 128 + code or code
 end
 
+local function text_of(path)
+  local f <close> = io.open(path, "rb")
+  return f and f:read("a") or ""
+end
+
+--- Runs a shell command in a (pseudo) terminal of 80 columns, made by `script`, and types each entry after its "after" text has
+--- been shown since the last one; skips where there is no `script`.
+---@param command string
+---@param entries {after: string, type: string}[]
+---@return string shown
+function harness.typed(command, entries)
+  if select(2, harness.shell("command -v script")) ~= 0 then harness.skip("no `script` (util-linux) here") end
+  local shown = harness.tmpdir() .. "/shown"
+  os.remove(shown)
+  local inner = "trap : INT; stty cols 80 rows 40; " .. command -- (Ctrl-C reaches the shell too, and dash would end by it)
+  local typing = assert(io.popen(("TERM=xterm timeout 30 script -qefc %s %s >/dev/null"):format(harness.quote(inner), shown), "w"))
+  local seen = 1
+  for _, entry in ipairs(entries) do
+    local stop
+    for _ = 1, 300 do
+      stop = select(2, text_of(shown):find(entry.after, seen, true))
+      if stop then break end
+      harness.shell("sleep 0.02")
+    end
+    if not stop then error(("%q was not shown:\n%s"):format(entry.after, text_of(shown)), 2) end
+    seen = stop + 1
+    harness.shell("sleep 0.05")
+    typing:write(entry.type)
+    typing:flush()
+  end
+  typing:close()
+  return text_of(shown)
+end
+
 --- A working folder with nothing in it but what a checkout has.
 ---@param name string
 ---@return string path

@@ -3,6 +3,7 @@ local t = require "tests.harness"
 local core = require "giemsa.core"
 local frame = require "giemsa.html.frame"
 local html = require "giemsa.html"
+local index = require "giemsa.html.index"
 local json = require "giemsa.json"
 local judge = require "tests.html.judge"
 local languages = require "giemsa.html.languages"
@@ -393,6 +394,43 @@ t.test("damaged logs and lessons: a page or a message, never a crash", function(
     if run then judge.form(html.page{ run = run }) end
     judge.form(html.page{ text = bytes })
   end
+end)
+
+-- ---- hand-outs, and the list that a reader sees live
+
+t.test("a hand-out: no results, no answers, the exercises at the end, lines to write on", function()
+  need_md4c()
+  local text = LESSON:gsub("%-%- %%%% name=\"setup\"", '-- %%%% [markdown] name="question"\n-- ## What is x?\n--\n-- 1. Well?\n\n'
+    .. '-- %%%% [markdown] name="question-zh" lang="zh"\n-- ## x 是什么？\n\n-- %%%% name="mine" tags=["solution"]\nlocal answer = "SECRET"\n\n'
+    .. '-- %%%% name="right" tags=["check"]\ncheck("x", answer == "SECRET")\n\n-- %%%% name="setup"')
+    .. '\n-- %% [markdown] name="try"\n-- ## Try it\n'
+  local page = html.page{ text = text, handout = true }
+  judge.form(page)
+  judge.quiet(page)
+  t.ok(not page:find "SECRET" and not page:find "Not run" and not page:find 'class="output"')
+  local at = 0
+  for _, part in ipairs { "Name</span>", "everything", 'id="setup"', 'class="notes"', 'id="broken"', "Well?", "x 是什么", "Try it" } do
+    at = page:find(part, at + 1, true)
+    t.ok(at, part .. " is missing, or too early")
+  end
+  t.ok(page:find('id="question" class="cell prose asking in-en"', 1, true))
+  t.ok(html.page{ run = run_of(EVENTS), handout = true }:find("everything", 1, true), "of a run: its text alone")
+  local folder = t.tmpdir() .. "/handouts"
+  local path = site.build{ lessons = { t.write(t.tmpdir() .. "/small.lua", text) }, out = folder, handout = true }
+  for _, one in ipairs { path, folder .. "/small.html" } do
+    local file <close> = assert(io.open(one))
+    judge.form(file:read "a")
+  end
+end)
+
+t.test("the list shows how far the reader is only to who sees it live", function()
+  need_md4c()
+  local entries = { { href = "a.html", lesson = notebook.parse(LESSON, "never-run.lua") } }
+  local still, live = index.html(entries, {}), index.html(entries, { progress = true })
+  t.ok(not still:find "<progress" and not still:find "not begun")
+  t.ok(live:find('<progress max="6" value="0" aria-label="your progress">', 1, true))
+  t.ok(live:find("not begun", 1, true) and live:find("尚未开始", 1, true))
+  judge.form(live)
 end)
 
 -- ---- another judge, where it is installed

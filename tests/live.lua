@@ -102,6 +102,12 @@ t.test("small terminals, other character sets and single epochs have no curve", 
   end
 end)
 
+t.test("a terminal that does not say its size is taken for 80 columns and 24 rows", function()
+  local text = table.concat(screen(in_terminal(0, 0, "3"), 80), "\n")
+  t.equal(count(text, "└"), 1, text)
+  t.ok(text:find("\nafter$"), text)
+end)
+
 t.test("an interrupted training keeps its curve, and the prompt comes below it", function()
   local text = table.concat(screen(in_terminal(100, 30, "7 1 stop"), 100), "\n")
   t.equal(count(text, "└"), 1, text)

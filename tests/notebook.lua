@@ -62,6 +62,8 @@ t.test("cells, their kinds, titles, options, places", function()
   t.equal({ book:find("fit"), book:find("3") }, { fit, fit })
   t.ok(select(2, book:find "fti"):find "no cell 'fti' %(did you mean 'fit'%?%)")
   t.equal(book:text(), GOLDEN)
+  local titled = notebook.parse "-- %% Encoding: one-hot, and coding: by hand\nx = 1\n"
+  t.equal({ titled.header, titled.cells[1].title }, { "", "Encoding: one-hot, and coding: by hand" })
 end)
 
 t.test("a changed cell changes no other byte", function()
@@ -76,6 +78,9 @@ t.test("a changed cell changes no other byte", function()
   t.equal({ windows.cells[1].name, windows.cells[1]:source(), windows.cells[2].kind }, { "a", "one", "code" })
   windows.cells[1]:set_source "one\n\ntwo"
   t.equal(windows:text(), "-- %% [markdown] name=\"a\"\r\n-- one\r\n--\r\n-- two\r\n\r\n-- %%\r\nx = 1\r\n")
+  local unfinished = notebook.parse "x = 1\n-- %% name=\"last\""
+  unfinished.cells[2]:set_source "y = 2"
+  t.equal(unfinished:text(), "x = 1\n-- %% name=\"last\"\ny = 2\n")
 end)
 
 t.test("what is written anew", function()

@@ -67,7 +67,7 @@ local suites = {
   v3 = with_isa("v3"),
   one_thread = { label = "1 thread", command = "env GIEMSA_THREADS=1 " .. PROGRAM, names = NUMBERS },
   clang = { label = "clang", prepare = MAKE .. "build-clang", command = variant("build-clang"), names = NUMBERS },
-  asan = { label = "asan", prepare = MAKE .. "build-asan", except = { lessons = true, browser = true },
+  asan = { label = "asan", prepare = MAKE .. "build-asan", except = { course = true, browser = true },
     command = variant("build-asan", "GIEMSA_SLOW=1 GIEMSA_SANITIZE=address,undefined") },
   tsan = { label = "tsan", prepare = MAKE .. "build-tsan", command = variant("build-tsan", "GIEMSA_SLOW=1 GIEMSA_SANITIZE=thread"),
     names = THREADS },

@@ -289,6 +289,18 @@ t.test("JSON with zero bytes in it is none, with Jansson or without", function()
   end
 end)
 
+t.test("what is read as JSON can be written again; what only looks like it is refused", function()
+  local deepest = ("["):rep(101) .. "1" .. ("]"):rep(101)
+  for _, text in ipairs{ deepest, '{"a":[null,1.0,-1]}', '{"":"\xff"}', "[18446744073709551616]" } do
+    t.ok(json.encode(json.decode(text, json.null)), text)
+  end
+  for _, text in ipairs{ "[" .. deepest .. "]", ("["):rep(3000) .. ("]"):rep(3000), "{1,2}", "{5:1}", '["a":1]', "[1e999]" } do
+    local value, why = json.decode(text)
+    t.equal(value, nil, text:sub(1, 20))
+    t.ok(why:find "^it is not JSON", why)
+  end
+end)
+
 t.test("altered metadata is refused", function()
   local bytes = saved_bytes()
   t.raises(nn.load_model, "header was altered", write((bytes:gsub("Parasitized", "Parasitised"))))

@@ -2,6 +2,7 @@
 -- script, nothing from the network; the same run gives the same bytes.
 local cells = require "giemsa.html.cells"
 local frame = require "giemsa.html.frame"
+local handout = require "giemsa.html.handout"
 local languages = require "giemsa.html.languages"
 local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
@@ -83,6 +84,7 @@ end
 ---@field changed giemsa.Cell? the first cell whose code is no longer that of the run
 ---@field prose giemsa.html.Prose
 ---@field anchors table<giemsa.Cell, string>
+---@field asking table<giemsa.Cell, true>? of a hand-out: the texts that want an answer
 ---@field navigation {index: string?, previous: giemsa.html.Link?, next: giemsa.html.Link?}
 local Page = {}
 Page.__index = Page
@@ -90,21 +92,26 @@ Page.__index = Page
 Page.say, Page.word = languages.say, languages.word
 
 local OPTIONS = { path = "string", text = "string", run = "table", lang = "string",
-  navigation = "table", link = "callable" }
+  navigation = "table", link = "callable", handout = "boolean" }
 
 --- The page of a lesson.
 ---
 --- text: the lesson as it is now; what ran when absent. run: its results; without it text and code
 --- only. lang: the texts of one language; all, with a switch, when absent. link: changes the
---- addresses of links (see markdown.html).
+--- addresses of links (see markdown.html). handout: for paper, without results (html/handout.lua).
 ---@param o {path: string?, text: string?, run: giemsa.Run?, lang: string?, navigation: table?,
---- link: function?}
+--- link: function?, handout: boolean?}
 ---@return string
 function html.page(o)
   o = options.check("html.page", o, OPTIONS)
   if not (o.run or o.text) then error("html.page: it needs a run, or a text", 2) end
   local page = setmetatable(match(o.run, o.text), Page)
-  page.run, page.navigation, page.anchors = o.run, o.navigation or {}, {}
+  if o.handout then
+    page.lesson, page.asking = handout.of(page.lesson)
+    page.results, page.stale, page.changed = {}, {}, nil
+  end
+  page.run = not o.handout and o.run or nil
+  page.navigation, page.anchors = o.navigation or {}, {}
   page.path = tostring(o.path or o.run and o.run.start.lesson or "")
   page.title = tostring(page.lesson.meta.title or page.path)
   page.languages = o.lang and { o.lang } or html.languages(page.lesson)

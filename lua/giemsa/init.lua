@@ -10,7 +10,7 @@ local parts = {
   tensor = true, random = true, grad = true, ops = true, loss = true, nn = true, optim = true,
   image = true, data = true, train = true, callbacks = true, metrics = true, save = true, plot = true,
   montage = true, check = true, display = true, show = true, progress = true, help = true, options = true,
-  args = true, core = true, profile = true,
+  args = true, core = true, profile = true, quick = true,
 }
 
 -- Calls that stand by themselves, and the part each is in.

@@ -93,6 +93,43 @@ local function output_of(run, output, count)
   return { output_type = "display_data", data = data, metadata = metadata }
 end
 
+-- ---- a cell as a text
+
+-- An array or an object.
+local function is_table(value) return type(value) == "table" and value ~= json.null end
+
+-- What Jupyter's programs keep for themselves.
+local THEIRS = { collapsed = true, scrolled = true, autoscroll = true, trusted = true,
+  execution = true, ExecuteTime = true, jupyter = true, outputId = true, colab = true,
+  giemsa_text = true, title = true, cell_depth = true }
+
+-- The source of a cell: a text, or a list of its pieces. Nil when it is something else.
+local function source_of(cell)
+  local source = cell.source or ""
+  if not is_table(source) then return type(source) == "string" and source or nil end
+  for _, piece in ipairs(source) do
+    if type(piece) ~= "string" then return nil end
+  end
+  return table.concat(source)
+end
+
+local function options_of(cell)
+  local found = {}
+  for key, value in pairs(cell.metadata) do
+    if type(key) == "string" and not THEIRS[key] then found[key] = value end
+  end
+  if is_table(found.tags) then found.tags = array(found.tags) end
+  return found
+end
+
+-- The bytes of a cell in the form in which giemsa writes it, without blank lines at its end.
+local function usual_text(cell, is_last)
+  local title = type(cell.metadata.title) == "string" and cell.metadata.title or ""
+  return notebook.cell_text({ kind = cell.cell_type, title = title, options = options_of(cell),
+    depth = math.tointeger(cell.metadata.cell_depth) or 0 }, (source_of(cell):gsub("%s+$", "")))
+    .. (is_last and "" or "\n")
+end
+
 -- ---- out
 
 -- A cell's id: its name where that can be one.
@@ -108,9 +145,6 @@ local function id_of(one, taken)
   return id
 end
 
--- An array or an object.
-local function is_table(value) return type(value) == "table" and value ~= json.null end
-
 local function is_tags(value)
   if not is_table(value) then return false end
   local seen = {}
@@ -121,24 +155,24 @@ local function is_tags(value)
   return true
 end
 
--- The options, as far as Jupyter's rules for metadata allow; and the text, where it is special.
-local function metadata_of(one, is_last)
+-- The options, as far as Jupyter's rules for metadata allow.
+local function metadata_of(one)
   local metadata = object()
   for key, value in pairs(one.options) do metadata[key] = value end
   if type(metadata.name) ~= "string" or metadata.name == "" then metadata.name = nil end
   metadata.tags = is_tags(metadata.tags) and array(metadata.tags) or nil
-  if one.title ~= "" then metadata.title = one.title end
-  if one.depth > 0 then metadata.cell_depth = one.depth end
-  local usual = notebook.cell_text(one, one:source()) .. (is_last and "" or "\n")
-  local is_like_header = one.number == 1 and one.kind == "raw" and one:source():find "^%-%-%-\n"
-  local text = one.marker .. one.body
-  if text ~= usual or is_like_header then metadata.giemsa_text = text end
+  metadata.title = one.title ~= "" and one.title or nil
+  metadata.cell_depth = one.depth > 0 and one.depth or nil
+  metadata.giemsa_text = nil
   return metadata
 end
 
 local function cell_of(one, taken, is_last)
-  local cell = { cell_type = one.kind, id = id_of(one, taken), metadata = metadata_of(one, is_last),
+  local cell = { cell_type = one.kind, id = id_of(one, taken), metadata = metadata_of(one),
     source = lines_of(one:source()) }
+  local is_like_header = one.number == 1 and one.kind == "raw" and one:source():find "^%-%-%-\n"
+  local text = one.marker .. one.body
+  if text ~= usual_text(cell, is_last) or is_like_header then cell.metadata.giemsa_text = text end
   if one.kind == "code" then
     cell.execution_count, cell.outputs = json.null, array()
   end
@@ -221,16 +255,6 @@ end
 
 -- ---- in
 
--- What Jupyter's programs keep for themselves.
-local THEIRS = { collapsed = true, scrolled = true, autoscroll = true, trusted = true,
-  execution = true, ExecuteTime = true, jupyter = true, outputId = true, colab = true,
-  giemsa_text = true, title = true, cell_depth = true }
-
-local function source_of(cell)
-  local source = cell.source
-  return type(source) == "table" and table.concat(source) or source or ""
-end
-
 local function equal(a, b)
   if not is_table(a) or not is_table(b) then return a == b end
   for key, value in pairs(a) do
@@ -243,37 +267,19 @@ local function equal(a, b)
 end
 
 -- The text kept in a cell, while it says the same as the cell.
-local function kept_text(cell, title, is_first)
-  local text = cell.metadata.giemsa_text
+local function kept_text(cell, is_first)
+  local text, title = cell.metadata.giemsa_text, cell.metadata.title or ""
   if type(text) ~= "string" then return nil end
   local book = notebook.parse("-- ---\n-- ---\n" .. text)
   local one = book.cells[1]
   local is_same = one and #book.cells == 1 and one.kind == cell.cell_type and one.title == title
     and one:source() == source_of(cell) and (one.marker ~= "" or is_first)
   if not is_same then return nil end
-  local metadata = metadata_of(one, true)
+  local metadata = metadata_of(one)
   for key, value in pairs(cell.metadata) do
     if not THEIRS[key] and not equal(metadata[key], value) then return nil end
   end
   return text
-end
-
-local function options_of(cell)
-  local found = {}
-  for key, value in pairs(cell.metadata) do
-    if type(key) == "string" and not THEIRS[key] then found[key] = value end
-  end
-  if is_table(found.tags) then found.tags = array(found.tags) end
-  return found
-end
-
-local function text_of(cell, is_first, is_last)
-  local title = type(cell.metadata.title) == "string" and cell.metadata.title or ""
-  local kept = kept_text(cell, title, is_first)
-  if kept then return kept end
-  local depth = math.tointeger(cell.metadata.cell_depth) or 0
-  return notebook.cell_text({ kind = cell.cell_type, title = title, depth = depth,
-    options = options_of(cell) }, source_of(cell):gsub("%s+$", "")) .. (is_last and "" or "\n")
 end
 
 -- The YAML of a first raw cell that is a header.
@@ -308,8 +314,7 @@ local function check(book, path)
       return ("%s: cell %d is of no kind that is known"):format(where, i)
     end
     if type(cell.metadata) ~= "table" or cell.metadata == json.null then cell.metadata = {} end
-    local source = source_of(cell)
-    if type(source) ~= "string" then return ("%s: cell %d has no text"):format(where, i) end
+    if not source_of(cell) then return ("%s: cell %d has no text"):format(where, i) end
   end
 end
 
@@ -321,15 +326,14 @@ end
 function ipynb.to_lua(text, path)
   local book, problem = json.decode(text, json.null)
   if book == nil then return nil, (path or "the notebook") .. ": " .. problem end
-  local ok, message = pcall(check, book, path)
-  if not ok then message = (path or "the notebook") .. ": " .. message end
+  local message = check(book, path)
   if message then return nil, message end
   local yaml = header_yaml(book.cells[1])
   if yaml then table.remove(book.cells, 1) end
   local metadata = type(book.metadata) == "table" and book.metadata or {}
   local parts = { header_of(metadata, yaml) }
   for i, cell in ipairs(book.cells) do
-    parts[#parts + 1] = text_of(cell, i == 1, i == #book.cells)
+    parts[#parts + 1] = kept_text(cell, i == 1) or usual_text(cell, i == #book.cells)
   end
   return table.concat(parts)
 end

@@ -6,6 +6,7 @@ local json = { null = setmetatable({}, { __tostring = function() return "null" e
 -- Loaded when there is something to write: a model's file only wants to be read.
 local function quoted(text) return require("dkjson").quotestring(text) end
 
+local MAX_DEPTH = 100 -- of tables in tables
 local encode
 
 -- The shortest of 15, 16 or 17 digits that reads back as the same number; a float stays a float.
@@ -51,7 +52,9 @@ function encode(value, depth)
   local kind = type(value)
   if value == nil or value == json.null then return "null" end
   if kind == "table" then
-    if depth > 100 then error("tables are nested deeper than 100, or in a circle", 0) end
+    if depth > MAX_DEPTH then
+      error(("tables are nested deeper than %d, or in a circle"):format(MAX_DEPTH), 0)
+    end
     return (is_array(value) and array_text or object_text)(value, depth + 1)
   end
   if kind == "number" then return number_text(value) end
@@ -65,10 +68,27 @@ end
 ---@return string
 function json.encode(value) return encode(value, 0) end
 
+-- ---- reading
+
 local has_jansson, jansson = pcall(require, "giemsa.jansson")
 
+-- What dkjson is to mark tables with: the type of their keys.
+local OBJECT, ARRAY = { keys = "string" }, { keys = "number" }
+
+-- Whether JSON can hold a value of dkjson's, which takes more, so that it can be written again. Removes the marks.
+local function is_json(value, null, depth)
+  if type(value) == "number" then return value - value == 0 end -- no infinity
+  if type(value) ~= "table" or value == null then return true end
+  if depth > MAX_DEPTH then return false end
+  local kind = getmetatable(value)
+  for key, inner in pairs(setmetatable(value, nil)) do
+    if type(key) ~= kind.keys or not is_json(inner, null, depth + 1) then return false end
+  end
+  return true
+end
+
 --- The value of a JSON text; null becomes nil (or what is given for it). Plain tables, without
---- metatables.
+--- metatables, at most 100 in each other.
 ---@param text string
 ---@param null any?
 ---@return any value, string? message nil and why when the text is not JSON
@@ -77,11 +97,14 @@ function json.decode(text, null)
     local read, value = jansson.decode(text, null)
     if read then return value end
   end -- what it does not take dkjson may, or says why not
-  local ok, value, stop, problem = pcall(require("dkjson").decode, text, 1, null, nil, nil)
+  local ok, value, stop, problem = pcall(require("dkjson").decode, text, 1, null, OBJECT, ARRAY)
   if not ok then return nil, "it is not JSON: nested too deeply" end
   if problem then return nil, "it is not JSON: " .. tostring(problem) end
   if text:find("%S", stop) then
     return nil, ("it is not JSON: something follows at character %d"):format(stop)
+  end
+  if not is_json(value, null, 0) then
+    return nil, "it is not JSON: nested too deeply, or with a wrong key, or with too large a number"
   end
   return value
 end

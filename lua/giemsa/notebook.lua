@@ -258,6 +258,10 @@ function Cell:label()
   return name and ("cell '%s'"):format(name) or ("cell %d"):format(self.number)
 end
 
+--- What finds it again: its name, else its number.
+---@return string
+function Cell:key() return self.name or tostring(self.number) end
+
 ---@param tag string
 ---@return boolean
 function Cell:has_tag(tag)
@@ -299,6 +303,7 @@ function Cell:set_source(source)
   local gap = self.body:match "\r?\n%s*$" or self.body:match "^%s*$" or ""
   local text = (self.kind ~= "code" and source ~= "") and commented(source) or source
   if is_windows then text = text:gsub("\n", "\r\n") end
+  if self.marker ~= "" and not has_trailing_break(self.marker) then self.marker = self.marker .. "\n" end -- the file ended there
   self.body = text .. (has_trailing_break(gap) and gap or gap .. "\n")
 end
 

@@ -1,6 +1,7 @@
 --- Runs a lesson from top to bottom. Outputs go to the run log first (giemsa.runlog), then to the
 -- terminal; cells are run by the evaluator (giemsa.cell). `run.lesson` is `giemsa run`; what it
 -- does in between cells with --step is in giemsa.step.
+local bookmark = require "giemsa.bookmark"
 local cell = require "giemsa.cell"
 local core = require "giemsa.core"
 local display = require "giemsa.display"
@@ -67,8 +68,6 @@ local function read_times(lesson)
   local times = file and json.decode(file:read("a"))
   return type(times) == "table" and times or {}
 end
-
-local function key_of(one) return one.name or tostring(one.number) end
 
 function Runner:write_times()
   local times = {}
@@ -141,11 +140,39 @@ function Runner:begin(one)
 end
 
 function Runner:done(one, status, seconds)
-  local before = self.before[key_of(one)]
+  local before = self.before[one:key()]
   self.log:write{ event = "done", cell = one.number, status = status, seconds = seconds,
     before = before }
-  if status == "ok" then self.times[key_of(one)] = seconds end
+  if status == "ok" then self.times[one:key()] = seconds end
   self:show_time(one, seconds, before)
+  if self.opts.step and not self.log.is_quiet then self:note(one, status) end
+end
+
+-- ---- the reader's bookmark: only who steps reads, but an exercise is solved in any run
+
+local function check_results()
+  local check = package.loaded["giemsa.check"]
+  return check and check.results or {}
+end
+
+--- Notes that a cell has been stepped through (none: only where the reader is), and the exercises.
+---@param one giemsa.Cell?
+---@param status string? of that cell
+function Runner:note(one, status)
+  local results, opts = check_results(), self.opts
+  if not opts.step and #results == 0 then return end
+  local mark = self.mark or bookmark.read(self.book.path)
+  self.mark = mark
+  local has_run = one and (status == "ok" or status == "cached" or status == "skipped")
+  if has_run then mark.seen[one:key()] = true end
+  if opts.step then
+    local at = one and not has_run and one or self.session.notebook.cells[self.session.next]
+    mark.next = at and at:key()
+  end
+  for _, result in ipairs(results) do mark.checks[result.name] = result.status end
+  local ok, message = bookmark.write(self.book.path, mark)
+  if not ok and not self.is_unmarked then complain(message) end
+  self.is_unmarked = not ok
 end
 
 -- "3 m 12 s", of the age of what is kept.
@@ -240,6 +267,7 @@ function Runner:finish()
   self.log:close{ event = "end", status = self.status, seconds = core.now() - self.started,
     fingerprint = words }
   self:write_times()
+  self:note()
   local text = fingerprint.text(words)
   if text ~= "" and self.status == "ok" then
     print((self.is_mid_line and "\n" or "") .. "fingerprint: " .. text)
@@ -252,8 +280,10 @@ local OPTIONS = { to = "string", from = "string", fresh = "boolean", seed = "int
   timeout = "number", cell_timeout = "number", keep_going = "boolean", quick = "boolean",
   lang = "string", step = "boolean", args = "table" }
 
--- The language of a reader: asked for, else the locale's.
-local function language(given)
+--- The language of a reader: asked for, else the locale's.
+---@param given string?
+---@return string
+function run.language(given)
   if given and given ~= "" then return given end
   for _, name in ipairs { "LC_ALL", "LC_MESSAGES", "LANG" } do
     local value = os.getenv(name)
@@ -298,7 +328,7 @@ end
 function run.start(path, opts)
   opts = setmetatable(options.check("run", opts, OPTIONS),
     { __index = { timeout = 0, cell_timeout = 0 } })
-  opts.lang = language(opts.lang)
+  opts.lang = run.language(opts.lang)
   local book, message = notebook.read(path)
   if not book then return nil, message end
   local found, last = named_cell(book, opts.to)

@@ -145,9 +145,26 @@ function actions.prompt(runner)
   arrive(runner)
 end
 
---- Steps through a lesson until its end, or q.
+-- Runs what stands before the cell where the reader goes on: its outputs are in the log alone.
+local function catch_up(runner)
+  local session, first = runner.session, runner.first
+  while first and session.next and session.next < first.number do
+    local number = session.next
+    local one = session.notebook.cells[number]
+    write(grey("· " .. (one.name or one:label())) .. "\n")
+    if runner:cell(one) ~= "ok" then
+      session:go_to(number)
+      break
+    end
+    runner.previous = number
+  end
+  runner.first, runner.log.is_quiet = nil, false -- whoever goes back sees all
+end
+
+--- Steps through a lesson until its end, or q; from the cell `from` on when the run has one.
 ---@param runner giemsa.Runner
 function step.through(runner)
+  catch_up(runner)
   arrive(runner)
   while true do
     local session = runner.session

@@ -215,7 +215,7 @@ static void arrays(void) {
 static void archive(int method, const char *first, const char *second) {
     FILE *f = create("zip");
     fclose(f);
-    char path[4096], text[300];
+    char path[4096], text[100];
     memset(text, 'a', sizeof text);
     snprintf(path, sizeof path, "%s/zip/seed%03d", folder, count - 1);
     zip_t *z = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, NULL);

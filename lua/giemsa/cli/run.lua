@@ -11,6 +11,7 @@ out/runs/LESSON/N/log.jsonl (out/runs/LESSON/latest), whatever happens to this t
   --step              show each cell, and wait: Enter runs it
   --to NAME           stop after the cell of this name (or number)
   --from NAME         show outputs from this cell on; what can comes from the cache
+                      (with --step: begin there)
   --fresh             take nothing from the cache
   --seed N            another seed than the lesson's (GIEMSA_SEED)
   --quick             the lesson's own small sizes (GIEMSA_QUICK)

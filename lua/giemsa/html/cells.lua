@@ -107,6 +107,7 @@ local function code(page, cell)
   if cell:has_tag "hide-input" then source = folded(page:say "Code", source) end
   local inside = source .. shown
   if cell:has_tag "solution" then inside = folded(page:say "Answer", inside) end
+  if page.asking then inside = inside .. '<div class="notes"></div>\n' end
   local state = cells.state(page, cell)
   return ('<section id="%s" class="cell code%s">\n%s</section>\n'):format(
     escape(page.anchors[cell]), state and " " .. state:gsub(" ", "-") or "", inside)
@@ -119,7 +120,8 @@ local function text(page, cell, tree, lang)
   if not shown:find "%S" then return "" end
   if cell:has_tag "solution" then shown = folded(page:say "Answer", shown) end
   return ('<section id="%s"%s>\n%s</section>\n'):format(escape(page.anchors[cell]),
-    languages.attributes("cell prose", lang), shown)
+    languages.attributes(page.asking and page.asking[cell] and "cell prose asking" or "cell prose",
+      lang), shown)
 end
 
 --- HTML of the cells; fills page.anchors, and page.prose with the headings.

@@ -115,6 +115,12 @@ local function notices(page)
   return table.concat(out)
 end
 
+-- Of a hand-out: whose it is.
+local function owner(page)
+  return ('<p class="owner"><span>%s</span><span>%s</span></p>\n'):format(page:say "Name",
+    page:say "Date")
+end
+
 -- ---- contents and end
 
 local function contents(page)
@@ -190,7 +196,8 @@ end
 function frame.html(page, inside)
   local first = page.prose.titles[1]
   return frame.wrap(page, first and first.letters or page.title, table.concat{ contents(page),
-    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page), notices(page),
+    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page),
+    page.asking and owner(page) or notices(page),
     "</header>\n", inside, turn(page), end_matter(page), "</main>\n" })
 end
 

@@ -225,6 +225,19 @@ tr > :first-child { padding-left: .1rem }
 .lessons h2 a:hover { text-decoration: underline }
 .lessons p { margin: .3rem 0 0; max-width: 39rem }
 
+.lessons progress {
+  accent-color: var(--stain); width: 9rem; vertical-align: middle; margin-right: .5rem;
+}
+
+/* ---- a hand-out: lines to write on */
+.owner { display: flex; gap: 2rem; color: var(--soft); font-size: .84rem; margin: 1.2rem 0 1.6rem }
+.owner > span { flex: 1; border-bottom: 1px solid var(--line) }
+.owner > span + span { flex: .5 }
+.notes::before, .notes::after, .asking li::after {
+  content: ""; display: block; height: 2.1rem; border-bottom: 1px solid var(--line);
+}
+.asking li::after { margin-top: 2.1rem; border-top: 1px solid var(--line) }
+
 /* ---- wide screens: the contents stand beside the text */
 @media screen and (min-width: 74rem) {
   .page:has(.toc) { grid-template-columns: 12rem minmax(0, 54rem); column-gap: 2.6rem }
@@ -282,7 +295,8 @@ tr > :first-child { padding-left: .1rem }
   }
   .source.long { break-inside: auto }
   .output .small { font-size: 5.75pt }
-  figure, tr, .prose table, math, .error, .notice, .lessons li, .end-matter { break-inside: avoid }
+  .notes { break-before: avoid }
+  figure, tr, .notes, .asking li, .prose table, math, .error, .notice, .lessons li, .end-matter { break-inside: avoid }
   .output img, .output svg { max-width: min(100%, 150mm); max-height: 230mm; width: auto }
   .output .plot svg { max-width: min(100%, 130mm) }
   .wide, math[display=block] { overflow: visible }

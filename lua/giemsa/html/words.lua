@@ -12,6 +12,9 @@ local CHINESE = {
   ["Skip to the text"] = "跳到正文",
   ["Answer"] = "答案",
   ["The course"] = "课程",
+  ["Name"] = "姓名",
+  ["Date"] = "日期",
+  ["your progress"] = "你的进度",
   ["Traceback"] = "调用栈",
   ["link to this heading"] = "本节链接",
   ["the picture %s is not with the log of the run"] = "图像 %s 不在运行记录中",
@@ -26,6 +29,12 @@ local CHINESE = {
   ["data"] = "数据",
   ["code"] = "代码",
   ["weights"] = "权重",
+
+  ["%d of %d cells"] = "%d/%d 个单元",
+  ["all %d cells"] = "全部 %d 个单元",
+  ["next: %s"] = "下一个：%s",
+  ["exercises: %d of %d solved"] = "练习：已完成 %d/%d",
+  ["not begun"] = "尚未开始",
 
   ["cached"] = "缓存",
   ["check"] = "检查",
@@ -56,6 +65,9 @@ local CHINESE = {
   ["Deep learning on medical images, in Lua. Every lesson is a script that runs as it stands; its "
     .. "page shows the text, the code, and what one run of it printed and drew."] =
     "用 Lua 做医学图像的深度学习。每一课都是可以直接运行的脚本；网页给出文字、代码以及一次运行的输出与图像。",
+  ["Deep learning on medical images, in Lua. The text and the code of every lesson, to be printed: "
+    .. "with room for notes, the exercises at the end."] =
+    "用 Lua 做医学图像的深度学习。供打印的各课讲义：文字和代码，留有笔记的空白，练习在最后。",
 }
 
 --- A text of the page's own in its language.

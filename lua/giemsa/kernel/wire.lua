@@ -31,12 +31,20 @@ function wire.clean(text) return utf8.len(text) and text or unicode.repair(text)
 ---@field header table
 ---@field header_text string JSON: the parent of what answers it
 ---@field content table
----@field content_text string
+---@field content_text string JSON
 
 local function place_of_delimiter(frames)
   for i, frame in ipairs(frames) do
     if frame == DELIMITER then return i end
   end
+end
+
+-- An object, and its JSON as it may be sent on; nil of what is none, or holds what is no UTF-8.
+local function object_of(text)
+  local value = json.decode(text, json.null)
+  if type(value) ~= "table" or value == json.null then return nil end
+  local clean = json.encode(value)
+  if utf8.len(clean) then return value, clean end
 end
 
 --- Reads a message that came from outside, whatever it is.
@@ -47,17 +55,14 @@ end
 function wire.unpack(key, frames)
   local at = place_of_delimiter(frames)
   if not at or #frames < at + 5 then return nil, "it is no message of Jupyter" end
-  local signature, header_text, parent, metadata, content_text = table.unpack(frames, at + 1)
-  if key ~= "" and signature ~= hash.hmac_sha256(key, header_text, parent, metadata, content_text) then
+  local signature, given_header, parent, metadata, given_content = table.unpack(frames, at + 1)
+  if key ~= "" and signature ~= hash.hmac_sha256(key, given_header, parent, metadata, given_content) then
     return nil, "its signature is wrong"
   end
-  local header, content = json.decode(header_text), json.decode(content_text)
-  if type(header) ~= "table" or type(header.msg_type) ~= "string" or type(content) ~= "table" then
-    return nil, "its header or content is none"
-  end
-  local ok, again = pcall(json.encode, header) -- what goes to everybody is surely JSON
-  if not ok or again:sub(1, 1) ~= "{" then return nil, "its header is none" end
-  return { ids = table.move(frames, 1, at - 1, 1, {}), header = header, header_text = wire.clean(again),
+  local header, header_text = object_of(given_header)
+  local content, content_text = object_of(given_content)
+  if not header or type(header.msg_type) ~= "string" or not content then return nil, "its header or content is none" end
+  return { ids = table.move(frames, 1, at - 1, 1, {}), header = header, header_text = header_text,
     content = content, content_text = content_text }
 end
 

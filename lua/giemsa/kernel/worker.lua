@@ -243,7 +243,7 @@ local selections = {}
 function selections.tail(history) return history end
 
 function selections.range(history, content)
-  local list, start, stop = {}, tonumber(content.start) or 0, tonumber(content.stop) or math.huge
+  local list, start, stop = {}, math.tointeger(content.start) or 0, math.tointeger(content.stop) or math.huge
   for _, one in ipairs(history) do
     if one.line >= start and one.line < stop then list[#list + 1] = one end
   end

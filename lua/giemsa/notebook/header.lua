@@ -48,7 +48,7 @@ end
 function header.parse(lines)
   local at, yaml = 1, {}
   if lines[at] and lines[at]:find "^#!" then at = at + 1 end
-  if lines[at] and lines[at]:find "^%-%-.*coding[:=]" then at = at + 1 end
+  if lines[at] and lines[at]:find "^%-%-[^%%]*coding[:=]" then at = at + 1 end
   if lines[at] and lines[at]:find "^%-%- %-%-%-%s*$" then
     local last = at + 1
     while lines[last] and not lines[last]:find "^%-%- %-%-%-%s*$" and lines[last]:find "^%-%-" do

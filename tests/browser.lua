@@ -90,23 +90,27 @@ t.test("no width is too narrow, nothing is fetched, the switch needs no script",
   check_widths(folder, { "page.html" }, { 1600, 1280, 1000, 768, 390, 320 })
 end)
 
-t.test("the pages of all lessons and their list", function()
+t.test("the pages and hand-outs of all lessons, and their lists", function()
   need_chromium()
   local checkout = t.checkout "lessons"
-  local output, code = t.shell(("cd %s && GIEMSA_IMAGES=none timeout 600 %s html --run --quick notebooks/*.lua </dev/null")
-    :format(t.quote(checkout), t.program))
-  t.equal(code, 0, output:sub(-2000))
+  local function make(options)
+    local output, code = t.shell(("cd %s && GIEMSA_IMAGES=none timeout 600 %s html %s notebooks/*.lua </dev/null")
+      :format(t.quote(checkout), t.program, options))
+    t.equal(code, 0, output:sub(-2000))
+  end
+  make "--run --quick"
+  make "--handout"
   local names, paths = {}, {}
-  for path in t.shell(("ls %s/out/html/*.html"):format(t.quote(checkout))):gmatch "[^\n]+" do
-    names[#names + 1], paths[#paths + 1] = path:match "[^/]+$", path
+  for path in t.shell(("ls %s/out/h*/*.html"):format(t.quote(checkout))):gmatch "[^\n]+" do
+    names[#names + 1], paths[#paths + 1] = path:match "[^/]+/[^/]+$", path
     local file <close> = assert(io.open(path, "rb"))
     local text = file:read "a"
     judge.form(text)
     judge.quiet(text)
     t.ok(#text < 2e6, ("%s: %d bytes"):format(path, #text))
   end
-  t.ok(#names >= 10)
-  check_widths(checkout .. "/out/html", names, { 1280, 390 })
+  t.ok(#names >= 20)
+  check_widths(checkout .. "/out", names, { 1280, 390 })
   t.equal(judge.complaints(paths) or "", "")
 end)
 

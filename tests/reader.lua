@@ -81,6 +81,9 @@ t.test("start, quit, continue: the reader goes on in the cell where he stopped, 
     { after = "q quit", type = "q" } })
   has(shown, "· one\n") has(shown, "two\t2")
   lacks(shown, "one\t1")
+  shown = typed("run --step --from two notebooks/80_first.lua", { { after = "── two ", type = "" }, { after = "q quit", type = "b" },
+    { after = "── one ", type = "" }, { after = "q quit", type = "\r" }, { after = "one\t1", type = "" }, { after = "q quit", type = "\r" },
+    { after = "── answers", type = "" }, { after = "q quit", type = "q" } })
   has(command "lessons", "2 of 4 cells · next: answers")
   shown = typed("lessons continue 80_first", { { after = "q quit", type = "\r" }, { after = "q quit", type = "\r" },
     { after = "the end of the lesson", type = "" } })

@@ -191,8 +191,8 @@ function lessons.state(reading, say)
 end
 
 --- Where to go on: in the lesson stepped through last, or, when that was to its end, in the next
---- one that has not been begun.
----@return giemsa.Lesson? lesson nil when there is none
+--- one that has not been begun, else in one that was left.
+---@return giemsa.Lesson? lesson nil when all have been read
 function lessons.current()
   local readings, latest = {}, nil
   local all = lessons.all()
@@ -203,10 +203,13 @@ function lessons.current()
     if time and (not latest or time >= readings[latest].time) then latest = i end
   end
   if latest and readings[latest].next then return all[latest] end
+  local half_read
   for i = 1, #all do -- the ones behind it, then those before
     local k = ((latest or 0) + i - 1) % #all + 1
     if readings[k].begun == false then return all[k] end
+    half_read = half_read or readings[k].next and all[k]
   end
+  return half_read
 end
 
 return lessons

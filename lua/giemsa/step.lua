@@ -158,7 +158,7 @@ local function catch_up(runner)
     end
     runner.previous = number
   end
-  runner.log.is_quiet = false
+  runner.first, runner.log.is_quiet = nil, false -- whoever goes back sees all
 end
 
 --- Steps through a lesson until its end, or q; from the cell `from` on when the run has one.

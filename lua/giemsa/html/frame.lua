@@ -87,10 +87,6 @@ local function damage(page)
 end
 
 local function notices(page)
-  if page.asking then
-    return ('<p class="owner"><span>%s</span><span>%s</span></p>\n'):format(page:say "Name",
-      page:say "Date")
-  end
   if not page.run then
     return notice(page, false, "Not run.",
       "Text and code only: there are no results of this lesson yet.")
@@ -117,6 +113,12 @@ local function notices(page)
       "This was a quick run: its numbers may be others than those of the lesson.")
   end
   return table.concat(out)
+end
+
+-- Of a hand-out: whose it is.
+local function owner(page)
+  return ('<p class="owner"><span>%s</span><span>%s</span></p>\n'):format(page:say "Name",
+    page:say "Date")
 end
 
 -- ---- contents and end
@@ -194,7 +196,8 @@ end
 function frame.html(page, inside)
   local first = page.prose.titles[1]
   return frame.wrap(page, first and first.letters or page.title, table.concat{ contents(page),
-    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page), notices(page),
+    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page),
+    page.asking and owner(page) or notices(page),
     "</header>\n", inside, turn(page), end_matter(page), "</main>\n" })
 end
 

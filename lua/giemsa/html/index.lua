@@ -32,7 +32,7 @@ end
 local function progress(entry, page)
   local reading = lessons.reading(entry.lesson)
   local state = lessons.state(reading, function(...) return page:say(...) end)
-  return ('<p class="meta"><progress max="%d" value="%d" aria-label="%s"></progress> %s</p>\n')
+  return ('<p class="meta"><progress max="%d" value="%d" aria-label="%s"></progress><span>%s</span></p>\n')
     :format(reading.cells, reading.seen, page:word "your progress", state)
 end
 

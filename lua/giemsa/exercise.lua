@@ -194,10 +194,13 @@ end
 
 -- ---- leaks
 
--- Too common to give anything away: short numbers, and words of code.
+local TYPES = { number = true, string = true, table = true, ["function"] = true, boolean = true,
+  userdata = true }
+
+-- Short numbers and texts, and names of types, are too common to give anything away.
 local function tells(token)
   if token.kind == "number" then return #token.text:gsub("[^%d]", ""):gsub("^0+", "") >= 3 end
-  return token.kind == "string" and #token.text >= 6
+  return token.kind == "string" and #token.text >= 6 and not TYPES[token.text:sub(2, -2)]
 end
 
 local function literals(text)

@@ -190,14 +190,30 @@ local function clean_up(self, job)
   return status
 end
 
+-- Leaves the region out with which the process was lost. Was it left out already, one before it is
+-- to blame. False when there is none.
+local function leave_out(self, job, name, why)
+  if not job.excluded[name] then
+    job.excluded[name] = why
+    return true
+  end
+  local earlier
+  for _, region in ipairs(self.regions) do
+    if region.name == name then break end
+    if not job.excluded[region.name] then earlier = region.name end
+  end
+  if not earlier then return false end
+  job.excluded[earlier], job.excluded[name] = "it broke what runs the cells: " .. why, nil
+  return true
+end
+
 function Grader:finish(job, problem)
   local status, lost, is_done = clean_up(self, job), nil, false
   for _, event in ipairs(job.events) do
     if event.what == "lost" then lost = event end
     is_done = is_done or event.what == "done"
   end
-  if lost and not job.excluded[lost.region] then
-    job.excluded[lost.region] = job.overrun or explain(lost.why, status)
+  if lost and leave_out(self, job, lost.region, job.overrun or explain(lost.why, status)) then
     job.overrun = nil
     table.insert(self.waiting, job)
     return

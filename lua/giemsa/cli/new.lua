@@ -34,7 +34,7 @@ giemsa.random.seed(42)
 -- A picture is a table of numbers. These are 100 made-up pixels, each between 0 and 1.
 
 -- %% name="data"
-local pixels = giemsa.random.uniform{ 100 }
+local pixels = giemsa.random.uniform(0, 1, { 100 })
 print("pixels:", pixels.shape[1])
 
 -- %% [markdown] name="exercise"

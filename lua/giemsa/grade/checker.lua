@@ -153,11 +153,15 @@ function checker.bodies(text, lesson, regions, tell)
     end
   end
   tell_unknown(found, own, missing, tell)
-  for name, cells in pairs(found) do
-    local theirs = own[name] and own[name][1]
-    if theirs and exercise.is_check(theirs) and cells[1]:source() ~= theirs:source() then
-      tell(("the checks in '%s' were changed; the instructor's were used"):format(name))
+  local changed = {}
+  for _, one in ipairs(lesson.cells) do
+    local theirs = found[one.name]
+    if theirs and exercise.is_check(one) and theirs[1]:source() ~= one:source() then
+      changed[#changed + 1] = one.name
     end
+  end
+  if #changed > 0 then
+    tell(("other checks stand in %s; the instructor's were used"):format(table.concat(changed, ", ")))
   end
   return bodies
 end
@@ -173,7 +177,8 @@ end
 local function import(session, region, peer)
   local names = exercise.made(region)
   peer.region = region.name
-  local message, values = peer:ask("run_to", region.name, names)
+  local ok, message, values = pcall(peer.ask, peer, "run_to", region.name, names)
+  if not ok then lose(peer, message) end -- it broke what runs it, or made what cannot be sent
   table_of(peer, values)
   local locals = {}
   for _, name in ipairs(session:declared(region.number)) do locals[name] = { values[name] } end

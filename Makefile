@@ -104,8 +104,9 @@ LESSONS = notebooks/05_train.lua notebooks/06_evaluate_and_plot.lua notebooks/07
 MADE = report.txt plot.png malaria.safetensors montage.png
 run:
 	$(MAKE_IT)
-	@for lesson in $(LESSONS); do $(PROGRAM) $$lesson || exit; done
+	@for lesson in $(LESSONS); do echo; echo "-- $$lesson"; $(PROGRAM) $$lesson || exit; done
 	@echo; echo 'The course is run. It made:'; ls -1 $(MADE:%=out/%)
+	@echo 'Now go through it step by step: $(PROGRAM) run --step notebooks/05_train.lua'
 ##: make html [QUICK=yes]    pages of all lessons, run where they have not: out/html/index.html
 html:
 	$(MAKE_IT)
@@ -138,6 +139,7 @@ build-clang:
 
 ##: make fuzz T=image [SECONDS=60]  feed a parser damaged bytes: T is a target of tests/fuzz; those in C need clang and libclang-rt-dev
 ##:           [WITH=libmd4c.a]      with a library that is built for the fuzzer (-fsanitize=fuzzer-no-link,address,undefined)
+##:           [GUIDED=yes]          for a target in Lua that takes a string: by libFuzzer, too
 FUZZ_image = image png sys
 FUZZ_npy   = npy dtype sys tensor
 FUZZ_zip   = zip
@@ -146,16 +148,22 @@ FUZZ_jansson = jansson
 FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c jansson zlib)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_FLAGS_image = -fno-sanitize-coverage=trace-cmp # its loops over pixels would take most of the time
+FUZZ_FLAGS_lua = -fno-sanitize=address,undefined # they would see nothing of Lua, and take most of the time
 FUZZ = $(BUILD)/fuzz
 TARGET = $(or $(T),image)
 SECONDS ?= 60
-fuzz: $(if $(wildcard tests/fuzz/$(TARGET).lua),fuzz-lua,fuzz-c)
+FUZZ_RUN = -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=1024 -timeout=10 \
+  $(addprefix -dict=,$(wildcard tests/fuzz/$(TARGET).dict)) $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
+fuzz: $(if $(wildcard tests/fuzz/$(TARGET).c),fuzz-c,$(if $(GUIDED),fuzz-guided,fuzz-lua))
 fuzz-lua: all
 	@$(PROGRAM) tests/fuzz/run.lua $(TARGET) --seconds $(SECONDS) $(FUZZ_OPTIONS)
+fuzz-guided: all $(FUZZ)/lua
+	@mkdir -p $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
+	@$(PROGRAM) tests/fuzz/run.lua $(TARGET) --runs 500 --keep $(FUZZ)/from/$(TARGET)
+	FUZZ_LUA=$(TARGET) LUA_PATH='lua/?.lua;lua/?/init.lua;?.lua;;' LUA_CPATH='$(BUILD)/lib/?.so;;' $(FUZZ)/lua $(FUZZ_RUN)
 fuzz-c: $(FUZZ)/seeds $(FUZZ)/$(TARGET)
 	@mkdir -p $(FUZZ)/found/$(TARGET) $(FUZZ)/from && $(FUZZ)/seeds $(FUZZ)/from
-	$(FUZZ)/$(TARGET) -max_total_time=$(SECONDS) $(FUZZ_OPTIONS) -artifact_prefix=$(FUZZ)/ -max_len=1024 -timeout=10 \
-	  $(addprefix -dict=,$(wildcard tests/fuzz/$(TARGET).dict)) $(FUZZ)/found/$(TARGET) $(FUZZ)/from/$(TARGET)
+	$(FUZZ)/$(TARGET) $(FUZZ_RUN)
 $(FUZZ)/seeds: tests/fuzz/seeds.c
 	@mkdir -p $(@D)
 	$(say)clang $(FUZZ_FLAGS) -fno-sanitize=undefined -o $@ $< $(FUZZ_LIBS) -lm
@@ -181,5 +189,5 @@ uninstall:
 clean:
 	rm -rf build build-*
 
-.PHONY: all help run html test bench fuzz fuzz-lua fuzz-c asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
+.PHONY: all help run html test bench fuzz fuzz-lua fuzz-guided fuzz-c asan tsan build-asan build-tsan build-clang install uninstall clean FORCE
 .DELETE_ON_ERROR:

@@ -10,7 +10,7 @@ for _, target in ipairs { "image", "npy", "zip", "md4c", "jansson" } do
   end)
 end
 
-for _, case in ipairs{ { "notebook", 2000 }, { "ipynb", 3000 }, { "safetensors", 20000 }, { "kernel", 1000 } } do
+for _, case in ipairs{ { "notebook", 2000 }, { "markdown", 3000 }, { "ipynb", 3000 }, { "safetensors", 20000 }, { "kernel", 1000 } } do
   local target, runs = table.unpack(case)
   t.test(target .. " survives bent inputs", function()
     local output, code = t.shell(("%s tests/fuzz/run.lua %s --runs %d"):format(t.interpreter, target, runs))

@@ -99,4 +99,11 @@ t.test("no file holds a path of one machine, or is a binary", function()
   report(problems)
 end)
 
+t.test("the runner of the tests takes no name that is none", function()
+  for _, name in ipairs { "run", "harness", "nosuch" } do
+    local output, code = t.shell(("%s tests/run.lua strata %s"):format(t.interpreter, name))
+    t.ok(code == 2 and output:find("there is no test named " .. name, 1, true), output)
+  end
+end)
+
 t.done()

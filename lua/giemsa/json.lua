@@ -3,8 +3,11 @@
 -- when it has an element 1.
 local json = { null = setmetatable({}, { __tostring = function() return "null" end }) }
 
--- Loaded when there is something to write: a model's file only wants to be read.
-local function quoted(text) return require("dkjson").quotestring(text) end
+-- Most texts have nothing to escape; dkjson is loaded when one has.
+local function quoted(text)
+  if not text:find '[%c"\\\127-\255]' then return '"' .. text .. '"' end
+  return require("dkjson").quotestring(text)
+end
 
 local MAX_DEPTH = 100 -- of tables in tables
 local encode

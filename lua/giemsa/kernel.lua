@@ -56,10 +56,15 @@ end
 
 -- ---- installing
 
+-- The value of a variable of the environment; an empty one is none.
+local function environment(name)
+  local value = os.getenv(name)
+  return value ~= "" and value or nil
+end
+
 -- Where Jupyter looks for what belongs to a user.
 local function user_folder()
-  local data = os.getenv "XDG_DATA_HOME"
-  return os.getenv "JUPYTER_DATA_DIR" or (data and data ~= "" and data or os.getenv "HOME" .. "/.local/share") .. "/jupyter"
+  return environment "JUPYTER_DATA_DIR" or (environment "XDG_DATA_HOME" or os.getenv "HOME" .. "/.local/share") .. "/jupyter"
 end
 
 --- Tells Jupyter of the kernel: writes kernel.json to where it looks.

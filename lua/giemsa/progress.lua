@@ -3,7 +3,7 @@
 -- line at the end, no control bytes:
 --
 --   Epoch 1/25
---     3/120 ━━━━━━━━━━━━━━━━━━━━ 12s 98ms/step - accuracy: 0.8731 - loss: 0.3312 - 325 images/s
+--     3/120 ━━━───────────────── 12s 98ms/step - accuracy: 0.8731 - loss: 0.3312 - 325 images/s
 --
 -- While running the time is what is still to come; at the end it is what it took.
 local core = require "giemsa.core"
@@ -52,11 +52,12 @@ Bar.__index = Bar
 
 local plain_colour = os.getenv("NO_COLOR") ~= nil
 
--- 20 cells, the done part green and the rest grey.
+-- 20 cells, the done part green and thick, the rest grey and thin: they differ also where colours
+-- are lost.
 local function cells_text(bar, width)
   local done = bar.total and math.min(bar.done / math.max(bar.total, 1), 1) * width // 1 | 0 or 0
-  if plain_colour then return ("━"):rep(done) .. ("─"):rep(width - done) end
-  return "\27[32m" .. ("━"):rep(done) .. "\27[90m" .. ("━"):rep(width - done) .. "\27[0m"
+  local thick, thin = ("━"):rep(done), ("─"):rep(width - done)
+  return plain_colour and thick .. thin or "\27[32m" .. thick .. "\27[90m" .. thin .. "\27[0m"
 end
 
 local function count_text(bar)
@@ -108,11 +109,7 @@ local function overflow_text(rest)
   return #lines > 0 and "\n" .. table.concat(lines, "\n") or ""
 end
 
--- Without colours the cells that are to come look different instead.
-local function uncoloured(text)
-  text = text:gsub("\27%[90m(.-)\27%[0m", function(rest) return (rest:gsub("━", "─")) end)
-  return (text:gsub("\27%[[%d;]*m", ""))
-end
+local function uncoloured(text) return (text:gsub("\27%[[%d;]*m", "")) end
 
 -- The forms of a bar that runs, or of a finished one at a terminal.
 local function bar_text(bar, values, finished)

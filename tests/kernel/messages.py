@@ -460,7 +460,7 @@ class Requests(KernelTest):
             frames = [text, b"{}", b"{}", b"{}"]
             bad.append([b"<IDS|MSG>", session.sign(frames)] + frames)
         for content in [{}, {"code": 5}, {"code": None, "cursor_pos": "x"}, {"code": "x", "cursor_pos": 1e300}, {"n": -1},
-                        {"hist_access_type": 7, "n": "y"}, {"hist_access_type": "range", "start": "a"}]:
+                        {"hist_access_type": 7, "n": "y"}, {"hist_access_type": "range", "start": "a"}, {"comm_id": [None, 5]}]:
             for kind in ["complete_request", "inspect_request", "is_complete_request", "history_request", "comm_open",
                          "nonsense_request", "execute_reply"]:
                 bad.append(session.serialize(session.msg(kind, content)))

@@ -69,7 +69,9 @@ function answers.comm_info_request() return "comm_info_reply", { status = "ok", 
 
 -- There are no widgets here: whoever opens a line to one is told that it is closed.
 function answers.comm_open(self, request)
-  self:publish("comm_close", json.encode{ comm_id = request.content.comm_id, data = {} }, request.header_text)
+  local id = request.content.comm_id
+  if type(id) ~= "string" then return end
+  self:publish("comm_close", json.encode{ comm_id = wire.clean(id), data = {} }, request.header_text)
 end
 
 function answers.interrupt_request(self)

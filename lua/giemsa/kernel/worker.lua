@@ -19,9 +19,7 @@ local typed = require "giemsa.kernel.typed"
 
 local array = wire.array
 
-local function send(event, kind, content)
-  core.worker_event(("s1s1s4"):pack(event, kind, json.encode(content)))
-end
+local function send(event, kind, content) core.worker_event(("s1s1s4"):pack(event, kind, content)) end
 
 ---@class giemsa.kernel.Worker
 ---@field prompt giemsa.Prompt
@@ -33,7 +31,7 @@ local Worker = {}
 Worker.__index = Worker
 
 function Worker:publish(kind, content)
-  if not self.is_silent then send("iopub", kind, content) end
+  if not self.is_silent then send("iopub", kind, json.encode(content)) end
 end
 
 -- ---- what displays become
@@ -135,6 +133,7 @@ end
 function Worker:expressions(wanted)
   local found = {}
   for name, code in pairs(type(wanted) == "table" and wanted or {}) do
+    name = wire.clean(tostring(name))
     local outcome = self.prompt.session:eval("return " .. tostring(code), "=" .. name)
     local ok, data, metadata = outcome.ok, nil, nil
     if ok then ok, data, metadata = call(bundle.of_values, outcome.values) end
@@ -277,19 +276,22 @@ end
 
 -- ---- the loop
 
-local function without_text(request)
-  return { status = "error", ename = "KernelError", evalue = request, traceback = array{ request } }
+-- A reply as JSON, and whether it tells of a failure that stops what comes after.
+local function reply_to(self, name, content)
+  if type(content.code) ~= "string" then content.code = "" end
+  local reply, stops = replies[name](self, content)
+  return json.encode(reply), stops
 end
 
 -- A request that is not as it should be must not end the worker.
 function Worker:answer(kind, content)
   local name = kind:match "^(.*)_request$"
-  if type(content.code) ~= "string" and name ~= "history" then content.code = "" end
-  local ok, reply, stops = xpcall(replies[name], debug.traceback, self, content)
+  local ok, reply, stops = xpcall(reply_to, debug.traceback, self, name, content)
   if not ok then
-    io.stderr:write("giemsa kernel: ", tostring(reply), "\n")
     self.is_silent = nil
-    reply = without_text("the kernel failed: " .. tostring(reply):match "^[^\n]*")
+    local message = wire.clean("the kernel failed: " .. tostring(reply))
+    reply = json.encode{ status = "error", ename = "KernelError", evalue = message,
+      traceback = array{ message }, execution_count = self.count }
   end
   send(stops and "failed" or "reply", name .. "_reply", reply)
 end

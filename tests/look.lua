@@ -98,6 +98,10 @@ t.test("show_batch draws the batch with its labels", function()
     "values 0.1098 to 0.8902" } do
     t.ok(figure:script():find(word, 1, true), word .. " is missing: " .. figure:script())
   end
+  for class, name in ipairs(source.class_names) do
+    local color = giemsa.plot.colors[giemsa.plot.class_colors[class]]
+    t.ok(figure:script():find("'" .. name .. "'[^\n]*" .. color), name .. " is not drawn in " .. color)
+  end
   draws(figure)
   t.equal(source.passes, 0, "a pass was used up")
   t.ok(giemsa.show_batch(source, { n = 2 }):script():find("2 of 4 pictures", 1, true))

@@ -104,8 +104,9 @@ LESSONS = notebooks/05_train.lua notebooks/06_evaluate_and_plot.lua notebooks/07
 MADE = report.txt plot.png malaria.safetensors montage.png
 run:
 	$(MAKE_IT)
-	@for lesson in $(LESSONS); do $(PROGRAM) $$lesson || exit; done
+	@for lesson in $(LESSONS); do echo; echo "-- $$lesson"; $(PROGRAM) $$lesson || exit; done
 	@echo; echo 'The course is run. It made:'; ls -1 $(MADE:%=out/%)
+	@echo 'Now go through it step by step: $(PROGRAM) run --step notebooks/05_train.lua'
 ##: make html [QUICK=yes]    pages of all lessons, run where they have not: out/html/index.html
 html:
 	$(MAKE_IT)

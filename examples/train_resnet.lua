@@ -32,7 +32,7 @@ model:compile{ loss = "binary_crossentropy", metrics = { "accuracy" },
   optimizer = optim.SGD{ lr = 0.1, momentum = 0.9, decay = 0.1 / options.epochs } }
 model:fit(train, { epochs = options.epochs, steps_per_epoch = math.max(1, train.n // 32),
   shuffle = false, -- of batches, so that the small last one sits out (lesson 5); images still are
-  validation_data = validation, verbose = verbose and 1 or 0 })
+  validation_data = validation, verbose = verbose and 1 or 0, warnings = verbose })
 
 local predicted = model:predict(test):argmax(2)
 if verbose then

@@ -144,8 +144,8 @@ for i = 1, math.min(20, #patients) do
 end
 
 plot.bars{ labels = labels, series = {
-    { title = class_names[1], values = counts[1], color = "vermillion" },
-    { title = class_names[2], values = counts[2], color = "green" } },
+    { title = class_names[1], values = counts[1], color = plot.class_colors[1] },
+    { title = class_names[2], values = counts[2], color = plot.class_colors[2] } },
   format = false, title = "The patients with most cells", ylabel = "cells", width = 900 }
   :save("out/01_patients.png"):show()
 
@@ -188,8 +188,9 @@ end
 
 local widths = { {}, {} }
 for _, file in ipairs(looked_at) do table.insert(widths[file.class], file.width) end
-plot.histogram{ { values = widths[1], title = class_names[1], color = "vermillion" },
-  { values = widths[2], title = class_names[2], color = "green" }, bins = 32, density = true,
+plot.histogram{ { values = widths[1], title = class_names[1], color = plot.class_colors[1] },
+  { values = widths[2], title = class_names[2], color = plot.class_colors[2] },
+  bins = 32, density = true,
   title = "How wide the pictures are", xlabel = "width in pixels" }:save("out/01_widths.png"):show()
 
 -- %% [markdown] name="notice-sizes"
@@ -222,7 +223,7 @@ for class = 1, 2 do
   end
   for _, file in ipairs(giemsa.random.sample(of_class, 8)) do
     shown[#shown + 1] = file.path
-    captions[#shown], colors[#shown] = class_names[class], class == 1 and "vermillion" or "green"
+    captions[#shown], colors[#shown] = class_names[class], plot.class_colors[class]
   end
 end
 
@@ -474,8 +475,8 @@ end
 for _, one in ipairs(looked_at) do one.spot = purple_spot(one.path) end
 local spots = { {}, {} }
 for _, one in ipairs(looked_at) do table.insert(spots[one.class], one.spot) end
-plot.histogram{ { values = spots[1], title = class_names[1], color = "vermillion" },
-  { values = spots[2], title = class_names[2], color = "green" }, bins = 40,
+plot.histogram{ { values = spots[1], title = class_names[1], color = plot.class_colors[1] },
+  { values = spots[2], title = class_names[2], color = plot.class_colors[2] }, bins = 40,
   title = "One number for each cell", xlabel = "how purple its most purple spot is" }
   :save("out/01_spots.png"):show()
 
@@ -558,7 +559,7 @@ local function doubt(one)
   local wrong = fact and fact.infected ~= (one.class == 1)
   doubtful[#doubtful + 1] = one.path
   notes[#notes + 1] = (wrong and "WRONG: " or "") .. (fact and fact.contents or one.patient)
-  inks[#inks + 1] = wrong and "red" or one.class == 1 and "vermillion" or "green"
+  inks[#inks + 1] = wrong and "red" or plot.class_colors[one.class]
 end
 local function first_of(class, from, to, step)
   local last = #doubtful + 8

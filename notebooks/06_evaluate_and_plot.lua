@@ -447,8 +447,9 @@ plot.lines(curves):save("out/06_roc.png"):show()
 local by_class = { {}, {} }
 for i, class in ipairs(test_gen.classes) do table.insert(by_class[class], scores_test[i]) end
 plot.histogram{ bins = 20, range = { 0, 1 }, title = "What the net says of the test cells",
-  { values = by_class[POSITIVE], title = names[POSITIVE], color = "vermillion" },
-  { values = by_class[3 - POSITIVE], title = names[3 - POSITIVE], color = "green" },
+  { values = by_class[POSITIVE], title = names[POSITIVE], color = plot.class_colors[POSITIVE] },
+  { values = by_class[3 - POSITIVE], title = names[3 - POSITIVE],
+    color = plot.class_colors[3 - POSITIVE] },
   xlabel = "its probability of " .. names[POSITIVE], ylabel = "cells", legend = "top center" }
   :save("out/06_scores.png"):show()
 

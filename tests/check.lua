@@ -31,6 +31,17 @@ t.test("true passes, false fails with its message, nil is open; a lesson goes on
   end, "tests/check.lua:%d+: check: a check needs a name, got true")
 end)
 
+t.test("who has not begun is told once that there are exercises", function()
+  check.results = {}
+  t.equal({ told(check, "a", nil) }, { "○ exercises wait for you in this lesson: replace nil by your answers" })
+  t.equal({ told(check, "b", nil) }, { "" })
+  t.equal({ told(check.near, "c", nil, 1, 1) }, { "" })
+  t.ok(told(check, "a", nil):find "exercises wait", "the first one run again")
+  t.equal({ told(check, "b", true) }, { "✓ b", true })
+  t.equal({ told(check.near, "c", nil, 1, 1) }, { "○ c: not answered yet" })
+  t.equal(check.count(), { passed = 1, failed = 0, open = 2 })
+end)
+
 t.test("numbers may be near", function()
   t.equal({ told(check.near, "n", 0.911, 0.912, 0.005) }, { "✓ n", true })
   t.equal({ told(check.near, "n", 0.5, 0.912, 0.005) }, { "✗ n: 0.5 is not it", false })

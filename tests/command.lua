@@ -235,6 +235,16 @@ t.test("--step: a failing cell is edited and run again; Ctrl-C ends a cell, not 
   t.ok(shown:find("code 0", 1, true), shown)
 end)
 
+t.test("a value that nobody prints is shown as little as by the plain script; a prompt shows it", function()
+  lesson '-- %% name="a"\nlocal function f() return "forty" .. "-two" end\nf()\n-- %% name="b"\nf();\n'
+  t.equal(command "lesson.lua", "")
+  t.equal((command("run lesson.lua"):gsub("fingerprint[^\n]*\n", "")), "")
+  t.equal({ log().cells[1].outputs, log().cells[2].outputs }, { {}, {} })
+  local shown = step { { after = "q quit", type = "\r" }, { after = "q quit", type = "i" }, { after = "lesson", type = "f()\r" },
+    { after = "forty-two", type = "\4" }, { after = "q quit", type = "q" } }
+  t.equal(select(2, shown:gsub("forty%-two", "")), 1, shown)
+end)
+
 t.test("a live bar is redrawn in place and begins anew below what is printed", function()
   lesson [[
 -- %%

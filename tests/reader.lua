@@ -93,6 +93,19 @@ t.test("start, quit, continue: the reader goes on in the cell where he stopped, 
   has(command "lessons", "giemsa lessons continue    81_second")
 end)
 
+t.test("pages are made of whole runs, though the newest was stepped through in part; the bookmark stays", function()
+  t.write(folder .. "/part.lua", '-- %% name="one"\nprint "first"\n-- %% name="two"\nprint "second"\n')
+  t.equal(select(2, command "run part.lua --to one"), 0)
+  local output, code = command "html --run part.lua --out pages"
+  t.equal(code, 0, output)
+  local file <close> = assert(io.open(folder .. "/pages/part.html"))
+  local page = file:read "a"
+  has(page, "<pre>second</pre>")
+  lacks(page, "Cells without results")
+  lacks(command "html --run part.lua --out pages", "second") -- not again
+  has(command "lessons", "all 4 cells")
+end)
+
 t.test("a cell that fails, is quit or whose lesson changes is where one goes on", function()
   local path = folder .. "/notebooks/81_second.lua"
   t.write(path, (LESSON:format("S", "S"):gsub("n = n %+ 1", "n = n + nil")))

@@ -11,6 +11,8 @@ local function tensors_after(threads, seed)
   local output, code = t.shell(("GIEMSA_THREADS=%d %s examples/train_resnet.lua --quiet "
     .. "--epochs %s --seed %d --save %s"):format(threads, t.interpreter, epochs, seed, t.quote(path)))
   t.equal(code, 0, output)
+  output = output:gsub("^made %d+ synthetic cells[^\n]*\n", "") -- the first time
+  t.ok(output:find "^test_accuracy = %d%.%d+\n$", "--quiet prints more than the last line: " .. output)
   local f <close> = assert(io.open(path, "rb"))
   local header = string.unpack("<I8", f:read(8))
   f:seek("cur", header)

@@ -144,6 +144,22 @@ end
 
 -- ---- the command line
 
+-- A mistake on the command line: nothing runs.
+local function refuse(message)
+  io.stderr:write(message, "\n")
+  os.exit(2)
+end
+
+-- What runs by default, and what a suite asks for.
+local function is_test(name)
+  local known = {}
+  for _, one in ipairs(all_names()) do known[one] = true end
+  for _, suite in pairs(suites) do
+    for _, one in ipairs(suite.names or {}) do known[one] = true end
+  end
+  return known[name]
+end
+
 local chosen, names = {}, {}
 local i = 1
 while arg[i] do
@@ -151,10 +167,13 @@ while arg[i] do
     chosen = FULL
   elseif arg[i] == "-s" then
     i = i + 1
-    if not suites[arg[i]] then error("there is no suite named " .. tostring(arg[i])) end
+    if not suites[arg[i]] then refuse("there is no suite named " .. tostring(arg[i])) end
     chosen[#chosen + 1] = arg[i]
   else
     names[#names + 1] = arg[i]:match("([^/]+)%.lua$") or arg[i]
+    if not is_test(names[#names]) then
+      refuse(("there is no test named %s; the tests are %s"):format(names[#names], table.concat(all_names(), " ")))
+    end
   end
   i = i + 1
 end

@@ -1,5 +1,6 @@
 --- Checks of exercises: each says at once whether it passed, failed (and what to think of) or is
---- still open, and goes on in any case. All are kept in check.results, from which points are counted.
+--- still open, and goes on in any case. Who has answered nothing is told once that there are exercises.
+--- All results are kept in check.results, from which points are counted.
 --
 --   check("mean", mean and mean > 0.4 and mean < 0.6, "the mean of all pixels, after rescale")
 --   check.near("auc", auc, 0.912, 0.005)
@@ -33,9 +34,23 @@ local function remember(result)
   table.insert(check.results, result)
 end
 
+local function has_begun()
+  for _, result in ipairs(check.results) do
+    if result.status ~= "open" then return true end
+  end
+end
+
+local INVITATION = "exercises wait for you in this lesson: replace nil by your answers"
+
+local function words_of(result)
+  if not has_begun() then return result == check.results[1] and INVITATION or nil end
+  return result.name .. (result.message and ": " .. result.message or "")
+end
+
 local function tell(result)
-  local sign, message = SIGNS[result.status], result.message
-  local text = ("%s %s%s"):format(sign, result.name, message and ": " .. message or "")
+  local sign, words = SIGNS[result.status], words_of(result)
+  if not words then return end
+  local text = sign .. " " .. words
   display{ text = text, ansi = ("\27[%sm%s\27[0m %s"):format(COLORS[result.status], sign,
     text:sub(#sign + 2)), html = ("<span style=\"color:%s\">%s</span> %s")
     :format(HTML[result.status], sign, (text:sub(#sign + 2):gsub("[&<>]", ESCAPES))) }

@@ -49,7 +49,7 @@ local BATCH = { n = "integer", batch = "integer", epoch = "integer", columns = "
   tile = "any", title = "string", class_names = "table", class_mode = "string" }
 
 local function colour_of(class)
-  return class and plot.color_order[(class - 1) % #plot.color_order + 1] or nil
+  return class and plot.class_colors[(class - 1) % #plot.class_colors + 1] or nil
 end
 
 local function show_batch(data, y, opts)

@@ -7,7 +7,11 @@ local base = require "giemsa.plot.figure"
 local options = require "giemsa.options"
 
 ---@class giemsa.plot
-local plot = { colors = base.colors, color_order = base.color_order }
+---@field colors table<string, string> name -> "#rrggbb"
+---@field color_order string[] names, of series in the order in which they come
+---@field class_colors string[] names, of classes by their numbers: a class has one colour everywhere
+local plot = { colors = base.colors, color_order = base.color_order,
+  class_colors = base.class_colors }
 
 -- Which file holds which helper; the grid of pictures is loaded only when it is used.
 for _, part in ipairs { "lines", "bars", "matrix" } do

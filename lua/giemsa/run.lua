@@ -1,6 +1,8 @@
---- Runs a lesson from top to bottom. Outputs go to the run log first (giemsa.runlog), then to the
--- terminal; cells are run by the evaluator (giemsa.cell). `run.lesson` is `giemsa run`; what it
--- does in between cells with --step is in giemsa.step.
+--- Runs a lesson from top to bottom. It shows what the lesson prints and displays, as the plain script
+-- does; the value of a cell's last expression is shown only where one asks for values: at a prompt, in
+-- Jupyter. Outputs go to the run log first (giemsa.runlog), then to the terminal; cells are run by the
+-- evaluator (giemsa.cell). `run.lesson` is `giemsa run`; what it does in between cells with --step is in
+-- giemsa.step.
 local bookmark = require "giemsa.bookmark"
 local cell = require "giemsa.cell"
 local core = require "giemsa.core"

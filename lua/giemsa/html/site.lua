@@ -19,11 +19,21 @@ local function newest_run(path)
   return log and runlog.read(log) or nil
 end
 
+-- Whether a run ended well and left no cell out, as one does that a reader stepped through in part.
+local function is_whole(run)
+  if not (run and run.finish and run.finish.status == "ok") then return false end
+  for _, cell in ipairs(notebook.parse(run.start.source).cells) do
+    if cell.kind == "code" and cell:source() ~= "" and not run.cells[cell.number] then
+      return false
+    end
+  end
+  return true
+end
+
 -- Whether a lesson has to run before its page tells what its present code does.
 local function needs_run(path, quick)
   local lesson, run = notebook.read(path), newest_run(path)
-  local is_whole = run and run.finish and run.finish.status == "ok"
-  if not (lesson and is_whole) or run.start.quick and not quick then return true end
+  if not (lesson and is_whole(run)) or run.start.quick and not quick then return true end
   return not html.is_current(run, lesson:text())
 end
 

@@ -15,8 +15,10 @@ local COLORS = {
   orange = "#e69f00", sky = "#56b4e9", grey = "#777777", black = "#222222", red = "#c0392b",
 }
 local ORDER = { "blue", "vermillion", "green", "purple", "orange", "sky", "grey" }
+-- Of classes, by their numbers, wherever they are drawn: the first of the course's is the infected one.
+local CLASSES = { "vermillion", "blue", "green", "purple", "orange", "sky", "grey" }
 local INK, SOFT, GRID = "#222222", "#555555", "#e4e4e4"
-base.colors, base.color_order, base.ink = COLORS, ORDER, INK
+base.colors, base.color_order, base.class_colors, base.ink = COLORS, ORDER, CLASSES, INK
 
 -- ---- the figure
 

@@ -199,7 +199,9 @@ end
 --- - validation_data: a source or {x, y}; validation_steps (all): always the first so many batches.
 ---   validation_split (tensors only): the last part of the data
 --- - callbacks: a list of giemsa.callbacks, tables or functions (epoch, logs, model)
---- - verbose: 0 silent, 1 (default) a progress line, 2 one line an epoch
+--- - verbose: 0 no progress, 1 (default) a progress line, 2 one line an epoch
+--- - warnings (true): say on stderr, once, what makes the validation no fair judgement: pictures
+---   varied at random, another part each time, patients that are in the training too
 --- - shuffle (true): samples of tensors, or the order of a generator's batches. seed: of that order
 --- - batch_size (32) for tensors. class_weight: {class = weight}, classes from 1 or by name
 --- - checkpoint: a file that keeps all of the training after every epoch, at Ctrl-C, and every

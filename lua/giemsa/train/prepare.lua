@@ -21,7 +21,7 @@ History.__index = function(self, key) if key == "history" then return self end e
 
 local FIT = {
   epochs = "integer", initial_epoch = "integer", steps_per_epoch = "integer",
-  batch_size = "integer", validation_data = "any", validation_steps = "integer",
+  batch_size = "integer", validation_data = "any", validation_steps = "integer", warnings = "boolean",
   validation_split = "number",
   shuffle = "boolean", seed = "integer", class_weight = "table", callbacks = "table|function",
   verbose = "integer", checkpoint = "string", checkpoint_every = "integer", resume = "any",
@@ -50,6 +50,7 @@ local function prepare_validation(run, given, opts, level)
   run.validation_steps, remark = feed.steps("fit", "validation_steps", run.validation,
     opts.validation_steps, level + 1)
   if remark then note("fit: %s", remark) end
+  if opts.warnings == false then return end
   guards.warn_of_variations("fit: validation_data", run.validation)
   guards.warn_of_shuffled_part("fit: validation_data", run.validation, run.validation_steps)
   guards.warn_of_leakage(run.source, run.validation)

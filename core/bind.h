@@ -58,4 +58,4 @@ int raise_error(lua_State *L); // raises sys_error()
 // Each bind_*.c adds its functions to the flat table `giemsa.core`.
 extern const luaL_Reg file_functions[], capture_functions[], tensor_functions[], sys_functions[], random_functions[], process_functions[], dtype_functions[], smear_functions[], loader_functions[];
 extern const luaL_Reg conv_functions[], norm_functions[], program_functions[], math_functions[], reduce_functions[], move_functions[], npy_functions[];
-extern const luaL_Reg worker_functions[], ops_functions[], train_functions[], image_functions[], lesson_functions[];
+extern const luaL_Reg worker_functions[], sandbox_functions[], ops_functions[], train_functions[], image_functions[], lesson_functions[];

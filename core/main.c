@@ -18,6 +18,7 @@ static const char *program = "giemsa"; // stands before messages; NULL at the pr
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
     "       %s run|lessons|html|convert|lint|kernel ...    lessons as notebooks; each has --help\n"
+    "       %s new|student|check|grade ...    for whoever teaches with them\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"
     "  -i        enter interactive mode after executing 'script', inside it (--to CELL: behind that cell)\n"
@@ -321,7 +322,7 @@ static void complain(const char *option) {
     fprintf(stderr, "%s: ", program);
     if (option[1] == 'e' || option[1] == 'l') fprintf(stderr, "'%s' needs argument\n", option);
     else fprintf(stderr, "unrecognized option '%s'\n", option);
-    fprintf(stderr, usage, program, program);
+    fprintf(stderr, usage, program, program, program);
 }
 
 // The global `arg`: the script at 0, its arguments from 1, what stands before it below 0.
@@ -403,7 +404,7 @@ static void find_modules(lua_State *L) {
 
 // `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
 static bool is_command(int argc, char **argv) {
-    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel", "lessons"};
+    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel", "lessons", "new", "student", "check", "grade"};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i]) == 0) return true;
     return false;
@@ -452,7 +453,7 @@ static int protected_main(lua_State *L) {
     struct options o = {0};
     lua_settop(L, 0);
     if (!is_command(argc, argv) && !parse_options(argc, argv, &o)) return complain(argv[o.script]), 0;
-    if (o.help) return printf(usage, program, program), lua_pushboolean(L, 1), 1;
+    if (o.help) return printf(usage, program, program, program), lua_pushboolean(L, 1), 1;
     bool is_idle = o.script == argc && !o.execute && !o.version, is_terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     bool is_lesson = o.interactive && is_terminal && o.script < argc && strcmp(argv[o.script], "-") != 0;
     if (o.version && !is_lesson) puts(LUA_COPYRIGHT), fflush(stdout);

@@ -15,6 +15,7 @@ static const luaL_Reg *const lists[] = {
     capture_functions,
     process_functions,
     worker_functions,
+    sandbox_functions,
     dtype_functions,
     smear_functions,
     loader_functions, ops_functions, train_functions,

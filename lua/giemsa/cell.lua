@@ -10,6 +10,8 @@ local scopes = require "giemsa.cell.scope"
 local source = require "giemsa.cell.source"
 local syntax = require "giemsa.syntax"
 
+local debug = debug -- as it is now: a lesson may change the global
+
 local cell = {}
 
 -- ---- the session
@@ -245,6 +247,11 @@ function Session:names() return prompt_scope(self):names() end
 ---@param name string
 ---@return any
 function Session:get(name) return prompt_scope(self):get(name) end
+
+--- Gives a value to the local that is seen there, else to a global.
+---@param name string
+---@param value any
+function Session:assign(name, value) self.scope:set(name, value) end
 
 --- Ends the session: variables declared <close> are closed, the last first.
 ---@return string? message of the first that failed

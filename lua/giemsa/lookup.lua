@@ -3,6 +3,8 @@
 -- Help and completion stand on this.
 local core = require "giemsa.core"
 
+local debug = debug -- as it is now: a lesson may change the global
+
 local lookup = {}
 
 --- The folder of giemsa's own Lua files, with a slash at its end.

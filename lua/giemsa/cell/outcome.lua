@@ -2,6 +2,8 @@
 -- the script that lead to it.
 local lookup = require "giemsa.lookup"
 
+local debug = debug -- as it is now: a lesson may change the global
+
 local outcomes = {}
 
 local STOP = {} -- marks our own yields

@@ -1,5 +1,6 @@
 --- A scope: the local variables that the code at one place of a script can see. A variable is an
 -- upvalue of some function (its keeper), so that many pieces of code can share it.
+local debug = debug -- as it is now: a lesson may change the global
 
 ---@class giemsa.Variable
 ---@field name string
@@ -84,6 +85,15 @@ function Scope:get(name)
   if not variable then return _G[name] end
   if not variable.keeper then return variable.value end
   return (select(2, debug.getupvalue(variable.keeper, variable.index)))
+end
+
+--- Gives a value to a local, else to a global. A constant stays what it is.
+---@param name string
+---@param value any
+function Scope:set(name, value)
+  local variable = self.variables[name]
+  if not variable then _G[name] = value return end
+  if variable.keeper then debug.setupvalue(variable.keeper, variable.index, value) end
 end
 
 -- On one line, so that the cell's lines stay where they are.

@@ -1,0 +1,379 @@
+--- Grading: attacks and accidents. Each submission gets its row, whatever it does to itself, and nothing else changes.
+local t = require "tests.harness"
+local core = require "giemsa.core"
+
+local folder = t.tmpdir()
+local here = t.shell("pwd"):gsub("\n", "")
+local giemsa = t.program:sub(1, 1) == "/" and t.program or here .. "/" .. t.program
+
+local function command(line)
+  return t.shell(("cd %s && LANG=C.UTF-8 timeout -k 5 600 %s %s"):format(t.quote(folder), giemsa, line))
+end
+
+local MASTER = [==[
+-- ---
+-- title: Two exercises
+-- ---
+
+-- %% name="setup"
+local giemsa = require "giemsa"
+local check = giemsa.check
+local numbers = { 1, 2, 3, 4 }
+
+-- %% name="mean" tags=["solution"]
+-- BEGIN SOLUTION
+local mean = 0
+for _, x in ipairs(numbers) do mean = mean + x / #numbers end
+-- END SOLUTION
+
+-- %% name="check-mean" tags=["check"] points=2
+check.near("mean", mean, 2.5, 0.01)
+-- BEGIN HIDDEN TESTS
+check("not a text", type(mean) == "number")
+-- END HIDDEN TESTS
+
+-- %% name="double" tags=["solution"]
+local function double(x)
+  -- BEGIN SOLUTION
+  return 2 * x
+  -- END SOLUTION
+end
+
+-- %% name="check-double" tags=["check"]
+check("a number", function() return double(4) == 8 end, "twice as much")
+-- BEGIN HIDDEN TESTS
+check("a tensor", function() return double(giemsa.tensor{ 1, 2 }) == giemsa.tensor{ 2, 4 } end)
+check("a text", function() return ("<%s>"):format(tostring(double(173))) == "<346>" end)
+-- END HIDDEN TESTS
+]==]
+
+t.write(folder .. "/master.lua", MASTER)
+
+-- ---- the students' file
+
+t.test("student: solutions and hidden tests are out, and what is left runs", function()
+  local output, code = command "student master.lua -o lesson.lua"
+  t.equal({ output, code }, { "lesson.lua: 6 lines of solutions and hidden tests taken out\n", 0 })
+  local lesson = io.open(folder .. "/lesson.lua"):read "a"
+  t.ok(lesson:find("local mean -- YOUR CODE HERE\n", 1, true), lesson)
+  t.ok(lesson:find("local function double(x)\n  -- YOUR CODE HERE\nend\n", 1, true), lesson)
+  for _, word in ipairs { "SOLUTION", "HIDDEN", "2 * x", "173", "not a text" } do
+    t.ok(not lesson:find(word, 1, true), word)
+  end
+  output, code = command "check lesson.lua"
+  t.equal({ output, code }, { "cell 'check-mean': 0 of 2 points\n  ○ mean: not answered yet\n"
+    .. "cell 'check-double': 0 of 1 points\n  ✗ a number: twice as much\n0 of 3 points\n", 1 })
+  t.equal(select(2, command "lesson.lua"), 0)
+  output, code = command "check master.lua"
+  t.ok(code == 0 and output:find "5 of 5 points\n$", output)
+end)
+
+t.test("student: marks that do not match, and answers that can be read elsewhere", function()
+  local function says(text, pattern)
+    t.write(folder .. "/bad.lua", text)
+    os.remove(folder .. "/out.lua")
+    local output, code = command "student bad.lua -o out.lua"
+    t.ok(code == 1 and output:find(pattern), output)
+    return io.open(folder .. "/out.lua")
+  end
+  t.ok(not says("-- %%\n-- BEGIN SOLUTION\nlocal x\n", "bad.lua:2: BEGIN SOLUTION without its END"))
+  t.ok(not says("-- %%\n-- END HIDDEN TESTS\n", "bad.lua:2: END HIDDEN TESTS without its BEGIN"))
+  t.ok(not says("-- %%\n-- BEGIN SOLUTION\n-- BEGIN HIDDEN TESTS\n", "bad.lua:3: BEGIN HIDDEN TESTS within"))
+  t.ok(not says("-- %%\n-- BEGIN SOLUTION\nif a then\n-- END SOLUTION\nend\n", "does not compile"))
+  t.ok(says("-- %% name=\"a\"\n-- BEGIN SOLUTION\nlocal auc = 0.9124\n-- END SOLUTION\n\n-- %% [markdown]\n-- It is 0.9124.\n",
+    "out.lua:5: `0.9124` of the solution %(bad.lua:3%) can be read here"))
+  local output, code = command "student master.lua -o master.lua"
+  t.ok(code == 1 and output:find "cannot be the master", output)
+end)
+
+t.test("new: a lesson that lints, runs, and is a master", function()
+  os.remove(folder .. "/03_stain.lua")
+  t.equal({ command "new 03_stain.lua" }, { "03_stain.lua\n", 0 })
+  t.equal({ command "new 03_stain.lua" }, { "giemsa: 03_stain.lua is there already\n", 1 })
+  t.equal({ command "lint 03_stain.lua" }, { "", 0 })
+  local output, code = command "check 03_stain.lua"
+  t.ok(code == 0 and output:find "2 of 2 points\n$", output)
+  t.equal(select(2, command "student 03_stain.lua -o stain.lua"), 0)
+  output, code = command "check stain.lua"
+  t.ok(code == 1 and output:find "0 of 2 points\n$", output)
+  t.ok(io.open(folder .. "/stain.lua"):read "a":find "%-%- YOUR ANSWER HERE\n")
+  output = t.shell(("LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4 %s/03_stain.lua")
+    :format(here, here, t.build:sub(1, 1) == "/" and t.build or here .. "/" .. t.build, folder))
+  if t.sanitizer == "" then t.ok(output:find "✓ mean of the pixels", output) end
+end)
+
+t.test("check --hash gives the line that checks an answer", function()
+  if not pcall(require, "giemsa.hash") then t.skip("it needs the hash module") end
+  local line = command "check --hash auc 0.9124 --digits 3"
+  local check = require "giemsa.check"
+  t.equal(line, ("check.answer(\"auc\", answer, %q, nil, { digits = 3 })\n"):format(check.digest("auc", 0.9124, { digits = 3 })))
+end)
+
+-- ---- submissions
+
+local MEAN, DOUBLE = "local mean = 2.5", "local function double(x) return 2 * x end"
+
+local function lesson(mean, double)
+  return ("-- %%%% name=\"mean\" tags=[\"solution\"]\n%s\n\n-- %%%% name=\"double\"\n%s\n"):format(mean or MEAN, double or DOUBLE)
+end
+
+local submissions, expected = folder .. "/submissions", {}
+
+-- A submission: its points of 5, and a pattern that its notes must (or, false, need not) match.
+local function submits(name, text, points, notes)
+  if text then t.write(submissions .. "/" .. name .. ".lua", text) end
+  expected[name] = { points = points, notes = notes == nil and "^$" or notes or "" }
+end
+
+local function code(mean) return lesson(mean) end -- 3 points are the other exercise's
+
+-- True in the student's process when a file could be opened.
+local function opens(path, mode)
+  return code(("local mean\nif io.open(%q, %q) then mean = 2.5 end"):format(path, mode or "r"))
+end
+
+local function attacks()
+  submits("good", lesson(), 5)
+  -- the checks
+  submits("check-replaced", code [[
+check = setmetatable({ near = function() return true end }, { __call = function() return true end })
+giemsa.check, package.loaded["giemsa.check"] = check, check
+require("giemsa.check").results = { { name = "mean", status = "passed" } }
+local mean = 0]], 4)
+  submits("string-metatable", code [[
+getmetatable("").__index = function() return function() return "<346>" end end
+getmetatable("").__sub = function() return 0 end
+getmetatable("").__lt = function() return true end
+local mean = "x"]], 3, "region 'mean'")
+  submits("tensor-metatable", lesson(nil, [[
+local meta = getmetatable(giemsa.tensor{ 1 })
+if type(meta) == "table" then meta.__eq = function() return true end end
+debug.setmetatable = nil
+local function double(x) return giemsa.tensor{ 9, 9 } end]]), 2)
+  submits("liar", lesson("local mean = setmetatable({}, { __lt = function() return true end, __sub = function() return 0 end })",
+    "local yes = setmetatable({}, { __eq = function() return true end, __tostring = function() return '346' end })\n"
+    .. "local function double() return yes end"), 0)
+  submits("builtins-replaced", code [[
+math.abs = function() return 0 end  type = function() return "number" end  tostring = function() return "346" end
+local mean = 0]], 4, false)
+  submits("package-loaded", code [[
+for name in pairs(package.loaded) do package.loaded[name] = nil end
+string.pack, string.unpack, table.unpack, pcall = nil
+local mean = 0]], 3, "region 'mean'")
+  submits("nan", code "local mean = 0 / 0", 4)
+  -- its own process
+  submits("os-exit", code "os.exit(0)", 3, "region 'mean': its process ended by itself %(os.exit%?%), with code 0")
+  submits("os-exit-later", lesson(nil, "local function double() os.exit(7, true) end"), 2, "region 'double': .* code 7")
+  submits("endless-loop", code "while true do end", 3, "region 'mean': it did not end in time")
+  submits("endless-find", code "local mean = string.find(('a'):rep(1e6), ('.-'):rep(30) .. 'b')", 3, "did not end in time")
+  submits("endless-pcall", code "while true do pcall(function() while true do end end) end", 3, "did not end in time")
+  submits("endless-coroutine", code [[
+local spin = coroutine.wrap(function() while true do pcall(coroutine.yield) end end)
+while true do spin() end]], 3, "did not end in time")
+  submits("endless-call", lesson(nil, "local function double(x) while x do end end"), 2, "region 'double': it did not end in time")
+  submits("both-endless", lesson("while true do end", "local function double(x) while x do end end"), 0, "double.*mean")
+  submits("at-exit", code [[
+trap = setmetatable({}, { __gc = function() while true do end end })
+local closed <close> = setmetatable({}, { __close = function() while true do end end })
+local mean = 2.5]], 5, false)
+  submits("gc-loop", code [[
+for i = 1, 100 do setmetatable({}, { __gc = function() while true do end end }) end
+collectgarbage()
+local mean = 2.5]], 3, "did not end in time")
+  submits("prints-much", code "local s = ('x'):rep(1 << 20) for i = 1, 1024 do io.write(s) end\nlocal mean = 2.5", 5)
+  submits("allocates-string", code "local big = ('x'):rep(1 << 20):rep(1 << 10)\nlocal mean = big .. big .. big .. big .. big .. big .. big .. big .. big .. big", 3, false)
+  submits("allocates-tables", code "local all, s = {}, ('x'):rep(1 << 20)\nfor i = 1, 1e9 do all[i] = s:rep(100 + i) end", 3, false)
+  submits("allocates-tensor", code "local mean = giemsa.tensor.zeros(50000, 50000)", 3, false)
+  submits("deep-recursion", code "local function f() return 1 + f() end\nf()", 3, false)
+  submits("gives-much", code "local mean = ('x'):rep(100 << 20)", 3, "region 'mean': it gave back too much")
+  submits("gives-circle", code "local mean = {} mean.mean = mean", 3, "nested deeper")
+  -- other processes
+  submits("fork-bomb", code [[
+for i = 1, 100 do os.execute("touch stolen &") io.popen("touch stolen; sleep 100") end
+local core = require "giemsa.core"
+for i = 1, 100 do
+  core.fork() core.start_program{ "touch", "stolen" } core.run_program{ "touch", "stolen" }
+  pcall(core.start_worker, { "sleep", "100" })
+end
+core.exec({ "/bin/touch", "stolen" }, 9)
+local mean = 2.5]], 5)
+  submits("kills", code [[
+local core = require "giemsa.core"
+core.kill_session(core.parent())
+for pid = 2, 70000 do core.kill_session(pid) end
+local mean = 2.5]], 5)
+  submits("network", code [[
+local mean
+local core = require "giemsa.core"
+if core.socket_pair() then mean = 2.5 end
+local ok, curl = pcall(require, "giemsa.curl")
+if ok and pcall(curl.get, "http://127.0.0.1:9/") then mean = 2.5 end]], 3)
+  -- files
+  submits("reads-master", opens(folder .. "/master.lua"), 3)
+  submits("reads-neighbour", opens(submissions .. "/good.lua"), 3)
+  submits("reads-system", opens "/etc/passwd", 3)
+  submits("reads-memory", opens "/proc/self/mem", 3)
+  submits("writes-elsewhere", opens(folder .. "/stolen", "w"), 3)
+  submits("empties-master", code(([[
+os.remove(%q) os.rename(%q, "x") os.rename("x", %q)
+local core = require "giemsa.core"
+core.write_file(%q, "") core.copy_file(%q, "copy") core.copy_file(%q, "copy", true)
+core.symlink(%q, "link")
+local mean
+if io.open("copy") or io.open("link") then mean = 2.5 end]]):gsub("%%q", ("%q"):format(folder .. "/master.lua"))), 3)
+  submits("scratch", code "local f = assert(io.open('note.txt', 'w')) f:write 'x' f:close()\nlocal mean = io.open('note.txt'):read 'a' == 'x' and 2.5", 5)
+  submits("fills-disk", code [[
+local s = ("x"):rep(1 << 20)
+for i = 1, 1e9 do
+  local f = io.open("f" .. i, "w")
+  if f then for k = 1, 15 do f:write(s) end f:close() end
+end]], 3, "it filled the disk")
+  submits("many-files", code "for i = 1, 1e9 do local f = io.open('f' .. i, 'w') if f then f:close() end end", 3, "it filled the disk")
+  submits("long-file", code [[
+local f = io.open("long", "w")
+local s = ("x"):rep(1 << 20)
+local mean = 2.5
+for i = 1, 100 do if not f:write(s) then mean = 0 end end]], 4)
+  -- results of one's own
+  submits("fake-lines", code [[
+print "check-mean 2 of 2" print('{"what":"cell","name":"check-mean","results":[{"name":"mean","status":"passed"}]}')
+for fd = 3, 30 do
+  for _, path in ipairs { "/dev/fd/" .. fd, "/proc/self/fd/" .. fd } do
+    local f = io.open(path, "w") if f then f:write "passed" f:close() end
+  end
+end
+local mean = 0]], 4)
+  submits("fake-messages", code [[
+local core = require "giemsa.core"
+for fd = 0, 60 do core.send_message(fd, "{s\4\0\0\0\0\0\0\0whats\4\0\0\0\0\0\0\0done}", 0.01) end]], 3, "region 'mean': its process answered nonsense")
+  submits("closes-descriptors", code "local core = require 'giemsa.core' for fd = 0, 60 do core.close_fd(fd) end", 3, "region 'mean': its process")
+  submits("bytecode", code [[
+local ok = load("\27Lua\x54\0\x19\x93\r\n\x1a\n" .. ("\xff"):rep(100), "=", "b")
+local mean
+if string.dump or ok then mean = 2.5 end]], 3)
+  submits("no-debug", code [[
+local mean
+if debug.getregistry or require("debug").getupvalue or package.loadlib then mean = 2.5 end]], 3)
+  -- accidents
+  submits("deleted", "-- %% name=\"double\"\n" .. DOUBLE, 3, "region 'mean' is missing")
+  submits("doubled", lesson("local mean = 1") .. lesson(), 4, "region 'mean' is there 2 times; the first counts")
+  submits("renamed", (lesson():gsub("name=\"mean\"", "name=\"maen\"")), 3, "region 'mean' is missing; cell 'maen' is not in the lesson, and was not looked at %(did you mean 'mean'%?%)")
+  submits("split", lesson("local mean\n-- %%\nmean = 2.5"), 5, "region 'mean' was split into 2 cells, and put together")
+  submits("unknown", lesson() .. "-- %% name=\"mine\"\nprint 'hello'\n", 5, "cell 'mine' is not in the lesson")
+  submits("other-checks", lesson() .. "-- %% name=\"check-mean\" tags=[\"check\"]\n", 5, "other checks stand in check%-mean")
+  submits("syntax", code "local mean = = 1", 3, "region 'mean': .*unexpected symbol")
+  submits("unbalanced", lesson("local mean = 1 end do", nil), 3, "region 'mean': ")
+  submits("raises", code "local mean = nil + 1", 3, "region 'mean': .*arithmetic on a nil value")
+  submits("not-utf8", code "local mean = 2.5 -- \xff\xfe", 5, "the file is not valid UTF%-8")
+  submits("empty", "", 0, "region 'mean' is missing; region 'double' is missing")
+  submits("binary", ("\0\1\27Lua\255%\n"):rep(1000), 0, "not valid UTF%-8")
+  submits("huge", (" "):rep(2 << 20), 0, "cannot be read: it is too long")
+  submits("blank", (" "):rep(1000000), 0, false)
+  t.shell(("cd %s && mkdir a-folder.lua nobody ada && ln -s ../master.lua linked.lua && ln -s .. folders && mkfifo pipe.lua && cp good.lua ada/master.lua")
+    :format(t.quote(submissions)))
+  submits("a-folder", nil, 0, "the folder holds 0 .lua files and no master.lua")
+  submits("nobody", nil, 0, "the folder holds 0 .lua files")
+  submits("ada", nil, 5)
+  submits("linked", nil, 0, "cannot be read: it is a link")
+  submits("folders", nil, 0, "cannot be read: it is a link")
+  submits("pipe", nil, 0, "cannot be read: it is no ordinary file")
+  submits("=cmd|' C calc'!A0", lesson(), 5)
+  submits("a,b \"c\"\nd", lesson(), 5)
+end
+
+-- The rows of a CSV file, as lists of fields.
+local function rows_of(text)
+  local rows, row, at = {}, {}, 1
+  while at <= #text do
+    local field
+    if text:sub(at, at) == '"' then
+      local last = at
+      repeat last = text:find('"', last + 1, true) + (text:find('^""', text:find('"', last + 1, true)) and 1 or 0)
+      until text:sub(last + 1, last + 1):find "^[,\n]" and text:sub(at + 1, last):gsub('""', ""):sub(-1) == '"'
+      field, at = text:sub(at + 1, last - 1):gsub('""', '"'), last + 1
+    else
+      local last = text:find("[,\n]", at)
+      field, at = text:sub(at, last - 1), last
+    end
+    row[#row + 1] = field
+    if text:sub(at, at) == "\n" then rows[#rows + 1], row = row, {} end
+    at = at + 1
+  end
+  return rows
+end
+
+local function graded(options)
+  local output, code = command("grade master.lua submissions -o grades.csv " .. (options or ""))
+  t.equal(code, 0, output)
+  local rows = {}
+  for i, row in ipairs(rows_of(io.open(folder .. "/grades.csv"):read "a")) do
+    if i > 1 then rows[row[1]:gsub("^'", "")] = row end
+  end
+  return rows
+end
+
+local function need_sandbox()
+  if t.is_slow then t.skip("limits on memory and time do not fit here") end
+  local ok, why = core.sandbox_check()
+  if not ok then t.skip(why) end
+end
+
+local function listing() return (t.shell(("cd %s && find . -not -path './feedback*' -not -name grades.csv | sort"):format(t.quote(folder)))) end
+
+t.test("each attack and accident gets its row, and nothing else changes", function()
+  need_sandbox()
+  t.shell("mkdir " .. t.quote(submissions))
+  attacks()
+  local before = listing()
+  local rows = graded "--seconds 4 --memory 1024"
+  local problems, count = {}, 0
+  for name, wanted in pairs(expected) do
+    local row = rows[name] or {}
+    count = count + 1
+    local is_right = row[2] == tostring(wanted.points) and row[3] == "5"
+    if not is_right or not row[6]:find(wanted.notes) then
+      problems[#problems + 1] = ("%s: wanted %s points (%s), got %s of %s (%s)"):format(name, wanted.points, wanted.notes,
+        tostring(row[2]), tostring(row[3]), tostring(row[6]))
+    end
+  end
+  table.sort(problems)
+  t.ok(#problems == 0, "\n  " .. table.concat(problems, "\n  "))
+  t.ok(count >= 25)
+  local all = 0
+  for _ in pairs(rows) do all = all + 1 end
+  t.equal(all, count)
+  t.equal(listing(), before)
+  t.equal(io.open(folder .. "/master.lua"):read "a", MASTER)
+end)
+
+t.test("the pages and the table are safe to open", function()
+  need_sandbox()
+  t.shell(("rm -rf %s && mkdir %s"):format(t.quote(submissions), t.quote(submissions)))
+  t.write(submissions .. "/<b>&.lua", lesson("error '<script>'"))
+  t.write(submissions .. "/=1+1.lua", lesson())
+  graded()
+  local page = io.open(folder .. "/feedback/_b__.html"):read "a"
+  t.ok(page:find("&lt;script&gt;", 1, true) and not page:find("<script", 1, true) and page:find("&lt;b&gt;&amp;", 1, true), page)
+  t.ok(page:find("<strong>3</strong> of 5 points", 1, true) and page:find('<li class="passed">a tensor', 1, true), page)
+  t.ok(not page:find("twice as much", 1, true), "a hint for what is right")
+  local table_text = io.open(folder .. "/grades.csv"):read "a"
+  t.ok(table_text:find("\n\"'=1+1\",5,5,2,3,\n", 1, true), table_text)
+  t.ok(table_text:find "^student,points,of,check%-mean,check%-double,notes\n", table_text)
+end)
+
+t.test("a master that cannot grade says why", function()
+  need_sandbox()
+  local function says(text, pattern)
+    t.write(folder .. "/wrong.lua", text)
+    local output, exit_code = command "grade wrong.lua submissions -o wrong.csv"
+    t.ok(exit_code == 1 and output:find(pattern), output)
+    t.ok(not io.open(folder .. "/wrong.csv"))
+  end
+  says("-- %%\nlocal x = 1\n", "wrong.lua: no cell is tagged \"solution\"")
+  says("-- %% tags=[\"solution\"]\nlocal x = 1\n", "wrong.lua:1: a cell that is graded needs a name of its own")
+  says("-- %% name=\"a\" tags=[\"solution\"]\nlocal x = 1\n", "no checks stand behind")
+  says((MASTER:gsub("return 2 %* x", "return 3 * x")), "its own solutions do not pass when graded:\n  check 'a number': twice as much\n  check 'a tensor'")
+  says((MASTER:gsub("local numbers", "error 'no data'\nlocal numbers")), "wrong.lua:%d+: no data")
+end)
+
+t.done()

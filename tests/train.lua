@@ -659,6 +659,32 @@ t.test("Ctrl-C: fit returns within half a second with the history so far; the mo
   t.ok(text:find("usable\t512", 1, true) and text:find("again\t1", 1, true), text)
 end)
 
+t.test("Ctrl-C in the backward pass ends it before its next op, and leaves no gradient", function()
+  local text = interrupted_run [[
+    local after = 0
+    local function watched(value, seen) -- the same value, with a look at its gradient
+      return giemsa.grad.op(core.reshape(value, value.shape), { value }, function(dy)
+        seen()
+        giemsa.grad.accumulate(value, dy)
+      end, "watched")
+    end
+    model = nn.Sequential{ nn.Dense{ 4, input_shape = { 8 } }, nn.ReLU{}, nn.Dense{ 2 } }
+    local function loss(y_true, y_pred)
+      local early = watched(y_pred, function() after = after + 1 end)
+      return giemsa.ops.mean(giemsa.ops.square(watched(early, interrupt_me)))
+    end
+    model:compile{ loss = loss, optimizer = optim.SGD{ lr = 0.1 } }
+    local weights = model:get_weights()
+    local H = model:fit(core.full({ 4, 8 }, 1), core.zeros{ 4, 2 }, { epochs = 2, verbose = 0 })
+    print("ended", H.interrupted, after)
+    for i, weight in ipairs(model:weights()) do
+      print("weight", weight.tensor.grad, core.sum(core.abs(weight.tensor - weights[i])):item())
+    end
+  ]]
+  t.ok(text:find("ended\ttrue\t0", 1, true), text)
+  t.equal(select(2, text:gsub("weight\tnil\t0.0\n", "")), 4, text)
+end)
+
 t.test("Ctrl-C in predict raises, and is an ordinary Ctrl-C again afterwards", function()
   local text = interrupted_run [[
     local slow = { n = 512, batch_size = 32 }

@@ -171,12 +171,14 @@ end })
 --- Leaves (requires_grad = true) add to their `.grad`; a computed tensor's `.grad` is that of the
 --- last pass. With free = true the values and gradients in between are released as soon as they
 --- were used: right for a training step, but the graph and its tensors cannot be used again (set
---- requires_grad = true on those to be kept).
+--- requires_grad = true on those to be kept). poll is called before each op: it may raise, so that a
+--- long pass can be broken off; what leaves have in .grad by then is not all of their gradient.
 ---@param t tensor a tensor; a scalar unless opts.grad is given
----@param opts {grad: tensor?, free: boolean?}?
+---@param opts {grad: tensor?, free: boolean?, poll: fun()?}?
 function grad.backward(t, opts)
-  opts = options.check("backward", opts, { grad = "tensor", free = "boolean" }, 3)
-  local seed = opts.grad
+  opts = options.check("backward", opts,
+    { grad = "tensor", free = "boolean", poll = "function" }, 3)
+  local seed, poll = opts.grad, opts.poll
   if not seed then
     if t.size ~= 1 then
       local shape = shape_text(t.shape)
@@ -201,6 +203,7 @@ function grad.backward(t, opts)
   root.grad = seed
   local _ <close> = forget
   for i = #order, 1, -1 do
+    if poll then poll() end
     local node = nodes[order[i]]
     nodes[order[i]] = nil
     visit(node, node == root, opts.free)

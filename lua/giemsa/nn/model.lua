@@ -264,7 +264,7 @@ function Model:forward(x, opts)
   local keep = {}
   for i, name in ipairs(opts.keep or {}) do keep[i] = self:get_layer(name).index end
   if not (opts.training or keep[1] or grad.enabled()) and core.is_tensor(x) then
-    if opts.poll and core.interrupted() then error(plan.INTERRUPTED, 0) end
+    if opts.poll then plan.poll() end
     check_input(self.rows[self.input_rows[1]], x, 3)
     local y = infer.run(self, x, opts.logits)
     if y then return y end

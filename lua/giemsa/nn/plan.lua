@@ -14,6 +14,11 @@ local plan = {}
 --- or predict.
 plan.INTERRUPTED = setmetatable({}, { __tostring = function() return "interrupted!" end })
 
+--- Raises it then.
+function plan.poll()
+  if core.interrupted() then error(plan.INTERRUPTED, 0) end
+end
+
 local with_logits = { softmax = true, sigmoid = true }
 
 -- A row's own activation, as a function of a tensor, and its name.
@@ -177,7 +182,7 @@ function plan.run(model, steps, values, training, poll)
   local _ <close> = leave
   values.moments = {} -- of rows whose maker summed them on the way
   for _, step in ipairs(steps) do
-    if poll and core.interrupted() then error(plan.INTERRUPTED, 0) end
+    if poll then plan.poll() end
     local row = step.row
     model.running, grad.layer = row, step
     local y = step.forward(row, step.from and values[step.from] or gather(row, values), training,

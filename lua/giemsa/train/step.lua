@@ -8,6 +8,7 @@ local objective = require "giemsa.train.objective"
 local ops = require "giemsa.ops"
 local optim = require "giemsa.optim"
 local options = require "giemsa.options"
+local plan = require "giemsa.nn.plan"
 
 local step = {}
 
@@ -73,6 +74,13 @@ function step.metric_values(model, own, y, output)
   end)
 end
 
+-- Of a step that was broken off: no gradients that the next one would add to.
+local function forget_gradients(model)
+  return setmetatable({}, { __close = function(_, problem)
+    if problem then model:zero_grad() end
+  end })
+end
+
 --- One update of the model from one batch. Returns loss (with L2) and metrics as they were before
 --- the update. When the loss is not finite nothing is changed.
 ---@param model giemsa.Model compiled
@@ -86,13 +94,14 @@ function step.run(model, x, y, opts)
   step.need_compiled(model, "train.step", 2)
   local own, optimizer = opts and opts.objective or model.objective, model.optimizer
   model.draws = optimizer.iterations
+  local _ <close> = forget_gradients(model)
   local how = { training = true, logits = own.on_logits, poll = opts and opts.poll }
 
   local output = model:forward(x, how)                 -- 1
   local loss = own.value(y, output) + model:penalty()  -- 2
   local value, metrics = loss:item(), step.metric_values(model, own, y, output)
   if not step.finite(value) then return value, metrics end
-  loss:backward{ free = true }                         -- 3
+  loss:backward{ free = true, poll = how.poll and plan.poll or nil } -- 3
   optimizer:step(model:trainable())                    -- 4
   model:zero_grad()                                    -- 5
   return value, metrics

@@ -101,29 +101,39 @@ static int norm_fixed(lua_State *L) {
     return 1;
 }
 
-// core.norm_apply(x, norm, relu) -> y
+static struct tensor *check_as(lua_State *L, int arg, const struct tensor *x) {
+    struct tensor *t = check_tensor(L, arg);
+    require_shape(L, arg, t, x->ndim, x->shape);
+    return t;
+}
+
+// core.norm_apply(x, norm, relu [, add]) -> y
 static int norm_apply(lua_State *L) {
+    lua_settop(L, 4);
     struct pixels p = check_pixels(L, 1);
+    const float *add = lua_isnil(L, 4) ? NULL : check_as(L, 4, p.x)->data;
     struct norm_coefficients k = norm_from_rows(check_rows(L, 2, NORM_ROWS, p.channels), p.channels, lua_toboolean(L, 3));
-    norm_forward(push_tensor_like(L, p.x)->data, p.x->data, p.rows, p.channels, &k);
+    norm_forward_add(push_tensor_like(L, p.x)->data, p.x->data, add, p.rows, p.channels, &k);
     return 1;
 }
 
-// core.norm_sums(dy, x, norm, relu) -> (2, channels): sum g, sum g * (x - mean), with g = dy where relu did not cut off
+// core.norm_sums(dy, x, norm, relu [, y]) -> (2, channels) [, g]: sum g, sum g * (x - mean), with g = dy where relu did not
+// cut off: by x, or where y, the result after relu, is given, by that
 static int norm_sums_of(lua_State *L) {
-    lua_settop(L, 4);
+    lua_settop(L, 5);
     struct pixels p = check_pixels(L, 2);
-    struct tensor *dy = check_tensor(L, 1);
-    require_shape(L, 1, dy, p.x->ndim, p.x->shape);
+    struct tensor *dy = check_as(L, 1, p.x), *y = lua_isnil(L, 5) ? NULL : check_as(L, 5, p.x);
     struct norm_coefficients k = norm_from_rows(check_rows(L, 3, NORM_ROWS, p.channels), p.channels, lua_toboolean(L, 4));
     size_t channels = (size_t)p.channels;
     struct tensor *sums = push_tensor(L, 2, (int[]){2, p.channels});
+    struct tensor *g = y ? push_tensor_like(L, p.x) : NULL;
     double *sum_g = push_scratch(L, sizeof(double) * (2 * channels + norm_scratch(p.rows, p.channels)));
-    norm_sums(sum_g, sum_g + channels, dy->data, p.x->data, p.rows, p.channels, &k, sum_g + 2 * channels);
+    norm_sums(sum_g, sum_g + channels, g ? g->data : NULL, dy->data, y ? y->data : NULL, p.x->data, p.rows, p.channels, &k,
+              sum_g + 2 * channels);
     for (size_t i = 0; i < 2 * channels; i++) sums->data[i] = (float)sum_g[i];
     free_scratch(L, -1);
     lua_pop(L, 1);
-    return 1;
+    return y ? 2 : 1;
 }
 
 // core.norm_gradient(sums, norm, pixels, training) -> dgamma, dbeta, map (4, channels). With x' = (x - mean) / deviation,
@@ -156,8 +166,7 @@ static int norm_gradient(lua_State *L) {
 static int norm_dx(lua_State *L) {
     lua_settop(L, 4);
     struct pixels p = check_pixels(L, 2);
-    struct tensor *dy = check_tensor(L, 1);
-    require_shape(L, 1, dy, p.x->ndim, p.x->shape);
+    struct tensor *dy = check_as(L, 1, p.x);
     struct norm_coefficients k = norm_map_from_rows(check_rows(L, 3, NORM_MAP_ROWS, p.channels), p.channels);
     const float *norm = lua_isnil(L, 4) ? k.mean : check_rows(L, 4, NORM_ROWS, p.channels);
     k.relu = !lua_isnil(L, 4);

@@ -61,14 +61,15 @@ static size_t rows_of(const struct layout *l, int piece) {
 
 // A piece is one or two blocks: rows joined as far as they go, and the few left at the very end.
 struct block {
-    const float *x, *dy; // dy and out may be NULL
+    const float *x, *dy, *add, *mask; // all but x may be NULL
     float *out;
     size_t rows, step; // of joined rows; from one to the next in floats
     int columns, join;
 };
 
-static int blocks_of(struct block out[2], const struct layout *l, int piece, const float *x,
-                     const float *dy, float *y) {
+// `whole`: where the matrices begin.
+static int blocks_of(struct block out[2], const struct layout *l, int piece,
+                     const struct block *whole) {
     const size_t rows = rows_of(l, piece), channels = (size_t)l->channels, join = (size_t)l->join;
     size_t at = (size_t)piece * l->piece_rows * channels;
     int n = 0;
@@ -76,9 +77,11 @@ static int blocks_of(struct block out[2], const struct layout *l, int piece, con
         struct block b = {.join = k ? 1 : l->join, .rows = k ? rows % join : rows / join};
         b.columns = l->channels * b.join;
         b.step = (size_t)b.columns;
-        b.x = x + at;
-        b.dy = dy ? dy + at : NULL;
-        b.out = y ? y + at : NULL;
+        b.x = whole->x + at;
+        b.dy = whole->dy ? whole->dy + at : NULL;
+        b.add = whole->add ? whole->add + at : NULL;
+        b.mask = whole->mask ? whole->mask + at : NULL;
+        b.out = whole->out ? whole->out + at : NULL;
         at += b.rows * b.step;
         if (b.rows) out[n++] = b;
     }
@@ -90,6 +93,8 @@ static struct block part_of(const struct block *whole, int first, int channels) 
     struct block b = *whole;
     b.x += first;
     if (b.dy) b.dy += first;
+    if (b.mask) b.mask += first;
+    if (b.out) b.out += first;
     b.columns = channels * b.join;
     return b;
 }
@@ -187,7 +192,7 @@ static void fold(double *total, const float *sum, int channels, int join) {
 
 struct sums_job {
     struct layout layout;
-    const float *x, *dy;
+    struct block whole;
     const struct norm_coefficients *k;
     double *parts; // (pieces, 2, channels)
 };
@@ -197,7 +202,7 @@ static void moments_of_channels(double *mean, double *m2, const struct sums_job 
     float s1[COLUMNS + VL], s2[COLUMNS + VL], shift[COLUMNS + VL] = {0};
     double t1[COLUMNS] = {0}, t2[COLUMNS] = {0}, n = (double)rows_of(&job->layout, piece);
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece, job->x, NULL, NULL);
+    int blocks = blocks_of(block, &job->layout, piece, &job->whole);
     for (int i = 0; i < blocks; i++) {
         struct block b = part_of(&block[i], first, channels);
         sum_columns(s1, &b);
@@ -233,7 +238,7 @@ size_t norm_scratch(size_t rows, int channels) {
 
 void norm_moments(double *mean, double *variance, const float *x, size_t rows, int channels,
                   double *scratch) {
-    struct sums_job job = {.layout = layout_of(rows, channels), .x = x, .parts = scratch};
+    struct sums_job job = {.layout = layout_of(rows, channels), .whole = {.x = x}, .parts = scratch};
     const size_t part = 2 * (size_t)channels;
     threads_run(moments_piece, &job, job.layout.pieces);
     memset(mean, 0, sizeof(double) * (size_t)channels);
@@ -253,12 +258,11 @@ void norm_moments(double *mean, double *variance, const float *x, size_t rows, i
     }
 }
 
-// ---- y = (x - mean) * scale + offset
+// ---- y = (x - mean) * scale + offset (+ add)
 
 struct apply_job {
     struct layout layout;
-    float *out;
-    const float *x, *dy;
+    struct block whole;
     struct expanded e;
 };
 
@@ -266,15 +270,17 @@ struct apply_job {
 INLINE float normalised1(float d, float scale, float offset) { return d * scale + offset; }
 
 INLINE void forward_down(const struct block *b, const struct norm_coefficients *k, int j,
-                         const bool relu, const int n) {
+                         const bool relu, const bool more, const int n) {
     const struct affine a = load_affine(k, j, n);
-    const float *x = b->x + j;
+    const float *x = b->x + j, *add = more ? b->add + j : NULL;
     float *y = b->out + j;
     for (size_t r = 0; r < b->rows; r++, x += b->step, y += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec v = norm_value(load(x + i * VL) - a.mean[i], a.scale[i], a.offset[i]);
+            if (more) v += load(add + i * VL);
             store(y + i * VL, relu ? positive(v) : v);
         }
+        if (more) add += b->step;
     }
 }
 
@@ -284,51 +290,74 @@ static void forward_last(const struct block *b, const struct norm_coefficients *
         float *y = b->out + r * b->step;
         for (int j = first; j < b->columns; j++) {
             float v = normalised1(x[j] - k->mean[j], k->scale[j], k->offset[j]);
+            if (b->add) v += b->add[r * b->step + (size_t)j];
             y[j] = k->relu && v < 0 ? 0 : v;
         }
     }
 }
 
 INLINE void forward_block(const struct block *b, const struct norm_coefficients *k,
-                          const bool relu) {
+                          const bool relu, const bool more) {
     int j = 0;
-    for (; j + WIDE <= b->columns; j += WIDE) forward_down(b, k, j, relu, 4);
-    for (; j + VL <= b->columns; j += VL) forward_down(b, k, j, relu, 1);
+    for (; j + WIDE <= b->columns; j += WIDE) forward_down(b, k, j, relu, more, 4);
+    for (; j + VL <= b->columns; j += VL) forward_down(b, k, j, relu, more, 1);
     if (j < b->columns) forward_last(b, k, j);
 }
 
 static void forward_piece(void *arg, int piece, int thread) {
     const struct apply_job *job = arg;
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece, job->x, NULL, job->out);
+    int blocks = blocks_of(block, &job->layout, piece, &job->whole);
+    const struct norm_coefficients *k = &job->e.k;
     (void)thread;
     for (int i = 0; i < blocks; i++) {
-        if (job->e.k.relu) forward_block(&block[i], &job->e.k, true);
-        else forward_block(&block[i], &job->e.k, false);
+        const bool more = block[i].add != NULL;
+        if (k->relu && more) forward_block(&block[i], k, true, true);
+        else if (k->relu) forward_block(&block[i], k, true, false);
+        else if (more) forward_block(&block[i], k, false, true);
+        else forward_block(&block[i], k, false, false);
     }
 }
 
-void norm_forward(float *y, const float *x, size_t rows, int channels,
-                  const struct norm_coefficients *k) {
-    struct apply_job job = {.layout = layout_of(rows, channels), .out = y, .x = x};
+void norm_forward_add(float *y, const float *x, const float *add, size_t rows, int channels,
+                      const struct norm_coefficients *k) {
+    struct apply_job job = {.layout = layout_of(rows, channels),
+                            .whole = {.x = x, .add = add, .out = y}};
     expand_all(&job.e, k, &job.layout);
     threads_run(forward_piece, &job, job.layout.pieces);
 }
 
+void norm_forward(float *y, const float *x, size_t rows, int channels,
+                  const struct norm_coefficients *k) {
+    norm_forward_add(y, x, NULL, rows, channels, k);
+}
+
 // ---- sum g, sum g * (x - mean)
 
+// What decides where relu cut off: nothing did, the normalised x itself, or a mask that is not
+// positive there; with a mask, g is written down too.
+enum cut { CUT_NOTHING, CUT_BY_X, CUT_BY_MASK };
+
 INLINE void gradient_down(float *s0, float *s1, const struct block *b,
-                          const struct norm_coefficients *k, int j, const bool relu, const int n) {
+                          const struct norm_coefficients *k, int j, const enum cut cut,
+                          const int n) {
     const struct affine a = load_affine(k, j, n);
-    const float *x = b->x + j, *dy = b->dy + j;
+    const float *x = b->x + j, *dy = b->dy + j, *mask = cut == CUT_BY_MASK ? b->mask + j : NULL;
+    float *out = cut == CUT_BY_MASK ? b->out + j : NULL;
+    const int left = b->columns - j;
     vec sum[4] = {0}, product[4] = {0};
     for (size_t r = 0; r < b->rows; r++, x += b->step, dy += b->step) {
         UNROLL for (int i = 0; i < n; i++) {
             vec d = load(x + i * VL) - a.mean[i], g = load(dy + i * VL);
-            if (relu) g = where_positive(norm_value(d, a.scale[i], a.offset[i]), g);
+            if (cut == CUT_BY_X) g = where_positive(norm_value(d, a.scale[i], a.offset[i]), g);
+            if (cut == CUT_BY_MASK) {
+                g = where_positive(load(mask + i * VL), g);
+                store_part(out + i * VL, g, n > 1 ? VL : left);
+            }
             sum[i] += g;
             product[i] += g * d;
         }
+        if (cut == CUT_BY_MASK) mask += b->step, out += b->step;
     }
     UNROLL for (int i = 0; i < n; i++) {
         store(s0 + j + i * VL, sum[i]);
@@ -337,10 +366,10 @@ INLINE void gradient_down(float *s0, float *s1, const struct block *b,
 }
 
 INLINE void gradient_columns(float *s0, float *s1, const struct block *b,
-                             const struct norm_coefficients *k, const bool relu) {
+                             const struct norm_coefficients *k, const enum cut cut) {
     int j = 0;
-    for (; j + WIDE <= b->columns; j += WIDE) gradient_down(s0, s1, b, k, j, relu, 4);
-    for (; j < b->columns; j += VL) gradient_down(s0, s1, b, k, j, relu, 1);
+    for (; j + WIDE <= b->columns; j += WIDE) gradient_down(s0, s1, b, k, j, cut, 4);
+    for (; j < b->columns; j += VL) gradient_down(s0, s1, b, k, j, cut, 1);
 }
 
 static void sums_of_channels(double *t0, double *t1, const struct sums_job *job, int piece,
@@ -348,13 +377,14 @@ static void sums_of_channels(double *t0, double *t1, const struct sums_job *job,
     const struct norm_coefficients k = from_column(job->k, first);
     float s0[COLUMNS + VL], s1[COLUMNS + VL];
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece, job->x, job->dy, NULL);
+    int blocks = blocks_of(block, &job->layout, piece, &job->whole);
     memset(t0, 0, sizeof(double) * (size_t)channels);
     memset(t1, 0, sizeof(double) * (size_t)channels);
     for (int i = 0; i < blocks; i++) {
         struct block b = part_of(&block[i], first, channels);
-        if (job->k->relu) gradient_columns(s0, s1, &b, &k, true);
-        else gradient_columns(s0, s1, &b, &k, false);
+        if (b.mask) gradient_columns(s0, s1, &b, &k, CUT_BY_MASK);
+        else if (job->k->relu) gradient_columns(s0, s1, &b, &k, CUT_BY_X);
+        else gradient_columns(s0, s1, &b, &k, CUT_NOTHING);
         fold(t0, s0, channels, b.join);
         fold(t1, s1, channels, b.join);
     }
@@ -369,10 +399,12 @@ static void sums_piece(void *arg, int piece, int thread) {
         sums_of_channels(t0 + c, t1 + c, job, piece, c, smaller(COLUMNS, channels - c));
 }
 
-void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, size_t rows,
-               int channels, const struct norm_coefficients *k, double *scratch) {
+void norm_sums(double *sum_g, double *sum_gx, float *g, const float *dy, const float *y,
+               const float *x, size_t rows, int channels, const struct norm_coefficients *k,
+               double *scratch) {
     struct expanded e;
-    struct sums_job job = {layout_of(rows, channels), x, dy, &e.k, scratch};
+    struct sums_job job = {layout_of(rows, channels), {.x = x, .dy = dy, .mask = y, .out = g},
+                           &e.k, scratch};
     expand_all(&e, k, &job.layout);
     threads_run(sums_piece, &job, job.layout.pieces);
     memset(sum_g, 0, sizeof(double) * (size_t)channels);
@@ -428,7 +460,7 @@ INLINE void backward_block(const struct block *b, const struct norm_coefficients
 static void backward_piece(void *arg, int piece, int thread) {
     const struct apply_job *job = arg;
     struct block block[2];
-    int blocks = blocks_of(block, &job->layout, piece, job->x, job->dy, job->out);
+    int blocks = blocks_of(block, &job->layout, piece, &job->whole);
     (void)thread;
     for (int i = 0; i < blocks; i++) {
         if (job->e.k.relu) backward_block(&block[i], &job->e.k, true);
@@ -438,7 +470,8 @@ static void backward_piece(void *arg, int piece, int thread) {
 
 void norm_backward(float *dx, const float *dy, const float *x, size_t rows, int channels,
                    const struct norm_coefficients *k) {
-    struct apply_job job = {.layout = layout_of(rows, channels), .out = dx, .dy = dy, .x = x};
+    struct apply_job job = {.layout = layout_of(rows, channels),
+                            .whole = {.x = x, .dy = dy, .out = dx}};
     expand_all(&job.e, k, &job.layout);
     threads_run(backward_piece, &job, job.layout.pieces);
 }

@@ -34,9 +34,16 @@ void norm_moments(double *mean, double *variance, const float *x, size_t rows, i
 void norm_forward(float *y, const float *x, size_t rows, int channels,
                   const struct norm_coefficients *k);
 
-// sum_g = sum g, sum_gx = sum g * (x - high), both (channels).
-void norm_sums(double *sum_g, double *sum_gx, const float *dy, const float *x, size_t rows,
-               int channels, const struct norm_coefficients *k, double *scratch);
+// max(v + add, 0) or v + add; add as x, NULL: none.
+void norm_forward_add(float *y, const float *x, const float *add, size_t rows, int channels,
+                      const struct norm_coefficients *k);
+
+// sum_g = sum g, sum_gx = sum g * (x - high), both (channels). With y, the result of
+// norm_forward_add with relu, g is 0 where that is not positive, and is written; it may be dy. Both
+// are NULL else.
+void norm_sums(double *sum_g, double *sum_gx, float *g, const float *dy, const float *y,
+               const float *x, size_t rows, int channels, const struct norm_coefficients *k,
+               double *scratch);
 
 // dx may be dy.
 void norm_backward(float *dx, const float *dy, const float *x, size_t rows, int channels,

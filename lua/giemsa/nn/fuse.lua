@@ -5,6 +5,7 @@
 --   the same, read by a max pool                              the pool does it, on what it chose
 --   two convolutions of one BatchNormalization                their gradients come back in one pass
 --   Conv2D, then Add                                          the convolution adds
+--   BatchNormalization, then Add (+ ReLU)                     one pass over memory each way
 --   Conv2D, read by a BatchNormalization                      the convolution sums the moments
 --   BatchNormalization of the input, then Conv2D              no gradient of what stands between
 --   ZeroPadding2D, then MaxPooling2D or Conv2D                those know the zeros
@@ -166,19 +167,8 @@ local function norm_into_pool(row, around)
     end }
 end
 
--- BatchNormalization, then ReLU.
-local function norm_relu(row, around)
-  local last, relu = end_of_norm(row, around)
-  if not relu then return end
-  local w, options = row.weights, norm_options(row, relu)
-  return { last = last, forward = function(_, x, training)
-    return ops.batch_norm(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
-      options[trains(row, training)])
-  end }
-end
-
--- Conv2D whose result is only read by an Add of two, the other of which is there already.
-local function conv_add(row, around)
+-- The Add of two that alone reads a row, and the other row, when that is there already.
+local function add_of(row, around)
   local reader = only_reader(around, row.index)
   if not (reader and reader.class == "Add" and #reader.inputs == 2) then return end
   local other = reader.inputs[1] == row.index and reader.inputs[2] or reader.inputs[1]
@@ -186,9 +176,36 @@ local function conv_add(row, around)
   return reader, other
 end
 
+-- BatchNormalization, then Add (+ ReLU): the end of a residual block.
+local function norm_add(row, around)
+  local add, other = add_of(row, around)
+  if not add then return end
+  local last, relu = end_of_norm(add, around)
+  local w, options, from = row.weights, norm_options(row, relu), row.inputs[1]
+  -- A normalised shortcut that is only added here, nobody reads again, nor does its gradient.
+  local spent = around.rows[other].class == "BatchNormalization" and only_reader(around, other)
+  return { last = last, covers = { add.index }, reads = { other },
+    forward = function(_, x, training, _, values)
+      local y = norm.batch_norm_add(x, values[other], w.gamma, w.beta, w.moving_mean,
+        w.moving_variance, options[trains(row, training)], values.moments[from])
+      if spent then values[other]:release() end
+      return y
+    end }
+end
+
+-- BatchNormalization (+ ReLU), written down.
+local function norm_alone(row, around)
+  local last, relu = end_of_norm(row, around)
+  local w, options, from = row.weights, norm_options(row, relu), row.inputs[1]
+  return { last = last, forward = function(_, x, training, _, values)
+    return ops.batch_norm(x, w.gamma, w.beta, w.moving_mean, w.moving_variance,
+      options[trains(row, training)], values.moments[from])
+  end }
+end
+
 -- Conv2D with what it can take along: a shortcut to add, moments for a batch normalisation.
 local function conv_with(row, around, given)
-  local add, other = conv_add(row, around)
+  local add, other = add_of(row, around)
   local last = add or row
   local moments, w = around.wants_moments(last.index), row.weights
   -- What a convolution gave only to be added here, nobody reads again, nor does its gradient.
@@ -238,7 +255,7 @@ local function pad_pool(row, around)
 end
 
 local rules = {
-  BatchNormalization = { norm_of_input, norm_into_convs, norm_into_pool, norm_relu },
+  BatchNormalization = { norm_of_input, norm_into_convs, norm_into_pool, norm_add, norm_alone },
   Conv2D = { conv_pair, conv },
   ZeroPadding2D = { pad_conv, pad_pool },
 }

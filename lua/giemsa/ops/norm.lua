@@ -42,12 +42,13 @@ end
 ---@param moving_mean tensor? (c); may be nil in training
 ---@param moving_variance tensor? (c); may be nil in training
 ---@param opts giemsa.ops.NormOptions?
+---@param moments tensor? (3, c) of x, when its maker knows them (ops.conv2d's second result)
 ---@return tensor y the shape of x
-function norm.batch_norm(x, gamma, beta, moving_mean, moving_variance, opts)
+function norm.batch_norm(x, gamma, beta, moving_mean, moving_variance, opts, moments)
   opts = check("batch_norm", opts, norm_options)
   local training, relu = opts.training or false, opts.relu or false
   local rows = result("batch_norm",
-    pcall(rows_of, x, gamma, beta, moving_mean, moving_variance, opts))
+    pcall(rows_of, x, gamma, beta, moving_mean, moving_variance, opts, moments))
   local y = result("batch_norm", pcall(core.norm_apply, x, rows, relu))
   local to_x, to_gamma, to_beta = target(x), target(gamma), target(beta)
   if not (to_x or to_gamma or to_beta) then return y end
@@ -57,6 +58,30 @@ function norm.batch_norm(x, gamma, beta, moving_mean, moving_variance, opts)
     accumulate(to_gamma, dgamma)
     accumulate(to_beta, dbeta)
     if to_x then accumulate(to_x, core.norm_dx(dy, x, map, relu and rows or nil)) end
+  end, "batch_norm")
+end
+
+--- batch_norm(x) + shortcut, or with relu = true max(that, 0): the end of a residual block, in one
+--- pass over memory each way. Arguments as of batch_norm.
+---@param shortcut tensor the shape of x
+---@return tensor y
+function norm.batch_norm_add(x, shortcut, gamma, beta, moving_mean, moving_variance, opts, moments)
+  opts = check("batch_norm", opts, norm_options)
+  local training, relu = opts.training or false, opts.relu or false
+  local rows = result("batch_norm",
+    pcall(rows_of, x, gamma, beta, moving_mean, moving_variance, opts, moments))
+  local y = result("batch_norm", pcall(core.norm_apply, x, rows, relu, shortcut))
+  local to_x, to_shortcut = target(x), target(shortcut)
+  local to_gamma, to_beta = target(gamma), target(beta)
+  local cut = relu and y or nil
+  return record(y, { to_x, to_shortcut, to_gamma, to_beta }, function(dy)
+    local sums, g = core.norm_sums(dy, x, rows, false, cut)
+    g = g or dy
+    local dgamma, dbeta, map = core.norm_gradient(sums, rows, pixels_of(x), training)
+    accumulate(to_gamma, dgamma)
+    accumulate(to_beta, dbeta)
+    if to_x then accumulate(to_x, mapped.new(core.reshape(g, g.shape), x, map)) end
+    if to_shortcut then accumulate(to_shortcut, g) end
   end, "batch_norm")
 end
 

@@ -112,6 +112,17 @@ function grad.accumulate(t, g)
   end
 end
 
+--- Takes away what a computed tensor's gradient is so far, for an op that adds its own term while
+--- it makes that and gives the sum back; the op releases it. nil when there is none, or none such.
+---@param to table|tensor|false a target
+---@return tensor?
+function grad.take(to)
+  local before = type(to) == "table" and to.grad or nil
+  if not before or mapped.is(before) then return nil end
+  to.grad = nil
+  return before
+end
+
 -- The nodes that lead to `root`, by sequence number, and those numbers in rising order.
 local function reachable(root)
   local nodes, order, waiting = { [root.sequence] = root }, { root.sequence }, { root }

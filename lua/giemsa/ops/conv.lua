@@ -54,16 +54,17 @@ local function give(targets, dy, dw, dense, db)
   if targets.add then accumulate(targets.add, dense or dy) end
 end
 
--- The gradients of one or two convolutions of x: giemsa.core's conv2d_grad, with the last reader of
--- a normalised x also cutting off and summing.
+-- The gradients of one or two convolutions of x: giemsa.core's conv2d_grad, which adds what x's
+-- other readers gave, with the last reader of a normalised x also cutting off and summing.
 local function gradients(x, to_x, ...)
   local normalised = norm.is_normalised(x)
-  local last = normalised and to_x and norm.is_last(to_x)
+  local last, before = normalised and to_x and norm.is_last(to_x), grad.take(to_x)
   local results = table.pack(core.conv2d_grad(normalised and x.x or x, {
     norm = normalised and x.rows or nil, norm_relu = normalised and x.relu,
-    before = last and to_x.grad or nil, want_dx = to_x and true, want_sums = last }, ...))
+    before = before, want_dx = to_x and true, want_sums = last }, ...))
   if last then norm.finish(to_x, results[1], results[2])
   elseif to_x then accumulate(to_x, results[1]) end
+  if before then before:release() end
   return table.unpack(results, 3, results.n)
 end
 

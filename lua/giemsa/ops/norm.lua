@@ -148,13 +148,12 @@ function norm.is_last(node)
   return node.waiting == 0
 end
 
---- The last reader's gradient, cut off and summed; it holds what the others gave too.
+--- The last reader's gradient, cut off and summed; it holds what the others gave too (grad.take).
 ---@param node table
 ---@param dx tensor
 ---@param sums tensor (2, c)
 ---@param pool table? dx stands at the outputs of a max pool, see grad/mapped.lua
 function norm.finish(node, dx, sums, pool)
-  if node.grad then node.grad:release() end
   node.grad, node.sums, node.pool = dx, sums, pool
 end
 

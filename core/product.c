@@ -99,6 +99,7 @@ INLINE const float *add_run(tile sum, const float *const row[12], const float *b
         UNROLL for (int v = 0; v < vectors; v++) {
             w[v] = load(b + v * VL);
             PIN(w[v]);
+            if (rows >= 8) __builtin_prefetch(b + (8 * vectors + v) * VL);
         }
         UNROLL for (int m = 0; m < rows; m++) {
             vec a = splat(row[m][k]);

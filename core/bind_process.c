@@ -5,6 +5,7 @@
 #include "terminal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,6 +118,18 @@ static int program_path(lua_State *L) {
     return 1;
 }
 
+// core.parent(): the number of the process that started this one.
+static int parent(lua_State *L) {
+    lua_pushinteger(L, getppid());
+    return 1;
+}
+
+// core.process_lives(number)
+static int process_lives(lua_State *L) {
+    lua_pushboolean(L, kill((pid_t)luaL_checkinteger(L, 1), 0) == 0 || errno == EPERM);
+    return 1;
+}
+
 // core.set_environment(name, value): for this process and those it starts; nil takes it away.
 static int set_environment(lua_State *L) {
     const char *name = luaL_checkstring(L, 1), *value = luaL_optstring(L, 2, NULL);
@@ -129,4 +142,5 @@ const luaL_Reg process_functions[] = {
     {"run_program", run_program},       {"start_program", start_program},
     {"is_terminal", is_terminal},       {"terminal_size", size_of_terminal},
     {"terminal_query", query_terminal}, {"terminal_key", key_of_terminal},
-    {"set_environment", set_environment}, {"program_path", program_path}, {NULL, NULL}};
+    {"set_environment", set_environment}, {"program_path", program_path},
+    {"parent", parent}, {"process_lives", process_lives}, {NULL, NULL}};

@@ -4,9 +4,7 @@
 #include "sys.h"
 #include "worker.h"
 
-#include <errno.h>
 #include <signal.h>
-#include <unistd.h>
 
 #define WORKER_TYPE "giemsa.worker"
 
@@ -105,8 +103,7 @@ static int request(lua_State *L) {
 static int event(lua_State *L) {
     size_t size;
     const char *bytes = luaL_checklstring(L, 1, &size);
-    worker_event(bytes, size);
-    return 0;
+    return worker_event(bytes, size) == 0 ? 0 : raise_error(L);
 }
 
 // core.worker_ask(bytes): the server's answer; nil when Ctrl-C came first.
@@ -118,25 +115,11 @@ static int question(lua_State *L) {
     return push_owned(L, *owner, answer_size);
 }
 
-// core.parent(): the number of the process that started this one.
-static int parent(lua_State *L) {
-    lua_pushinteger(L, getppid());
-    return 1;
-}
-
-// core.process_lives(number)
-static int process_lives(lua_State *L) {
-    lua_pushboolean(L, kill((pid_t)luaL_checkinteger(L, 1), 0) == 0 || errno == EPERM);
-    return 1;
-}
-
 const luaL_Reg worker_functions[] = {{"start_worker", start_worker},
                                      {"worker_begin", begin},
                                      {"worker_request", request},
                                      {"worker_event", event},
                                      {"worker_ask", question},
-                                     {"parent", parent},
-                                     {"process_lives", process_lives},
                                      {NULL, NULL}};
 
 void open_worker(lua_State *L) {

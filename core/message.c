@@ -62,8 +62,10 @@ static int receive_all(int fd, char *bytes, size_t size, int *passed, double end
         ssize_t n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
         if (n <= 0) return sys_fail("closed");
-        if (passed && message.msg_controllen >= CMSG_LEN(sizeof(int)) && control.header.cmsg_type == SCM_RIGHTS)
+        if (passed && message.msg_controllen >= CMSG_LEN(sizeof(int)) && control.header.cmsg_type == SCM_RIGHTS) {
+            if (*passed >= 0) close(*passed); // one is enough
             memcpy(passed, CMSG_DATA(&control.header), sizeof *passed);
+        }
         bytes += n, size -= (size_t)n;
     }
     return 0;

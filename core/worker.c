@@ -34,8 +34,9 @@ static int write_all(int fd, const void *bytes, size_t size) {
 
 static int write_frame(int fd, uint32_t id, const char *bytes, size_t size) {
     struct frame frame = {id, (uint32_t)size};
-    if (size > FRAME_MAX) return sys_fail("a message of %zu bytes is too long", size);
-    return write_all(fd, &frame, sizeof frame) == 0 ? write_all(fd, bytes, size) : -1;
+    if (size > FRAME_MAX) return sys_fail("%zu bytes are too long for a message", size);
+    if (write_all(fd, &frame, sizeof frame) == 0 && write_all(fd, bytes, size) == 0) return 0;
+    return sys_fail("the other process is gone: %s", strerror(errno));
 }
 
 // ---- the server
@@ -103,8 +104,7 @@ bool worker_runs(struct worker *w) {
 }
 
 int worker_send(struct worker *w, unsigned id, const char *bytes, size_t size) {
-    if (write_frame(w->requests, id, bytes, size) == 0) return 0;
-    return sys_fail("the worker takes nothing: %s", strerror(errno));
+    return write_frame(w->requests, id, bytes, size);
 }
 
 ssize_t worker_read(int *fd, char *bytes, size_t size) {
@@ -181,9 +181,11 @@ static char *send_and_await(const char *bytes, size_t size, size_t *answer_size,
     return await(id, answer_size, outside);
 }
 
-void worker_event(const char *bytes, size_t size) {
+int worker_event(const char *bytes, size_t size) {
     size_t answer_size;
-    mem_free(send_and_await(bytes, size, &answer_size, NULL));
+    char *answer = send_and_await(bytes, size, &answer_size, NULL);
+    mem_free(answer);
+    return answer ? 0 : -1;
 }
 
 char *worker_ask(const char *bytes, size_t size, size_t *answer_size) {

@@ -214,7 +214,7 @@ end
 -- 么，还不是它的泛化能力如何。
 
 -- %% name="train"
-local EPOCHS = giemsa.quick(15, 3)
+local EPOCHS = giemsa.quick(15, 3) -- 15; in a quick run (giemsa run --quick) 3
 local curves = { title = "Depth hurts the plain net", xlabel = "epoch", ylabel = "training loss",
   legend = "bottom left" }
 

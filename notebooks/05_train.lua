@@ -32,7 +32,7 @@ local data, nn, optim, plot = giemsa.data, giemsa.nn, giemsa.optim, giemsa.plot
 
 giemsa.random.seed(42)
 
--- giemsa.quick(25, 2) is 25. Only in a quick run, which shows that all works, it is 2.
+-- giemsa.quick(25, 2) is 25; in a quick run (giemsa run --quick), which shows that all works, 2.
 local NUM_EPOCHS = giemsa.quick(25, 2)  -- passes over the training images
 local PROBE = giemsa.quick(60, 20)      -- steps of the two tests before
 local INIT_LR = 1e-1                    -- the first learning rate

@@ -37,7 +37,7 @@ local plot, tensor = giemsa.plot, giemsa.tensor
 
 giemsa.random.seed(42)
 
-local PATIENCE = giemsa.quick(0.4, 0.05) -- seconds for each measurement
+local PATIENCE = giemsa.quick(0.4, 0.05) -- seconds for each measurement (0.05 in a quick run)
 
 -- The best of many runs, in seconds: whatever disturbs a run can only make it longer.
 local function seconds_of(run)

@@ -329,6 +329,27 @@ end
 
 local function listing() return (t.shell(("cd %s && find . -not -path './feedback*' -not -name grades.csv | sort"):format(t.quote(folder)))) end
 
+t.test("a region that is put together ends its last line", function()
+  local checker, notebook = require "giemsa.grade.checker", require "giemsa.notebook"
+  local lesson = notebook.parse '-- %% name="a" tags=["solution"]\nx = 1\n\n-- %% name="b" tags=["solution"]\ny = 2\n'
+  local bodies = checker.bodies('-- %% name="b"\ny = 3\n-- %% name="a"\nx = 2\n-- %%\nx = 3', lesson, lesson.cells, function() end)
+  t.equal(bodies, { a = "x = 2\nx = 3\n", b = "y = 3\n" })
+end)
+
+t.test("an object in place of an answer is nonsense", function()
+  local cell, checker = require "giemsa.cell", require "giemsa.grade.checker"
+  local notebook, wire = require "giemsa.notebook", require "giemsa.grade.wire"
+  local lesson = notebook.parse('-- %% name="a" tags=["solution"]\nx = 1\n', "lesson.lua")
+  local ours, theirs = core.socket_pair()
+  for _ = 1, 2 do core.send_message(theirs, wire.object(1, "userdata"), 5) end
+  local events = {}
+  checker.run({ session = cell.session(lesson), regions = lesson.cells, lesson = lesson, text = lesson:text(), excluded = {}, fd = ours,
+    seconds = 5, last = 1 }, function(event) events[#events + 1] = event end)
+  core.close_fd(ours)
+  core.close_fd(theirs)
+  t.equal(events, { { what = "lost", region = "a", why = "its process answered nonsense" }, { what = "done" } })
+end)
+
 t.test("each attack and accident gets its row, and nothing else changes", function()
   need_sandbox()
   t.shell("mkdir " .. t.quote(submissions))

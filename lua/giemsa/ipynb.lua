@@ -76,7 +76,7 @@ local function bundle(run, data)
   return out, metadata
 end
 
-local function output_of(run, output, count)
+local function output_of(run, output)
   if output.kind == "stream" then
     local text = runlog.shown(output.text, run.path)
     return { output_type = "stream", name = output.name, text = lines_of(clean(text)) }
@@ -86,10 +86,6 @@ local function output_of(run, output, count)
       traceback = array{ clean(output.message), table.unpack(output.traceback or {}) } }
   end
   local data, metadata = bundle(run, output.data)
-  if output.kind == "result" then
-    return { output_type = "execute_result", data = data, metadata = metadata,
-      execution_count = count }
-  end
   return { output_type = "display_data", data = data, metadata = metadata }
 end
 
@@ -132,16 +128,16 @@ end
 
 -- ---- out
 
--- A cell's id: its name where that can be one.
+-- A cell's id: its name where that can be one. taken: each id, with the last number that was put behind it.
 local function id_of(one, taken)
   local base = one.name or ""
   if not base:find "^[%w_-]+$" or #base > 60 then base = ("cell-%d"):format(one.number) end
-  local id, n = base, 1
+  local id, n = base, taken[base] or 1
   while taken[id] do
     n = n + 1
     id = ("%s-%d"):format(base, n)
   end
-  taken[id] = true
+  taken[id], taken[base] = 1, n
   return id
 end
 
@@ -191,7 +187,7 @@ end
 local function add_outputs(cell, result, run, count)
   cell.execution_count = count
   for _, output in ipairs(result.outputs) do
-    table.insert(cell.outputs, output_of(run, output, count))
+    table.insert(cell.outputs, output_of(run, output))
   end
 end
 

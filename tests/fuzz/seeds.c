@@ -1,5 +1,5 @@
 // seeds FOLDER: writes files of every kind that the parsers take, small and whole, for the fuzzers to start from:
-// FOLDER/image, FOLDER/npy, FOLDER/zip, FOLDER/md4c, FOLDER/jansson.
+// FOLDER/image, FOLDER/npy, FOLDER/zip, FOLDER/md4c, FOLDER/jansson, FOLDER/message.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,9 +250,24 @@ static void texts(void) {
     text("jansson", "\"alone\"");
 }
 
+// ---- messages: how, where the pieces part, the length in 8 bytes, and the text
+
+static void message(int how, int parts_at, int length, const char *text) {
+    FILE *f = create("message");
+    fputc(how, f), fputc(parts_at, f);
+    put_little_endian(f, 4, (uint32_t)length), put_little_endian(f, 4, 0);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void messages(void) {
+    for (int how = 0; how < 8; how++) message(how, how % 2 ? 3 : 11, 5, how % 3 ? "hello" : "hell");
+    message(0, 255, 201, "too long");
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) return fprintf(stderr, "usage: seeds FOLDER\n"), 2;
     folder = argv[1];
-    pictures(), arrays(), archives(), texts();
+    pictures(), arrays(), archives(), texts(), messages();
     return 0;
 }

@@ -39,6 +39,9 @@ local function export(value, kind)
   error("a " .. kind .. " cannot be handed to a submission's function", 0)
 end
 
+-- A table that came whole: no stand-in, which would ask for what it holds.
+local function is_data(value) return type(value) == "table" and getmetatable(value) == nil end
+
 function Peer:ask(what, ...)
   if self.lost then error(self.lost.why, 0) end
   local request = table.pack(...)
@@ -50,7 +53,7 @@ function Peer:ask(what, ...)
   local ok, answer = pcall(wire.decode, bytes, function(number, kind)
     return kind and self:stand_in(number, kind) or error("no such object", 0)
   end)
-  local well = ok and type(answer) == "table" and (answer[1] == false or type(answer[2]) == "table")
+  local well = ok and is_data(answer) and (answer[1] == false or is_data(answer[2]))
   if not well then lose(self, "its process answered nonsense") end
   if not answer[1] then error(tostring(answer[2]), 0) end
   local n = math.tointeger(answer[2].n)
@@ -149,7 +152,7 @@ function checker.bodies(text, lesson, regions, tell)
       if count > 0 then
         tell(("region '%s' was split into %d cells, and put together"):format(name, count + 1))
       end
-      bodies[name] = with_end(one.body) .. rest
+      bodies[name] = with_end(with_end(one.body) .. rest)
     end
   end
   tell_unknown(found, own, missing, tell)
@@ -170,7 +173,7 @@ end
 
 -- The table that an answer holds.
 local function table_of(peer, value)
-  return type(value) == "table" and value or lose(peer, "its process answered nonsense")
+  return is_data(value) and value or lose(peer, "its process answered nonsense")
 end
 
 -- What the region gives goes into the master's variables.

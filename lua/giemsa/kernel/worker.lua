@@ -2,7 +2,6 @@
 -- explains and remembers. A request comes as its type and content, and is answered by one event, "reply" or "failed";
 -- before that come the events "iopub", which are for everybody to see.
 local commands = require "giemsa.repl.commands"
-local complete = require "giemsa.complete"
 local core = require "giemsa.core"
 local display = require "giemsa.display"
 local docs = require "giemsa.docs"
@@ -11,10 +10,9 @@ local interrupt = require "giemsa.interrupt"
 local json = require "giemsa.json"
 local present = require "giemsa.repl.present"
 local Prompt = require "giemsa.repl.prompt"
-local repl = require "giemsa.repl"
-local syntax = require "giemsa.syntax"
 local wire = require "giemsa.kernel.wire"
 local bundle = require "giemsa.kernel.bundle"
+local lookups = require "giemsa.kernel.lookups"
 local typed = require "giemsa.kernel.typed"
 
 local array = wire.array
@@ -119,14 +117,9 @@ end
 
 -- Does what stands in a cell, as at the prompt: a question, a command, or code.
 function Worker:obey(code, name)
-  local mark, topic = code:match "^%s*(%?%??)([^\n]*)"
-  if mark and topic:find "%S" then return self.prompt:explain(topic, mark == "??") end
-  if mark then return commands.run(self.prompt, ":help") and nil end
-  if code:find "^%s*:" and not code:find "^%s*::" then
-    if commands.run(self.prompt, code) then self.pages[1] = { source = "ask_exit", keepkernel = false } end
-    return nil
-  end
-  return self:run_code(code, name)
+  local is_done, ends = commands.obey(self.prompt, code)
+  if not is_done then return self:run_code(code, name) end
+  if ends then self.pages[1] = { source = "ask_exit", keepkernel = false } end
 end
 
 -- Names with their values, or why there are none.
@@ -155,10 +148,9 @@ function Worker:remember(code)
   docs.keep("=" .. name_of(table.remove(history, 1).line), nil)
 end
 
-local replies = {}
-
-function replies.execute(self, content)
-  local code = type(content.code) == "string" and content.code or ""
+-- Runs a cell: the reply, and whether it failed in a way that stops the cells sent behind it.
+function Worker:execute(content)
+  local code = content.code
   self.is_silent = content.silent == true
   local is_kept = not self.is_silent and content.store_history ~= false
   if is_kept then self.count = self.count + 1 end
@@ -166,112 +158,15 @@ function replies.execute(self, content)
   self.pages, self.last_output = array(), nil
   typed.allowed = content.allow_stdin == true
   local name = is_kept and name_of(self.count) or "cell"
+  self.prompt.session.environment = nil -- globals mean what they mean in a script
   local failure = code:find "%S" and self:obey(code, name)
-  io.output():flush()
   if is_kept then self:remember(code) end
-  local reply = failure or { status = "ok", payload = self.pages, user_expressions = self:expressions(content.user_expressions) }
+  local reply = failure or { status = "ok", payload = self.pages,
+    user_expressions = self:expressions(content.user_expressions) }
   if failure then self:publish("error", failure) end
   reply.execution_count = self.count
   self.is_silent = nil
   return reply, failure and content.stop_on_error ~= false
-end
-
--- ---- looking things up
-
--- The bytes before a position that is told in characters.
-local function before(text, position)
-  local characters = math.max(math.tointeger(position) or math.huge, 0)
-  local at = characters < #text and utf8.offset(text, characters + 1) or #text + 1
-  return text:sub(1, at - 1)
-end
-
--- What may stand where the cursor is.
-local function choices(self, text)
-  local word = text:match "^%s*:(%a*)$"
-  if not word then
-    local names = function() return self.prompt.session:names() end
-    return complete.at((text:gsub("^%s*:%a+%s+", "")), { scope = self.prompt:scope(), names = names })
-  end
-  local list = {}
-  for _, name in ipairs(commands.names()) do
-    if name:sub(1, #word) == word then list[#list + 1] = name end
-  end
-  return { word = word, list = list }
-end
-
-function replies.complete(self, content)
-  local text = before(content.code, content.cursor_pos)
-  local found = choices(self, text)
-  local matches = array()
-  for i, match in ipairs(found.list) do matches[i] = wire.clean(match .. (#found.list == 1 and found.after or "")) end
-  local stop = utf8.len(text) or #text
-  return { status = "ok", matches = matches, cursor_start = stop - (utf8.len(found.word) or 0), cursor_end = stop, metadata = {} }
-end
-
-function replies.inspect(self, content)
-  local look = content.detail_level == 1 and help.source or help.text
-  for _, topic in ipairs(complete.topics(content.code, #before(content.code, content.cursor_pos))) do
-    local text = look(topic, { colour = true, scope = self.prompt:scope() })
-    if text then return { status = "ok", found = true, data = { ["text/plain"] = wire.clean(text) }, metadata = {} } end
-  end
-  return { status = "ok", found = false, data = {}, metadata = {} }
-end
-
--- The indentation for the line after an unfinished text.
-local function indent_after(code)
-  local line = code:match "([^\n]*)\n*$"
-  return line:match "^%s*" .. (syntax.scan(line).open and "  " or "")
-end
-
-function replies.is_complete(_, content)
-  local code = content.code
-  if code:find "^%s*[?:]" and not code:find "^%s*::" then return { status = "complete" } end
-  local chunk, _, is_unfinished = repl.compile(syntax.with_value(code))
-  if chunk then return { status = "complete" } end
-  if is_unfinished then return { status = "incomplete", indent = indent_after(code) } end
-  return { status = "invalid" }
-end
-
--- "*" and "?" stand for any text and any character.
-local function pattern_of(glob)
-  local pattern = tostring(glob or "*"):gsub("%p", "%%%0"):gsub("%%%*", ".*"):gsub("%%%?", ".")
-  return "^" .. pattern .. "$"
-end
-
-local selections = {}
-
-function selections.tail(history) return history end
-
-function selections.range(history, content)
-  local list, start, stop = {}, math.tointeger(content.start) or 0, math.tointeger(content.stop) or math.huge
-  for _, one in ipairs(history) do
-    if one.line >= start and one.line < stop then list[#list + 1] = one end
-  end
-  return list
-end
-
-function selections.search(history, content)
-  local list, pattern, last = {}, pattern_of(content.pattern), {}
-  for i, one in ipairs(history) do last[one.text] = i end
-  for i, one in ipairs(history) do
-    if one.text:find(pattern) and (content.unique ~= true or last[one.text] == i) then list[#list + 1] = one end
-  end
-  return list
-end
-
-local SESSION = 1 -- the history is of this one
-
-function replies.history(self, content)
-  local select = selections[content.hist_access_type] or selections.tail
-  local list, history = select(self.history, content), array()
-  local is_range = select == selections.range
-  local most = not is_range and math.tointeger(content.n) or #list
-  for i = math.max(#list - most + 1, 1), #list do
-    local one = list[i]
-    local text = content.output == true and array{ one.text, one.output or json.null } or one.text
-    history[#history + 1] = array{ SESSION, one.line, text }
-  end
-  return { status = "ok", history = history }
 end
 
 -- ---- the loop
@@ -279,7 +174,8 @@ end
 -- A reply as JSON, and whether it tells of a failure that stops what comes after.
 local function reply_to(self, name, content)
   if type(content.code) ~= "string" then content.code = "" end
-  local reply, stops = replies[name](self, content)
+  local reply, stops
+  if name == "execute" then reply, stops = self:execute(content) else reply = lookups[name](self, content) end
   return json.encode(reply), stops
 end
 
@@ -299,7 +195,8 @@ end
 -- Explanations go to the pager.
 local function explain_in_pager(worker)
   return function(prompt, topic, wants_source)
-    local text, message = (wants_source and help.source or help.text)(topic, { colour = present.colour, scope = prompt:scope() })
+    local explain = wants_source and help.source or help.text
+    local text, message = explain(topic, { colour = present.colour, scope = prompt:scope() })
     if not text then return io.write(message, "\n") and nil end
     table.insert(worker.pages, { source = "page", data = { ["text/plain"] = wire.clean(text) }, start = 0 })
   end
@@ -308,7 +205,6 @@ end
 local function new_worker()
   local prompt = Prompt.new(call)
   local worker = setmetatable({ prompt = prompt, count = 0, history = {}, pages = array() }, Worker)
-  prompt.session.environment = nil -- globals mean what they mean in a script
   prompt.explain = explain_in_pager(worker)
   display.sinks = { setmetatable({ worker = worker, at = {} }, Sink) }
   return worker

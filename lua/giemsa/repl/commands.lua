@@ -139,4 +139,17 @@ function commands.run(prompt, line)
   end
 end
 
+--- Does what was typed when it is no code: `?name`, `??name`, `:command`.
+---@param prompt giemsa.Prompt
+---@param text string
+---@return boolean is_done false: it is code
+---@return boolean? ends the prompt
+function commands.obey(prompt, text)
+  local mark, topic = text:match "^%s*(%?%??)(.*)$"
+  if mark and topic:find "%S" then return true, prompt:explain(topic, mark == "??") end
+  if mark then return true, commands.run(prompt, ":help") end
+  if not text:find "^%s*:" or text:find "^%s*::" then return false end
+  return true, commands.run(prompt, text)
+end
+
 return commands

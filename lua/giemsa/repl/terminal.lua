@@ -82,10 +82,8 @@ end
 
 -- Does what was typed: a question, a command, or code. True when that is to be all.
 local function obey(self, text)
-  local mark, topic = text:match "^%s*(%?%??)(.*)$"
-  if mark and topic:find "%S" then return self:explain(topic, mark == "??") end
-  if mark then return commands.run(self, ":help") end
-  if text:find "^%s*:" and not text:find "^%s*::" then return commands.run(self, text) end
+  local is_done, ends = commands.obey(self, text)
+  if is_done then return ends end
   self:run(text)
 end
 

@@ -86,7 +86,7 @@ t.test("student: marks that do not match, and answers that can be read elsewhere
   t.ok(says("-- %% name=\"a\"\n-- BEGIN SOLUTION\nlocal auc = 0.9124\n-- END SOLUTION\n\n-- %% [markdown]\n-- It is 0.9124.\n",
     "out.lua:5: `0.9124` of the solution %(bad.lua:3%) can be read here"))
   local output, code = command "student master.lua -o master.lua"
-  t.ok(code == 1 and output:find "cannot be the master", output)
+  t.ok(code == 2 and output:find "cannot be the master", output)
 end)
 
 t.test("new: a lesson that lints, runs, and is a master", function()

@@ -33,7 +33,7 @@ static bool stays_inside(const struct side *s) {
 }
 
 static struct forward plan(const struct conv_forward *f) {
-    struct forward p = {.f = f, .c = conv_flattened(f->shape)};
+    struct forward p = {.f = f, .c = conv_flattened(f->shape, f->shared_out)};
     const struct conv *c = &p.c;
     p.rows = conv_rows(c), p.columns = conv_columns(c);
     p.direct = !f->norm && stays_inside(&p.rows) && stays_inside(&p.columns);
@@ -45,7 +45,8 @@ static struct forward plan(const struct conv_forward *f) {
     p.source = (struct source){.kind = f->norm ? SOURCE_NORM : SOURCE_PLAIN, .height = c->height, .width = c->width,
                                .channels = c->in, .x = f->x, .k = f->norm};
     double row_floats = (double)p.across.count * (c->in + c->out) * (c->kernel_h == 1 ? 1 : c->stride_h);
-    p.band = band_rows(&(struct banding){c->batch, c->out_h, c->out_w, row_floats, c->kernel_h == 1, 0});
+    p.band = band_rows(&(struct banding){.batch = c->batch, .rows = c->out_h, .pixels = c->out_w, .floats = row_floats,
+                                         .pointwise = c->kernel_h == 1, .shared_out = f->shared_out});
     p.bands = (c->out_h + p.band - 1) / p.band;
     p.units = c->batch * p.bands;
     p.pieces = min(p.units, PIECES);

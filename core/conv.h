@@ -30,6 +30,7 @@ struct conv_forward {
     const float *packed;     // what conv_pack made of w; NULL: not made yet
     const float *bias, *add; // (out) and as y; NULL: none
     bool relu;
+    bool shared_out;         // the caller runs other images on the other threads: bands need only suit the caches
     double *mean, *variance; // (out) each, of y over all its pixels (population); NULL: not wanted
 };
 

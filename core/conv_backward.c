@@ -200,7 +200,7 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
     for (int i = 0; i < b->branches; i++) {
         // Rows count where branches or a pool must find theirs.
         bool rows_count = b->branches > 1 || b->branch[i].dy_pool;
-        struct conv c = rows_count ? b->branch[i].shape : conv_flattened(b->branch[i].shape);
+        struct conv c = rows_count ? b->branch[i].shape : conv_flattened(b->branch[i].shape, false);
         struct branch *r = &p.branch[i];
         *r = plan_branch(b, &b->branch[i], c, dx);
         int step = p.step;
@@ -212,7 +212,7 @@ static struct backward plan(const struct conv_backward *b, bool dx, bool dw) {
     const struct conv *c = &p.branch[0].c;
     int steps = max(1, ceil_div(c->height, p.step));
     int least = dw && largest_weights(b) > LARGE_WEIGHTS ? LARGE_PIXELS : 0;
-    p.band = band_rows(&(struct banding){c->batch, steps, p.step * c->width, row_floats * p.step, pointwise, least});
+    p.band = band_rows(&(struct banding){c->batch, steps, p.step * c->width, row_floats * p.step, pointwise, least, false});
     p.bands = ceil_div(steps, p.band);
     p.units = c->batch * p.bands;
     size_t most = largest_weights(b), fits = most ? PARTIAL_FLOATS / most : GROUPS;

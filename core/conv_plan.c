@@ -12,11 +12,11 @@ static int floor_div(int a, int b) { return a >= 0 ? a / b : -((-a + b - 1) / b)
 // Of a single small picture, less: then several threads have something to do.
 static int band_pixels(double all) { return max(BAND_PIXELS / 4, (int)fmin(BAND_PIXELS, all / 4)); }
 
-struct conv conv_flattened(struct conv c) {
+struct conv conv_flattened(struct conv c, bool shared_out) {
     bool pointwise = c.kernel_h == 1 && c.kernel_w == 1 && c.stride_h == 1 && c.stride_w == 1 && c.pad_top == 0 && c.pad_left == 0 &&
                      c.out_h == c.height && c.out_w == c.width;
     if (!pointwise) return c;
-    int pixels = c.batch * c.height * c.width, whole = band_pixels(pixels), row = pixels % whole == 0 ? whole : c.width;
+    int pixels = c.batch * c.height * c.width, whole = shared_out ? BAND_PIXELS : band_pixels(pixels), row = pixels % whole == 0 ? whole : c.width;
     c.batch = 1;
     c.height = c.out_h = pixels / row;
     c.width = c.out_w = row;
@@ -83,8 +83,8 @@ void find_runs(struct runs *r, const struct taps *rows, const struct taps *colum
 int band_rows(const struct banding *b) {
     double all = (double)b->batch * b->rows * b->pixels;
     int fits = b->floats * b->rows > PANEL_FLOATS ? max(1, (int)(PANEL_FLOATS / b->floats)) : b->rows;
-    int wanted = b->pointwise ? 1 : ceil_div(b->rows, max(1, PIECES / b->batch));
-    int least = max(band_pixels(all), (int)fmin(b->least, all / PIECES));
+    int wanted = b->pointwise ? 1 : b->shared_out ? b->rows : ceil_div(b->rows, max(1, PIECES / b->batch));
+    int least = b->shared_out ? BAND_PIXELS : max(band_pixels(all), (int)fmin(b->least, all / PIECES));
     return max(1, min(b->rows, min(max(fits, least / max(1, b->pixels)), max(wanted, ceil_div(least, max(1, b->pixels))))));
 }
 

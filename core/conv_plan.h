@@ -20,7 +20,7 @@ struct side {
 };
 
 // A batch of 1x1 convolutions without stride or padding sees no rows: it is one picture with rows of BAND_PIXELS (or less).
-struct conv conv_flattened(struct conv c);
+struct conv conv_flattened(struct conv c, bool shared_out);
 struct side conv_rows(const struct conv *c);
 struct side conv_columns(const struct conv *c);
 
@@ -44,7 +44,8 @@ struct banding {
     int batch, rows, pixels; // images; rows of one; pixels of a row
     double floats;           // of the panels for a row (or of what is read), not 0
     bool pointwise;
-    int least; // pixels wanted in a band, if there are enough
+    int least;       // pixels wanted in a band, if there are enough
+    bool shared_out; // threads have other work: only the caches matter
 };
 int band_rows(const struct banding *b);
 

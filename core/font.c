@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +18,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static _Thread_local bool memory_ended;
+// stb_truetype does not look whether it was given memory. It gets all of it from one block, and when that ends the drawing
+// of the glyph is left by a jump, with nothing else to give back.
+static _Thread_local struct {
+    char *block;
+    size_t size, used;
+    jmp_buf end;
+} drawing;
 
-static void *glyph_alloc(size_t size) {
-    void *block = mem_alloc(size);
-    if (!block) memory_ended = true;
-    return block;
+static void *drawing_alloc(size_t size) {
+    size = (size + 15) / 16 * 16;
+    if (size > drawing.size - drawing.used) longjmp(drawing.end, 1);
+    void *at = drawing.block + drawing.used;
+    drawing.used += size;
+    return at;
 }
 
-#define STBTT_malloc(size, user) ((void)(user), glyph_alloc(size))
-#define STBTT_free(block, user) ((void)(user), mem_free(block))
+#define STBTT_malloc(size, user) ((void)(user), drawing_alloc(size))
+#define STBTT_free(block, user) ((void)(user), (void)(block))
 #define STBTT_assert(x) ((void)0)
 #define STBTT_STATIC
 #define STB_TRUETYPE_IMPLEMENTATION
@@ -37,6 +46,8 @@ static void *glyph_alloc(size_t size) {
 #pragma GCC diagnostic ignored "-Wunused-function" // reported at the end of the file
 
 enum { FONTS_MAX = 48, PATH_BYTES = 512, DEEPEST_FOLDER = 4 };
+enum { DRAWING_BYTES = 1 << 18, DRAWING_MOST = 1 << 26 }; // of memory for a glyph
+
 
 struct font {
     char path[PATH_BYTES];
@@ -150,6 +161,21 @@ static const struct font *find_font(unsigned codepoint, int *index) {
 
 // ---- glyphs
 
+static bool draw_within(size_t size, struct font_glyph *glyph, const stbtt_fontinfo *info, int index, float scale) {
+    drawing.block = mem_alloc(size), drawing.size = size, drawing.used = 0;
+    if (!drawing.block) return false;
+    bool fits = setjmp(drawing.end) == 0;
+    if (fits) stbtt_MakeGlyphBitmap(info, glyph->coverage, glyph->width, glyph->height, glyph->width, scale, scale, index);
+    mem_free(drawing.block);
+    return fits;
+}
+
+static bool draw(struct font_glyph *glyph, const stbtt_fontinfo *info, int index, float scale) {
+    for (size_t size = DRAWING_BYTES; size <= DRAWING_MOST; size *= 4)
+        if (draw_within(size, glyph, info, index, scale)) return true;
+    return false;
+}
+
 int font_glyph(struct font_glyph *glyph, unsigned codepoint, double size) {
     int index, advance, bearing, left, top, right, bottom;
     *glyph = (struct font_glyph){0};
@@ -162,13 +188,10 @@ int font_glyph(struct font_glyph *glyph, unsigned codepoint, double size) {
     glyph->x = left, glyph->y = top, glyph->width = right - left, glyph->height = bottom - top;
     if (glyph->width <= 0 || glyph->height <= 0) return 1;
     size_t bytes = (size_t)glyph->width * (size_t)glyph->height;
-    memory_ended = false;
     glyph->coverage = mem_alloc(bytes);
     if (glyph->coverage) {
         memset(glyph->coverage, 0, bytes);
-        stbtt_MakeGlyphBitmap(&font->info, glyph->coverage, glyph->width, glyph->height,
-                              glyph->width, scale, scale, index);
-        if (!memory_ended) return 1;
+        if (draw(glyph, &font->info, index, scale)) return 1;
     }
     mem_free(glyph->coverage);
     *glyph = (struct font_glyph){0};

@@ -410,7 +410,7 @@ static bool is_command(int argc, char **argv) {
     return false;
 }
 
-// The exit code; -1 when the command could not start.
+// The exit code.
 static int run_command(lua_State *L) {
     lua_getglobal(L, "require");
     lua_pushliteral(L, "giemsa.cli");
@@ -419,7 +419,7 @@ static int run_command(lua_State *L) {
         lua_getfield(L, -1, "main");
         status = call(L, 0, 1);
     }
-    return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : -1;
+    return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : EXIT_FAILURE;
 }
 
 // A script that has not run yet, with its arguments, becomes the lesson that the prompt is in.
@@ -447,6 +447,7 @@ static int show_versions(lua_State *L) {
     return status;
 }
 
+// Returns the exit code of a command, or whether all went well.
 static int protected_main(lua_State *L) {
     int argc = (int)lua_tointeger(L, 1);
     char **argv = lua_touserdata(L, 2);
@@ -470,7 +471,7 @@ static int protected_main(lua_State *L) {
     offer_interrupts(L);
     lua_gc(L, LUA_GCGEN, 0, 0); // as lua5.4
     if (o.versions) return lua_pushboolean(L, show_versions(L) == LUA_OK), 1;
-    if (is_cli) return lua_pushboolean(L, run_command(L) == 0), 1;
+    if (is_cli) return lua_pushinteger(L, run_command(L)), 1;
     if (!o.ignore_environment && run_init(L) != LUA_OK) return 0;
     if (run_options(L, argv, o.script) != LUA_OK) return 0;
     if (o.script < argc && !is_lesson && run_script(L, argv + o.script) != LUA_OK) return 0;
@@ -492,7 +493,8 @@ int main(int argc, char **argv) {
     lua_pushlightuserdata(L, argv);
     int status = lua_pcall(L, 2, 1, 0);
     bool ok = status == LUA_OK && lua_toboolean(L, -1);
+    int code = ok && lua_isinteger(L, -1) ? (int)lua_tointeger(L, -1) : ok ? EXIT_SUCCESS : EXIT_FAILURE;
     report(L, status);
     lua_close(L);
-    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+    return code;
 }

@@ -51,10 +51,14 @@ struct chunk {
 static void find_pixels(struct chunk *c, const struct product *p, int first) {
     c->pixels = min(CHUNK, p->height * p->width - first);
     int i = first / p->width, j = first % p->width;
+    ptrdiff_t a = i * p->a_row + j * (ptrdiff_t)p->a_pixel, next_a = p->a_row - (p->width - 1) * (ptrdiff_t)p->a_pixel;
+    ptrdiff_t y = i * p->y_row + j * (ptrdiff_t)p->y_pixel, next_y = p->y_row - (p->width - 1) * (ptrdiff_t)p->y_pixel;
     for (int m = 0; m < c->pixels; m++) {
-        c->a[m] = i * p->a_row + j * (ptrdiff_t)p->a_pixel;
-        c->y[m] = i * p->y_row + j * (ptrdiff_t)p->y_pixel;
-        if (++j == p->width) j = 0, i++;
+        c->a[m] = a, c->y[m] = y;
+        bool at_end = ++j == p->width;
+        a += at_end ? next_a : p->a_pixel;
+        y += at_end ? next_y : p->y_pixel;
+        if (at_end) j = 0;
     }
 }
 
@@ -95,6 +99,7 @@ INLINE const float *add_run(tile sum, const float *const row[12], const float *b
         UNROLL for (int v = 0; v < vectors; v++) {
             w[v] = load(b + v * VL);
             PIN(w[v]);
+            if (rows >= 8) __builtin_prefetch(b + (8 * vectors + v) * VL);
         }
         UNROLL for (int m = 0; m < rows; m++) {
             vec a = splat(row[m][k]);
@@ -170,9 +175,10 @@ INLINE void product_block(const struct product *given, const struct chunk *c, co
     struct sums s = {0};
     int m = 0;
 #define TILES(rows) \
-    for (; m + (rows) <= c->pixels; m += (rows)) product_tile(p, c, m, b, n, &s, rows, vectors, end)
+    for (; m + (rows) <= c->pixels && !((rows) > 8 && c->pixels - m == 16); m += (rows)) \
+        product_tile(p, c, m, b, n, &s, rows, vectors, end)
     const int most = vectors == VECTORS ? ROWS : NARROW_ROWS;
-    TILES(most);
+    TILES(most); // but of 16 pixels two tiles of 8: one of 4 has too few sums to keep the multipliers busy
     if (most > 8) TILES(8);
     if (most > 4) TILES(4);
     TILES(2);

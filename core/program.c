@@ -15,14 +15,15 @@ struct run {
 
 // ---- one step, for n images
 
-static struct conv_forward forward_of(const struct step *s, int n) {
+static struct conv_forward forward_of(const struct step *s, int n, bool shared_out) {
     struct conv_forward f = {.shape = s->conv, .packed = s->packed, .bias = s->bias, .relu = s->relu};
     f.shape.batch = n;
+    f.shared_out = shared_out;
     return f;
 }
 
-static void run_conv(const struct step *s, float *y, const float *x, const float *other, int n) {
-    struct conv_forward f = forward_of(s, n);
+static void run_conv(const struct step *s, float *y, const float *x, const float *other, int n, bool shared_out) {
+    struct conv_forward f = forward_of(s, n, shared_out);
     struct norm_coefficients k;
     f.y = y, f.x = x, f.add = other;
     if (s->norm) {
@@ -51,10 +52,10 @@ static void run_add(const struct step *s, float *y, const float *a, const float 
     if (s->relu) elementwise_unary(UNARY_RELU, y, y, (size_t)shape[0]);
 }
 
-static void run_step(const struct step *s, float *y, const float *x, const float *other, int n) {
+static void run_step(const struct step *s, float *y, const float *x, const float *other, int n, bool shared_out) {
     size_t size = s->size * (size_t)n, rows = s->rows * (size_t)n;
     switch (s->kind) {
-    case STEP_CONV: run_conv(s, y, x, other, n); break;
+    case STEP_CONV: run_conv(s, y, x, other, n, shared_out); break;
     case STEP_MAX_POOL:
     case STEP_MEAN_POOL: run_pool(s, y, x, n); break;
     case STEP_NORM: run_norm(s, y, x, n); break;
@@ -67,7 +68,7 @@ static void run_step(const struct step *s, float *y, const float *x, const float
 
 // ---- all steps
 
-static void run_images(const struct run *r, size_t first, int n, float *memory) {
+static void run_images(const struct run *r, size_t first, int n, float *memory, bool shared_out) {
     const struct program *p = r->p;
     const int last = p->buffers - 1;
     float *at[p->buffers];
@@ -76,13 +77,13 @@ static void run_images(const struct run *r, size_t first, int n, float *memory) 
     at[last] = r->y + first * p->buffer_floats[last];
     for (int i = 0; i < p->steps; i++) {
         const struct step *s = &p->step[i];
-        run_step(s, at[s->output], at[s->input], s->other < 0 ? NULL : at[s->other], n);
+        run_step(s, at[s->output], at[s->input], s->other < 0 ? NULL : at[s->other], n, shared_out);
     }
 }
 
 static void run_image(void *arg, int piece, int thread) {
     const struct run *r = arg;
-    run_images(r, (size_t)piece, 1, r->p->memory + (size_t)thread * r->p->image_floats);
+    run_images(r, (size_t)piece, 1, r->p->memory + (size_t)thread * r->p->image_floats, true);
 }
 
 size_t program_memory(const struct program *p, int n) {
@@ -93,7 +94,7 @@ size_t program_memory(const struct program *p, int n) {
 void program_run(const struct program *p, float *y, const float *x, int n) {
     struct run r = {p, y, x};
     if (n > TOGETHER) threads_run(run_image, &r, n);
-    else run_images(&r, 0, n, p->memory);
+    else run_images(&r, 0, n, p->memory, false);
 }
 
 void program_finish(struct program *p) {
@@ -105,8 +106,8 @@ void program_finish(struct program *p) {
     for (int i = 0; i < p->steps; i++) {
         const struct step *s = &p->step[i];
         if (s->kind != STEP_CONV) continue;
-        for (int n = 1; n <= TOGETHER; n++) {
-            struct conv_forward f = forward_of(s, n);
+        for (int n = 0; n <= TOGETHER; n++) { // 0: one of many
+            struct conv_forward f = forward_of(s, n > 0 ? n : 1, n == 0);
             struct norm_coefficients k;
             if (s->norm) f.norm = &k;
             size_t scratch = conv_forward_scratch(&f);

@@ -3,6 +3,7 @@
 #include "mem.h"
 #include "sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -87,7 +88,7 @@ static const unsigned short allowed[] = {
     SYS_getdents,
 #endif
     SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_pread64, SYS_pwrite64, SYS_lseek, SYS_close, SYS_fstat, SYS_newfstatat,
-    SYS_statx, SYS_faccessat, SYS_readlinkat, SYS_getcwd, SYS_chdir, SYS_mkdirat, SYS_unlinkat, SYS_renameat, SYS_renameat2,
+    SYS_statx, SYS_faccessat, SYS_readlinkat, SYS_getcwd, SYS_mkdirat, SYS_unlinkat, SYS_renameat, SYS_renameat2,
     SYS_ftruncate, SYS_fsync, SYS_fdatasync, SYS_getdents64, SYS_fcntl, SYS_dup, SYS_dup3, SYS_umask, SYS_mmap, SYS_munmap,
     SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack,
     SYS_setitimer, SYS_getitimer, SYS_clock_gettime, SYS_clock_getres, SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday,
@@ -214,18 +215,20 @@ int sandbox_exec(char *const argv[], int fd) {
     return sys_fail("cannot run %s: %s", argv[0], strerror(errno));
 }
 
+// FTW_CHDIR: whoever filled the folder may have made paths that are too long to be named.
 static _Thread_local size_t used_bytes, used_entries;
 
+// FTW_NS: it was removed meanwhile.
 static int add_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)path, (void)kind, (void)where;
-    used_bytes += (size_t)info->st_blocks * 512;
+    (void)path, (void)where;
+    if (kind != FTW_NS) used_bytes += (size_t)info->st_blocks * 512;
     used_entries++;
     return 0;
 }
 
 int sandbox_usage(const char *folder, size_t *bytes, size_t *entries) {
     used_bytes = used_entries = 0;
-    int status = nftw(folder, add_entry, 16, FTW_PHYS);
+    int status = nftw(folder, add_entry, 16, FTW_PHYS | FTW_CHDIR);
     *bytes = used_bytes, *entries = used_entries;
     return status == 0 ? 0 : sys_fail("%s: %s", folder, strerror(errno));
 }
@@ -239,14 +242,45 @@ int sandbox_make_scratch(char path[SCRATCH_PATH]) {
     return mkdtemp(path) ? 0 : sys_fail("cannot make a folder in %s: %s", where, strerror(errno));
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *where) {
-    (void)info, (void)kind, (void)where;
-    return remove(path);
+// Calls f for each name in a folder but "." and "..".
+static int each_name(int folder, int (*f)(int folder, const char *name, int top), int top) {
+    int copy = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), status = 0;
+    DIR *names = copy < 0 ? NULL : fdopendir(copy);
+    if (!names) return -1;
+    for (struct dirent *one; status == 0 && (one = readdir(names));)
+        if (strcmp(one->d_name, ".") != 0 && strcmp(one->d_name, "..") != 0) status = f(folder, one->d_name, top);
+    closedir(names);
+    return status;
+}
+
+static int move_up(int folder, const char *name, int top) {
+    static unsigned count;
+    char fresh[32];
+    snprintf(fresh, sizeof fresh, "giemsa-moved-%u", count++);
+    if (unlinkat(folder, name, 0) == 0 || unlinkat(folder, name, AT_REMOVEDIR) == 0) return 0;
+    return renameat2(folder, name, top, fresh, RENAME_NOREPLACE) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+// A folder in a folder is emptied into the top one, so that no depth is too deep.
+static int remove_one(int folder, const char *name, int top) {
+    if (unlinkat(folder, name, 0) == 0 || unlinkat(folder, name, AT_REMOVEDIR) == 0) return 0;
+    fchmodat(folder, name, 0700, 0);
+    int inner = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (inner < 0) return -1;
+    int status = each_name(inner, move_up, top);
+    close(inner);
+    return status;
 }
 
 int sandbox_remove_tree(const char *folder) {
-    int status = nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-    return status == 0 ? 0 : sys_fail("cannot remove %s: %s", folder, strerror(errno));
+    int top = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), status = top < 0 ? -1 : 0;
+    while (status == 0 && rmdir(folder) != 0) {
+        if (errno != ENOTEMPTY && errno != EEXIST) break;
+        status = each_name(top, remove_one, top);
+    }
+    int error = errno;
+    if (top >= 0) close(top);
+    return access(folder, F_OK) != 0 ? 0 : sys_fail("cannot remove %s: %s", folder, strerror(error));
 }
 
 char *sandbox_read_file(const char *path, size_t *size, size_t most) {

@@ -1,6 +1,6 @@
 // The thread pool: workers spin briefly for the next job (a training step has hundreds, microseconds apart), then sleep.
-// One number says it all: the job's ticket in its upper half, the pieces nobody has taken yet in the lower. A piece is taken
-// by counting that down; whoever took one may read the job, which cannot change before the piece is done. A worker that
+// One number says it all: the job's ticket in its upper half, the pieces nobody has taken yet in the lower. Pieces are
+// taken by counting that down; whoever took some may read the job, which cannot change before they are done. A worker that
 // comes too late finds nothing and is not waited for, so a busy machine costs no more than the help it withholds.
 #include "threads.h"
 #include "mem.h"
@@ -20,6 +20,7 @@ static struct {
     threads_job *job;
     void *arg;
     int pieces;
+    int shares;  // a thread takes one of so many of the pieces left: many at first, the last ones one by one
     int wanted;  // threads, the caller included; 0: not asked yet
     int started; // threads when the workers were last started
     int workers; // running now
@@ -52,9 +53,12 @@ static void take_pieces(int thread) {
     running = thread;
     uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
     while (pieces_left(state) > 0) {
-        if (!atomic_compare_exchange_weak_explicit(&pool.state, &state, state - 1, memory_order_acquire, memory_order_acquire)) continue;
-        pool.job(pool.arg, pool.pieces - (int)pieces_left(state), thread);
-        atomic_fetch_add_explicit(&pool.done, 1, memory_order_release);
+        const int left = (int)pieces_left(state), some = left / pool.shares, taken = some > 1 ? some : 1;
+        if (!atomic_compare_exchange_weak_explicit(&pool.state, &state, state - (uint64_t)taken, memory_order_acquire,
+                                                   memory_order_acquire))
+            continue;
+        for (int i = 0; i < taken; i++) pool.job(pool.arg, pool.pieces - left + i, thread);
+        atomic_fetch_add_explicit(&pool.done, taken, memory_order_release);
         state = atomic_load_explicit(&pool.state, memory_order_acquire);
     }
     running = -1;
@@ -127,6 +131,7 @@ void threads_run(threads_job *job, void *arg, int pieces) {
     pool.job = job;
     pool.arg = arg;
     pool.pieces = pieces;
+    pool.shares = 2 * threads_count();
     atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
     issue_ticket(pieces);
     take_pieces(0);

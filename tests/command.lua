@@ -157,6 +157,12 @@ t.test("lint and convert", function()
   t.equal(select(2, command "lint lesson.lua"), 1)
 end)
 
+t.test("a wrong option ends with 2, a failed lesson with 1", function()
+  lesson '-- %% name="a"\nerror "no"\n'
+  t.equal({ command "run --seed x lesson.lua" }, { "giemsa: --seed needs a whole number, got 'x'\n", 2 })
+  t.equal(select(2, command "run lesson.lua"), 1)
+end)
+
 t.test("a script called run is a script with a path", function()
   t.write(folder .. "/run.lua", "print 'mine'")
   t.equal(command "./run.lua", "mine\n")

@@ -75,7 +75,7 @@ local EVENTS = {
   { event = "cell", cell = 3, name = "setup", line = 18 },
   { event = "stream", cell = 3, name = "stdout", text = "<&>\n\27[31mred\27[0m 1 %\r100 %\n\0\255" },
   { event = "stream", cell = 3, name = "stderr", text = "careful\n" },
-  { event = "result", cell = 3, data = { ["text/plain"] = "tensor (2,)\n[1 2]" } },
+  { event = "display", cell = 3, id = "d3", data = { ["text/plain"] = "tensor (2,)\n[1 2]" } },
   { event = "done", cell = 3, status = "cached", seconds = 61.25, before = 0.84 },
   { event = "cell", cell = 5, name = "picture", line = 31 },
   { event = "display", cell = 5, id = "d1", data = { ["text/plain"] = "0 %" } },

@@ -175,6 +175,21 @@ t.test("lint finds the traps, with their lines", function()
   finds("-- %%\n" .. table.concat(many, "\n") .. "\n", "^151 warning 'v150' is local number 150 of the script; Lua takes 200")
 end)
 
+t.test("lint finds what exercises lack, paths of one machine, and predictions in an unknown order", function()
+  finds("-- %% name=\"a\" tags=[\"solution\"]\n-- BEGIN SOLUTION\nlocal x = 1\n", "^2 error BEGIN SOLUTION without its END")
+  finds("-- %% [markdown]\n-- END HIDDEN TESTS\n", "^2 error END HIDDEN TESTS without its BEGIN")
+  finds("-- %% tags=[\"solution\"]\nlocal x\n") -- a lesson for readers: nothing is graded
+  finds("-- %%\n-- BEGIN SOLUTION\nlocal x\n-- END SOLUTION\n-- %% tags=[\"check\"]\nlocal y\n",
+    "^1 error a cell that is graded needs a name", "^5 error a cell that is graded")
+  finds("-- %% name=\"a\" points=2\nlocal x\n", "^1 warning points stand at a cell with checks")
+  finds("-- %%\nlocal a, b = '/mnt/ada/cells', 'data/mnt/'\nlocal c = [[C:\\cells]] -- /tmp/x\n", "^2 warning the path '/mnt/ada/cells'")
+  finds("-- %%\nlocal c = \"C:/cells\"\n", "^2 warning the path 'C:/cells'")
+  local flow = "-- %%%%\nlocal source = images:flow_from_directory(folder, { batch_size = 2%s })\n-- %%%%\nmodel:predict(source)\n"
+  finds(flow:format(""), "^4 warning 'source' shuffles")
+  finds(flow:format(", shuffle = true"), "^4 warning 'source' shuffles")
+  finds(flow:format(", shuffle = false"))
+end)
+
 t.test("the lessons are free of them", function()
   for path in t.shell("ls notebooks/*.lua"):gmatch "%S+" do
     local found = lint.check(assert(notebook.read(path)))

@@ -174,7 +174,7 @@ end
 
 local function explain(why, status)
   if why ~= "its process ended" then return why end
-  if status == 128 + 9 then return "it used more time of the processor than it may have" end
+  if status == 128 + 9 then return "its process gave no answer any more, or used too much time" end
   if status > 128 then return ("its process crashed (signal %d)"):format(status - 128) end
   return ("its process ended by itself (os.exit?), with code %d"):format(status)
 end

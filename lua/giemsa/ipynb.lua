@@ -76,7 +76,7 @@ local function bundle(run, data)
   return out, metadata
 end
 
-local function output_of(run, output, count)
+local function output_of(run, output)
   if output.kind == "stream" then
     local text = runlog.shown(output.text, run.path)
     return { output_type = "stream", name = output.name, text = lines_of(clean(text)) }
@@ -86,10 +86,6 @@ local function output_of(run, output, count)
       traceback = array{ clean(output.message), table.unpack(output.traceback or {}) } }
   end
   local data, metadata = bundle(run, output.data)
-  if output.kind == "result" then
-    return { output_type = "execute_result", data = data, metadata = metadata,
-      execution_count = count }
-  end
   return { output_type = "display_data", data = data, metadata = metadata }
 end
 
@@ -191,7 +187,7 @@ end
 local function add_outputs(cell, result, run, count)
   cell.execution_count = count
   for _, output in ipairs(result.outputs) do
-    table.insert(cell.outputs, output_of(run, output, count))
+    table.insert(cell.outputs, output_of(run, output))
   end
 end
 

@@ -1,8 +1,10 @@
 --- What may go wrong with a notebook, found without running it: traps of the format, in which other
 -- notebook programs read something else than Lua does, and traps of Lua scripts cut into cells.
 local core_options = require "giemsa.options"
+local exercises = require "giemsa.lint.exercises"
 local json = require "giemsa.json"
 local notebook = require "giemsa.notebook"
+local sources = require "giemsa.lint.sources"
 local syntax = require "giemsa.syntax"
 
 local lint = {}
@@ -157,7 +159,8 @@ local function header(book, text, tell)
 end
 
 local RULES = { compiles, hidden_markers, blocks, many_locals, returns, text_lines, magics,
-  randomness, names, marker_options, header }
+  randomness, names, marker_options, header, exercises.marks, exercises.graded_names,
+  exercises.points, sources.paths, sources.shuffled }
 
 --- Checks a notebook. Findings come in the order of lines.
 ---@param book giemsa.Notebook

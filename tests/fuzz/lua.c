@@ -16,7 +16,7 @@ static void count_line(lua_State *of, lua_Debug *ar) {
     before = (unsigned)ar->currentline;
 }
 
-static int fail(void) { return fprintf(stderr, "%s\n", lua_tostring(L, -1)), abort(), -1; }
+static void fail(void) { fprintf(stderr, "%s\n", lua_tostring(L, -1)), abort(); }
 
 // At 1 is the traceback, at 2 the target's try.
 static void begin(void) {

@@ -12,11 +12,14 @@ local SEEDS = {
   "-- %% name=\"fit\" tags=[\"check\", \"hide-input\"] cache=true timeout=2.5 points=3 mine={\"a\": [1, \"}\"]} flag\nprint \"fit\"\n\n\n"
     .. "  --%%\nbare()\n-- %%%% Deeper {\"name\": \"sub\", \"tags\": []}\nx = 1\r\n\r\n-- %% [raw]\n-- raw text\n",
   "-- %% [markdown] name=\"a\"\n-- one\n-- %% [markdown] name=\"a-zh\" lang=\"zh\"\n-- \u{4e00}\n-- %% only a title\nnot = '%%'\n--%%%x\n",
+  "-- %% name=\"s\" tags=[\"solution\"]\n-- BEGIN SOLUTION\nlocal a = 12345\n-- END SOLUTION\n\n-- %% name=\"c\" tags=[\"check\"] points=2\n"
+    .. "require \"giemsa.check\"(\"a\", a == 12345)\n-- BEGIN HIDDEN TESTS\nx = a\n-- END HIDDEN TESTS\n-- %% tags=[\"hidden\"]\ny = a\n",
   "-- %% [raw]\n-- ---\n-- a: b\n-- ---\n", "local x <const> = 1\ngoto done\n::done::\nreturn [[\n-- %%\n]]",
 }
 local WORDS = { "-- %%", "\n-- %% ", "--%%%", " ", "\n", "\r\n", "\r", "-- ---\n", "#!", "title: ", "- a", "[markdown]", "[md]", "[raw]",
   "name=", "tags=[\"solution\"]", "points=", "timeout=-1", "lang=\"zh\"", "cache=true", '"', "'", "{", "}", "[", "]", "\\", "\\u0000", "%",
-  "--", "\0", "\xff", "\xe4\xb8", "\u{feff}", "=", ",", ":", "null", "true", "1e5", "1e999", "[[", "]]", "end", "local ", "coding: latin-1\n" }
+  "--", "\0", "\xff", "\xe4\xb8", "\u{feff}", "=", ",", ":", "null", "true", "1e5", "1e999", "[[", "]]", "end", "local ", "coding: latin-1\n",
+  "-- BEGIN SOLUTION\n", "-- END SOLUTION\n", "-- BEGIN HIDDEN TESTS\n", "-- END HIDDEN TESTS\n", "check(\"a\", 1)" }
 
 local lesson = {}
 

@@ -54,33 +54,29 @@ local WORDS = { "-- %%", "\n-- %% ", "-- %% name=\"sum\"\n", "-- %% name=\"list\
 
 local master = notebook.parse(MASTER, "master.lua")
 local LESSON = assert(exercise.student(master)):text()
+local REGIONS = {} -- in order, and by name
+for _, one in ipairs(master.cells) do
+  if exercise.is_region(one) then REGIONS[#REGIONS + 1], REGIONS[one.name] = one, one end
+end
 
--- Both files, with the lines of the one in the other.
 local target = {}
 
+-- Both files, with lines of the one in the other.
 function target.input()
   local text, other = LESSON, MASTER
   if math.random(4) == 1 then text, other = other, text end
   return bend.text(text, WORDS, { text, text, other })
 end
 
-local function regions_of(lesson)
-  local regions = {}
-  for _, one in ipairs(lesson.cells) do
-    if one.name and exercise.is_region(one) or one.name == "list" then regions[#regions + 1] = one end
-  end
-  return regions
-end
-
 -- A submission: each region has a body, or a note says why not; a cell of the lesson remains one cell.
 local function check_submission(text)
   local lesson, notes = notebook.parse(LESSON, "lesson.lua"), {}
-  local regions = regions_of(lesson)
-  local bodies = checker.bodies(text, lesson, regions, function(note) notes[#notes + 1] = note end)
+  local bodies = checker.bodies(text, lesson, REGIONS, function(note) notes[#notes + 1] = note end)
   local told = table.concat(notes, "\n")
-  for _, region in ipairs(regions) do
+  for _, region in ipairs(REGIONS) do
     assert(bodies[region.name] or told:find(region.name, 1, true), "a region is lost without a word")
   end
+  for name in pairs(bodies) do assert(REGIONS[name], "a body for no region") end
   local parts = { lesson.header }
   for _, one in ipairs(lesson.cells) do parts[#parts + 1] = one.marker .. (bodies[one.name] or one.body) end
   local new = notebook.parse(table.concat(parts), "lesson.lua")

@@ -6,7 +6,8 @@ local USAGE = [[
 usage: giemsa lint lesson.lua ...
 
 Finds traps of lessons without running them: what other notebook programs read differently, too many
-local variables, random numbers that do not repeat. The exit code is 1 when there is an error.]]
+local variables, random numbers that do not repeat, predictions of a source that shuffles, paths of one
+machine, exercises that cannot be graded. The exit code is 1 when there is an error.]]
 
 ---@param line string[] the words after the command
 ---@return integer code the exit code

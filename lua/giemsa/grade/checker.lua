@@ -11,7 +11,7 @@ local wire = require "giemsa.grade.wire"
 
 local checker = {}
 
-local MESSAGE_MAX = 64 << 20
+local MESSAGE_MAX = 16 << 20 -- of what a submission gives back at a time
 
 -- ---- the student's process, from here
 

@@ -104,9 +104,13 @@ function report.names(grades)
   local names, seen = {}, {}
   for i, one in ipairs(grades) do
     local name = one.student:gsub("[^%w._-]", "_"):gsub("^%.", "_"):sub(1, 80)
-    local key = name:lower()
-    seen[key] = (seen[key] or 0) + 1
-    names[i] = (seen[key] > 1 and ("%s-%d"):format(name, seen[key]) or name) .. ".html"
+    local unique, n = name, 1
+    while seen[unique:lower()] do
+      n = n + 1
+      unique = ("%s-%d"):format(name, n)
+    end
+    seen[unique:lower()] = true
+    names[i] = unique .. ".html"
   end
   return names
 end

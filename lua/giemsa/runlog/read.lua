@@ -2,7 +2,7 @@
 local json = require "giemsa.json"
 
 ---@class giemsa.RunOutput
----@field kind "stream"|"display"|"result"|"error"
+---@field kind "stream"|"display"|"error"
 ---@field name string? of a stream
 ---@field text string? of a stream: all of it
 ---@field id string? of a display
@@ -88,10 +88,6 @@ end
 function readers.update(run, event)
   local output = run.displays[event.id]
   if output then output.data = event.data end
-end
-
-function readers.result(run, event)
-  table.insert(outputs_of(run, event), { kind = "result", data = event.data })
 end
 
 function readers.error(run, event)

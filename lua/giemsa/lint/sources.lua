@@ -1,0 +1,78 @@
+--- Rules of the linter that read the code itself: paths that only one machine has, and predictions
+-- whose order nobody knows.
+local highlight = require "giemsa.highlight"
+
+local rules = {}
+
+-- f(tokens) for each code cell: those with a meaning, each with its line in the file.
+local function each_cell(book, f)
+  for _, cell in ipairs(book.cells) do
+    local tokens, line = {}, cell.first
+    for _, token in ipairs(cell.kind == "code" and highlight.tokens(cell.body) or {}) do
+      token.line = line
+      line = line + select(2, token.text:gsub("\n", ""))
+      if token.kind ~= "space" and token.kind ~= "comment" then tokens[#tokens + 1] = token end
+    end
+    f(tokens)
+  end
+end
+
+local PATHS = { "^/home/", "^/root/", "^/Users/", "^/tmp/", "^/mnt/", "^/media/", "^/data/", "^/srv/",
+  "^/var/", "^/opt/", "^~/", "^%a:[/\\]" }
+
+--- A path from the root of one machine.
+function rules.paths(book, _, tell)
+  each_cell(book, function(tokens)
+    for _, token in ipairs(tokens) do
+      local text = token.kind == "string" and token.text:sub(2, -2) or ""
+      for _, pattern in ipairs(PATHS) do
+        if text:find(pattern) then
+          tell(token.line, ("the path '%s' is of one machine; take one from the lesson's folder")
+            :format(text:sub(1, 60)))
+          break
+        end
+      end
+    end
+  end)
+end
+
+-- Of a call's brackets from tokens[i] on: true, false, or nil where it cannot be seen.
+local function shuffles(tokens, i)
+  local depth, has_table = 0, false
+  repeat
+    local text = tokens[i].text
+    if text == "(" or text == "{" then depth = depth + 1 end
+    if text == ")" or text == "}" then depth = depth - 1 end
+    has_table = has_table or text == "{"
+    if text == "shuffle" then return (tokens[i + 2] or {}).text == "true" end
+    i = i + 1
+  until depth == 0 or not tokens[i]
+  return has_table or nil -- shuffled where nothing is said
+end
+
+-- "name = ...:flow_from_directory(": whether each such name shuffles.
+local function note_source(tokens, i, sources)
+  local at = i
+  while at > 1 and tokens[at].line == tokens[i].line and tokens[at].text ~= "=" do at = at - 1 end
+  local name = tokens[at].text == "=" and tokens[at - 1]
+  if name and tokens[i + 1] then sources[name.text] = shuffles(tokens, i + 1) end
+end
+
+--- Predictions of a source that shuffles, which are no use beside its labels (Keras's old trap).
+function rules.shuffled(book, _, tell)
+  local sources = {}
+  each_cell(book, function(tokens)
+    for i, token in ipairs(tokens) do
+      if token.text:find "^flow" and (tokens[i + 1] or {}).text == "(" then
+        note_source(tokens, i, sources)
+      end
+      local source = token.text == "predict" and tokens[i + 2]
+      if source and sources[source.text] then
+        tell(source.line, ("'%s' shuffles, so its predictions come in an order nobody knows; make it "
+          .. "with shuffle = false"):format(source.text))
+      end
+    end
+  end)
+end
+
+return rules

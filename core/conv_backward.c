@@ -6,7 +6,9 @@
 // When a partial sum is so large that there cannot be several, dx and dw are two passes, and the pieces of dw share out the
 // output channels instead.
 #include "conv_gradients.h"
+#include "mem.h"
 #include "threads.h"
+#include "vec.h"
 
 #include <string.h>
 
@@ -188,7 +190,8 @@ static struct branch plan_branch(const struct conv_backward *all, const struct c
                            .pool = b->dy_pool,
                            .dense = b->dy_dense};
     bool reaches_out = dy_rows.first < 0 || dy_rows.count > c.out_h || r.dy_across.first < 0 || r.dy_across.count > c.out_w;
-    bool in_place = !b->dy_norm || (dx && b->dy_dense && c.kernel_h == 1);
+    // outer() loads whole vectors: behind the last pixel of a band stands what another thread may be writing.
+    bool in_place = !b->dy_norm || (dx && b->dy_dense && c.kernel_h == 1 && c.out % VL == 0);
     r.dy_direct = in_place && !b->dw_ones && (!dx || !reaches_out);
     return r;
 }
@@ -297,14 +300,17 @@ static void run_pass(const struct conv_backward *b, bool dx, bool dw, float *wor
     if (dx && b->sum_g) join_sums(&p);
 }
 
+// Of dy written down in `work`, with the slack behind it that outer() reads.
 static size_t dy_floats(const struct conv_branch *b) {
-    return (size_t)b->shape.batch * (size_t)b->shape.out_h * (size_t)b->shape.out_w * (size_t)b->shape.out;
+    const struct conv *c = &b->shape;
+    size_t floats = (size_t)c->batch * (size_t)c->out_h * (size_t)c->out_w * (size_t)c->out + MEM_SLACK / sizeof(float);
+    return (floats + 15) / 16 * 16;
 }
 
 static size_t dense_floats(const struct conv_backward *b) {
     size_t floats = 0;
     for (int i = 0; !in_one_pass(b) && i < b->branches; i++)
-        if (b->branch[i].dy_norm && !b->branch[i].dy_dense) floats += (dy_floats(&b->branch[i]) + 15) / 16 * 16;
+        if (b->branch[i].dy_norm && !b->branch[i].dy_dense) floats += dy_floats(&b->branch[i]);
     return floats;
 }
 
@@ -322,7 +328,7 @@ static void each_pass(const struct conv_backward *b, float *dense, pass *run, vo
         struct conv_branch *r = &first.branch[i];
         if (!r->dy_norm || r->dy_dense) continue;
         r->dy_dense = dense;
-        if (dense) dense += (dy_floats(r) + 15) / 16 * 16;
+        if (dense) dense += dy_floats(r);
     }
     run(&first, true, false, arg);
     for (int i = 0; i < b->branches; i++) {

@@ -70,9 +70,10 @@ INLINE void add_part(float *sum, vec v, int count) {
 // Sums of a block of channels, while its tiles go by.
 struct sums { vec s1[VECTORS], s2[VECTORS]; };
 
-// The end of VL sums of one pixel; `n`: their first channel, `at`: the pixel in y.
-INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, vec *s2, const enum product_end end) {
-    if (p->add) v += load(p->add + at + n);
+// The end of the sums of one pixel for `count` channels from n on; `at`: the pixel in y. Of pictures it reads those channels
+// only: what lies behind them may be another thread's, or no one's. What is given by channel is padded to whole vectors.
+INLINE vec finish(const struct product *p, vec v, int n, int count, ptrdiff_t at, vec *s1, vec *s2, const enum product_end end) {
+    if (p->add) v += load_part(p->add + at + n, count);
     if (end == PRODUCT_RELU) v = positive(v);
     if (end == PRODUCT_MOMENTS) {
         vec d = v - load(p->shift + n);
@@ -81,7 +82,7 @@ INLINE vec finish(const struct product *p, vec v, int n, ptrdiff_t at, vec *s1, 
     }
     if (end == PRODUCT_GRADIENT) {
         const struct norm_coefficients *k = p->norm;
-        vec d = load(p->x + at + n) - load(k->mean + n);
+        vec d = load_part(p->x + at + n, count) - load(k->mean + n);
         if (k->relu) v = where_positive(norm_value(d, load(k->scale + n), load(k->offset + n)), v);
         *s1 += v;
         *s2 += v * d;
@@ -125,9 +126,10 @@ static __attribute__((noinline)) void end_part(const struct product *p, const st
                                                const vec *sum, int rows, int vectors) {
     for (int m = 0; m < rows; m++)
         for (int v = 0; v < vectors; v++) {
-            ptrdiff_t at = c->y[first + m];
-            vec y = finish(p, sum[m * VECTORS + v], n + v * VL, at, &s->s1[v], &s->s2[v], p->end);
-            store_part(p->y + at + n + v * VL, y, p->channels - n - v * VL);
+            const ptrdiff_t at = c->y[first + m];
+            const int from = n + v * VL, count = p->channels - from;
+            vec y = finish(p, sum[m * VECTORS + v], from, count, at, &s->s1[v], &s->s2[v], p->end);
+            store_part(p->y + at + from, y, count);
         }
 }
 
@@ -143,7 +145,7 @@ INLINE void end_tile(const struct product *p, const struct chunk *c, int first, 
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) PIN(sum[m][v]);
     UNROLL for (int m = 0; m < rows; m++) UNROLL for (int v = 0; v < vectors; v++) {
         float *y = p->y + c->y[first + m] + n + v * VL;
-        store(y, finish(p, sum[m][v], n + v * VL, c->y[first + m], &s->s1[v], &s->s2[v], end));
+        store(y, finish(p, sum[m][v], n + v * VL, VL, c->y[first + m], &s->s1[v], &s->s2[v], end));
     }
 }
 

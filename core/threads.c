@@ -20,9 +20,8 @@ static struct {
     threads_job *job;
     void *arg;
     int pieces;
-    int shares;  // a thread takes one of so many of the pieces left: many at first, the last ones one by one
     int wanted;  // threads, the caller included; 0: not asked yet
-    int started; // threads when the workers were last started
+    int started; // threads when the workers were last started; written while none runs
     int workers; // running now
     pthread_t worker[THREADS_MAX];
     uint64_t first; // `state` when the workers were started
@@ -49,11 +48,13 @@ static inline void relax(void) {
 static uint32_t pieces_left(uint64_t state) { return (uint32_t)state; }
 static uint64_t ticket_of(uint64_t state) { return state >> 32; }
 
+// A thread takes half its share of the pieces left: many at first, the last ones one by one.
 static void take_pieces(int thread) {
+    const int shares = 2 * pool.started;
     running = thread;
     uint64_t state = atomic_load_explicit(&pool.state, memory_order_acquire);
     while (pieces_left(state) > 0) {
-        const int left = (int)pieces_left(state), some = left / pool.shares, taken = some > 1 ? some : 1;
+        const int left = (int)pieces_left(state), some = left / shares, taken = some > 1 ? some : 1;
         if (!atomic_compare_exchange_weak_explicit(&pool.state, &state, state - (uint64_t)taken, memory_order_acquire,
                                                    memory_order_acquire))
             continue;
@@ -131,7 +132,6 @@ void threads_run(threads_job *job, void *arg, int pieces) {
     pool.job = job;
     pool.arg = arg;
     pool.pieces = pieces;
-    pool.shares = 2 * threads_count();
     atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
     issue_ticket(pieces);
     take_pieces(0);

@@ -47,7 +47,7 @@ end
 local MAKE = "env -u MAKELEVEL -u MAKEFLAGS -u MFLAGS make -s "
 local PROGRAM = BUILD .. "/bin/giemsa"
 local NUMBERS = words "conv fuse grad image infer nn ops parity random tensor train" -- what kernels compute
-local THREADS = words "data ops parity robust smoke train"
+local THREADS = words "conv data fuse infer ops parity robust smoke train"
 
 local function variant(folder, setting)
   return ("env GIEMSA_BUILD=%s %s %s/bin/giemsa"):format(folder, setting or "", folder)

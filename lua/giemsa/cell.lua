@@ -5,6 +5,7 @@
 -- again, and at a prompt, the cell is a function of its own whose upvalues are joined to the
 -- script's variables. How the two are compiled is in cell/source.lua, what code can see in
 -- cell/scope.lua, how a piece ends in cell/outcome.lua.
+local changes = require "giemsa.notebook.changes"
 local outcomes = require "giemsa.cell.outcome"
 local scopes = require "giemsa.cell.scope"
 local source = require "giemsa.cell.source"
@@ -187,18 +188,6 @@ function Session:go_to(number)
   self.next, self.scope = number, self.scopes[number] or self.scope
 end
 
--- What belongs to the cells of the old notebook, at the cells of the same name (or number) of the
--- new.
-local function moved(scopes, old, new)
-  local after = {}
-  for number, scope in pairs(scopes) do
-    local one = old.cells[number]
-    local there = one and one.name and new:find(one.name) or one
-    if there then after[there.number] = scope end
-  end
-  return after
-end
-
 --- Takes an edited text of the notebook: cells are run from it from now on.
 ---@param notebook giemsa.Notebook
 ---@return boolean? ok nil and why when it does not compile; the old one stays
@@ -210,12 +199,15 @@ function Session:replace(notebook)
   message = not ok and message or source.obstacle(notebook, text)
   if message then return nil, message end
   self:leave_forward()
-  local old = self.notebook
-  self.notebook = notebook
-  self.scopes = moved(self.scopes, old, notebook)
-  local place = self.next and old.cells[self.next]
-  self.next = place and code_cell(notebook, (place.name and notebook:find(place.name)
-    or place).number)
+  local to, old_scopes, old_next = changes(self.notebook, notebook), self.scopes, self.next
+  local count = #self.notebook.cells
+  self.notebook, self.scopes, self.next = notebook, {}, nil
+  for number, scope in pairs(old_scopes) do
+    if to[number] then self.scopes[to[number]] = scope end
+  end
+  for number = old_next or count + 1, count do -- the cell that comes may be gone: then the one after it
+    if to[number] then self.next = code_cell(notebook, to[number]) break end
+  end
   return true
 end
 

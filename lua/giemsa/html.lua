@@ -8,6 +8,7 @@ local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
 local prose = require "giemsa.html.prose"
 local runlog = require "giemsa.runlog"
+local stale_results = require "giemsa.html.stale"
 
 local html = {}
 
@@ -37,12 +38,14 @@ local function match(run, text)
   local codes = code_cells(ran)
   local change = first_change(codes, code_cells(now))
   local lesson = change and ran or now
-  local results, stale, shown = {}, {}, code_cells(lesson)
+  local results, shown = {}, code_cells(lesson)
+  for i, cell in ipairs(shown) do results[cell] = run.cells[codes[i].number] end
+  local stale, unordered = stale_results(lesson, results, run.start.source or ""), nil
   for i, cell in ipairs(shown) do
-    results[cell] = run.cells[codes[i].number]
-    stale[cell] = change ~= nil and i >= change
+    if stale[cell] and not unordered then unordered = cell end
+    stale[cell] = stale[cell] or change ~= nil and i >= change
   end
-  return { lesson = lesson, results = results, stale = stale,
+  return { lesson = lesson, results = results, stale = stale, unordered = unordered,
     changed = change and (shown[change] or shown[#shown]) }
 end
 
@@ -82,6 +85,7 @@ end
 ---@field results table<giemsa.Cell, giemsa.RunCell>
 ---@field stale table<giemsa.Cell, boolean>
 ---@field changed giemsa.Cell? the first cell whose code is no longer that of the run
+---@field unordered giemsa.Cell? the first whose result is not of a run from top to bottom
 ---@field prose giemsa.html.Prose
 ---@field anchors table<giemsa.Cell, string>
 ---@field asking table<giemsa.Cell, true>? of a hand-out: the texts that want an answer

@@ -209,6 +209,19 @@ function Runner:execute(one)
   return f()
 end
 
+--- Takes an edited text of the lesson: cells are run from it from now on.
+---@param book giemsa.Notebook
+---@return boolean? ok nil and why when it does not compile; the old one stays
+---@return string? message
+function Runner:replace(book)
+  if book:text() == self.book:text() then return true end
+  local ok, message = self.session:replace(book)
+  if not ok then return nil, message end
+  self.book = book
+  self.log:write{ event = "edit", source = book:text() }
+  return true
+end
+
 --- Runs a code cell. Returns its status.
 ---@param one giemsa.Cell
 ---@return string status

@@ -5,6 +5,7 @@
 --
 -- Events, in the order they happen (pictures are files beside the log, named by their content):
 --   start   lesson, title, seed, time, version, source (the whole text of the lesson)
+--   edit    source: the lesson was edited, and goes on from this text; numbers are its own
 --   cell    cell (its number in the file; text cells count), name, line: the cell begins
 --   stream  cell, name ("stdout", "stderr"), text
 --   display cell, id, data: { MIME type = text, or {file, width, height} for a picture }
@@ -192,7 +193,13 @@ end
 ---@param path string
 ---@return giemsa.Run? run nil and why when the file cannot be read or is no log
 ---@return string? message
-function runlog.read(path) return require("giemsa.runlog.read")(path) end
+function runlog.read(path) return require("giemsa.runlog.read").whole(path) end
+
+--- Reads a log as it grows, of a run that goes on.
+---@param path string
+---@return giemsa.Follower? follower whose read() takes what has come; nil and why
+---@return string? message
+function runlog.follow(path) return require("giemsa.runlog.read").follow(path) end
 
 local HEAD, TAIL = 16000, 4000
 

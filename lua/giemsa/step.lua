@@ -133,9 +133,8 @@ function actions.edit(runner)
   os.execute(("%s +%d %s"):format(editor, one and one.line or 1, path))
   local book, message = notebook.read(session.path)
   local ok
-  if book then ok, message = session:replace(book) end
+  if book then ok, message = runner:replace(book) end
   if not ok then return write(message .. "\n" .. grey "the lesson goes on as it was\n") end
-  runner.book = book
   arrive(runner)
 end
 

@@ -96,6 +96,10 @@ local function notices(page)
     out[#out + 1] = notice(page, false, "Out of date.",
       "The code has changed since this run, from %s on. Shown is the text that ran.",
       link_to(page, page.changed))
+  elseif page.unordered then
+    out[#out + 1] = notice(page, false, "Out of order.",
+      "Cells were edited or run again out of their order: from %s on, a run from the top may give "
+      .. "something else.", link_to(page, page.unordered))
   end
   local broken, how, missing = damage(page)
   if broken then

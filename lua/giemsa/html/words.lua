@@ -52,6 +52,9 @@ local CHINESE = {
   ["Out of date."] = "已过期。",
   ["The code has changed since this run, from %s on. Shown is the text that ran."] =
     "运行之后代码从 %s 起有改动。此处显示的是当时运行的文本。",
+  ["Out of order."] = "次序不符。",
+  ["Cells were edited or run again out of their order: from %s on, a run from the top may give "
+    .. "something else."] = "有单元被修改或未按顺序重新运行：从 %s 起，从头运行的结果可能不同。",
   ["Not complete."] = "不完整。",
   ["The run stopped at %s: %s. Cells without results: %d."] = "运行停在 %s：%s。没有结果的单元：%d。",
   ["The run did not come to its end. Cells without results: %d."] = "运行没有完成。没有结果的单元：%d。",

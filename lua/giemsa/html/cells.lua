@@ -38,13 +38,13 @@ local STATUSES = { failed = true, cached = true, skipped = true, timeout = true,
 --- What went another way than usual with a code cell; nil when nothing did.
 ---@param page giemsa.html.Page
 ---@param cell giemsa.Cell
----@return "stale"|"not run"|"killed"|"failed"|"cached"|"skipped"|"timeout"|"interrupted"|nil
+---@return "stale"|"not run"|"running"|"killed"|"failed"|"cached"|"skipped"|"timeout"|"interrupted"|nil
 function cells.state(page, cell)
   local result = page.results[cell]
   if page.stale[cell] then return "stale" end
   if not page.run or cell:source() == "" then return nil end
   if not result then return "not run" end
-  if not result.status then return "killed" end
+  if not result.status then return page.run.running == cell.number and "running" or "killed" end
   if result.status == "ok" then return nil end
   return STATUSES[result.status] and result.status or "failed"
 end
@@ -100,7 +100,11 @@ local function source_of(page, cell)
     breaks >= LONG and " long" or "", bar(page, cell), coloured(text))
 end
 
-local function code(page, cell)
+--- HTML of a code cell with its outputs; "" when it has neither code nor outputs.
+---@param page giemsa.html.Page
+---@param cell giemsa.Cell
+---@return string
+function cells.code(page, cell)
   local shown = output(page, cell)
   if cell:source() == "" and shown == "" then return "" end
   local source = source_of(page, cell)
@@ -124,10 +128,10 @@ local function text(page, cell, tree, lang)
       lang), shown)
 end
 
---- HTML of the cells; fills page.anchors, and page.prose with the headings.
+--- The cells that the page shows, one by one; fills page.anchors, and page.prose with the headings.
 ---@param page giemsa.html.Page
----@return string
-function cells.html(page)
+---@return {cell: giemsa.Cell, html: string}[] html is "" for a cell that shows nothing
+function cells.list(page)
   local seen, shown, trees, all = audience(page.lesson, page.languages), {}, {}, {}
   for _, cell in ipairs(page.lesson.cells) do
     local is_shown = seen[cell] and cell.kind ~= "raw" and not cell:has_tag "hidden"
@@ -141,10 +145,20 @@ function cells.html(page)
     end
   end
   page.prose:prepare(all)
-  local out = {}
+  local list = {}
   for i, cell in ipairs(shown) do
-    out[i] = trees[cell] and text(page, cell, trees[cell], seen[cell]) or code(page, cell)
+    list[i] = { cell = cell, html = trees[cell] and text(page, cell, trees[cell], seen[cell])
+      or cells.code(page, cell) }
   end
+  return list
+end
+
+--- HTML of all cells.
+---@param page giemsa.html.Page
+---@return string
+function cells.html(page)
+  local out = {}
+  for i, one in ipairs(cells.list(page)) do out[i] = one.html end
   local outside = page.run and page.run.cells[0] -- what finalizers print when all is over
   out[#out + 1] = outputs_of(page, outside, "the end of the lesson")
   return table.concat(out)

@@ -115,13 +115,14 @@ end
 
 local function png(data, context)
   local picture = data["image/png"]
-  local bytes = bytes_of(picture, context)
-  if not bytes then return missing(picture, context) end
+  local source = context.page.picture_source and context.page:picture_source(picture)
+  local bytes = not source and bytes_of(picture, context)
+  if not (source or bytes) then return missing(picture, context) end
   local size = math.type(picture.width) and math.type(picture.height)
     and (' width="%d" height="%d"'):format(picture.width, picture.height) or ""
-  return ('%s<img alt="%s"%s src="data:image/png;base64,%s"></figure>\n'):format(
+  return ('%s<img alt="%s"%s src="%s"></figure>\n'):format(
     figure("", nil, math.tointeger(picture.width)), escape(alternative(data, context)), size,
-    base64.encode(bytes))
+    source and escape(source) or "data:image/png;base64," .. base64.encode(bytes))
 end
 
 local function svg(data, context)

@@ -2,32 +2,43 @@
 
 local function is_same(a, b) return a.kind == b.kind and a.body == b.body end
 
--- The cells that both lists have in the same order, as many as there are (the longest common
--- subsequence).
-local function find_same(old, new, to)
+local MOST = 1000000 -- pairs that are looked at: a file of thousands of cells, edited all over, has more
+
+-- The cells from `first` on, up to the last of each list, that both have in the same order, as many
+-- as there are (the longest common subsequence).
+local function find_between(old, new, first, last_old, last_new, to)
+  if (last_old - first + 1) * (last_new - first + 1) > MOST then return end
   local longest = {} -- [i][j]: how many from the i-th of the old and the j-th of the new on
-  for i = #old + 1, 1, -1 do
+  for i = last_old + 1, first, -1 do
     longest[i] = {}
-    for j = #new + 1, 1, -1 do
-      if i > #old or j > #new then longest[i][j] = 0
-      elseif is_same(old[i], new[j]) then
-        longest[i][j] = longest[i + 1][j + 1] + 1
-      else
-        longest[i][j] = math.max(longest[i + 1][j], longest[i][j + 1])
-      end
+    for j = last_new + 1, first, -1 do
+      if i > last_old or j > last_new then longest[i][j] = 0
+      elseif is_same(old[i], new[j]) then longest[i][j] = longest[i + 1][j + 1] + 1
+      else longest[i][j] = math.max(longest[i + 1][j], longest[i][j + 1]) end
     end
   end
-  local i, j = 1, 1
-  while i <= #old and j <= #new do
+  local i, j = first, first
+  while i <= last_old and j <= last_new do
     if is_same(old[i], new[j]) then
       to[old[i].number] = new[j].number
       i, j = i + 1, j + 1
-    elseif longest[i + 1][j] >= longest[i][j + 1] then
-      i = i + 1
-    else
-      j = j + 1
-    end
+    elseif longest[i + 1][j] >= longest[i][j + 1] then i = i + 1
+    else j = j + 1 end
   end
+end
+
+-- Cells of the same kind and text.
+local function find_same(old, new, to)
+  local first, last_old, last_new = 1, #old, #new
+  while first <= last_old and first <= last_new and is_same(old[first], new[first]) do
+    to[old[first].number] = new[first].number
+    first = first + 1
+  end
+  while first <= last_old and first <= last_new and is_same(old[last_old], new[last_new]) do
+    to[old[last_old].number] = new[last_new].number
+    last_old, last_new = last_old - 1, last_new - 1
+  end
+  find_between(old, new, first, last_old, last_new, to)
 end
 
 local function without_name(cells)

@@ -178,7 +178,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share/lua/5.4
 MODULES_TO = $(DESTDIR)$(PREFIX)/lib/lua/5.4/giemsa
 COURSE = $(DESTDIR)$(PREFIX)/share/giemsa
 install: all
-	cd lua && find giemsa -name '*.lua' -exec install -D -m 644 {} $(abspath $(SHARE))/{} ';'
+	cd lua && find giemsa '(' -name '*.lua' -o -name 'client.*' ')' -exec install -D -m 644 {} $(abspath $(SHARE))/{} ';'
 	install -D -m 644 -t $(COURSE)/notebooks notebooks/*.lua
 	install -D -m 644 -t $(COURSE)/datasets datasets/*.lua
 	install -D -t $(MODULES_TO) $(wordlist 2,99,$(TARGETS))

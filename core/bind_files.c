@@ -88,8 +88,18 @@ static int make_link(lua_State *L) {
     return fail_pair(L);
 }
 
+// core.read_link(path): where a symbolic link leads; nil where there is none.
+static int read_link(lua_State *L) {
+    char target[4096];
+    ssize_t size = readlink(luaL_checkstring(L, 1), target, sizeof target);
+    if (size < 0 || size == (ssize_t)sizeof target) return 0;
+    lua_pushlstring(L, target, (size_t)size);
+    return 1;
+}
+
 const luaL_Reg file_functions[] = {{"make_folder", make_folder},
                                    {"file_info", file_info},
                                    {"copy_file", copy},
                                    {"symlink", make_link},
+                                   {"read_link", read_link},
                                    {NULL, NULL}};

@@ -64,12 +64,13 @@ static int close_worker(lua_State *L) {
     return 0;
 }
 
-// core.start_worker(argv): the worker; or nil and why.
+// core.start_worker(argv [, keeps_interrupts]): the worker; or nil and why. It hears of Ctrl-C unless we keep that.
 static int start_worker(lua_State *L) {
+    bool keeps = lua_toboolean(L, 2);
     char **argv = push_argv(L, 1);
     struct worker *w = lua_newuserdatauv(L, sizeof *w, 0);
     *w = (struct worker){.requests = -1, .events = -1, .out = -1, .err = -1};
-    if (worker_start(w, argv) != 0) return fail_pair(L);
+    if (worker_start(w, argv, !keeps) != 0) return fail_pair(L);
     luaL_setmetatable(L, WORKER_TYPE);
     return 1;
 }

@@ -404,7 +404,7 @@ static void find_modules(lua_State *L) {
 
 // `giemsa run lesson.lua`: the first word is a command of giemsa.cli. A script of that name runs as ./run.
 static bool is_command(int argc, char **argv) {
-    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel", "lessons", "new", "student", "check", "grade"};
+    static const char *const commands[] = {"run", "html", "convert", "lint", "kernel", "lessons", "new", "student", "check", "grade", "view"};
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (strcmp(argv[1], commands[i]) == 0) return true;
     return false;

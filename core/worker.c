@@ -73,7 +73,14 @@ static int start_on_pipes(struct worker *w, char *const argv[], int ends[4][2]) 
     return status;
 }
 
-int worker_start(struct worker *w, char *const argv[]) {
+static void pass_interrupts_to(pid_t pid) {
+    passed_on_to = pid;
+    struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+int worker_start(struct worker *w, char *const argv[], bool passes_on) {
     int ends[4][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}}, status = 0;
     *w = (struct worker){0};
     for (int i = 0; i < 4 && status == 0; i++)
@@ -87,10 +94,7 @@ int worker_start(struct worker *w, char *const argv[]) {
     }
     if (status != 0) return -1;
     w->out = ends[0][READ], w->err = ends[1][READ], w->requests = ends[2][WRITE], w->events = ends[3][READ];
-    passed_on_to = w->pid;
-    struct sigaction action = {.sa_handler = pass_on, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
+    if (passes_on) pass_interrupts_to(w->pid);
     signal(SIGPIPE, SIG_IGN); // one that has ended is seen by its status
     return 0;
 }
@@ -99,7 +103,7 @@ bool worker_runs(struct worker *w) {
     int status;
     if (!w->pid || waitpid(w->pid, &status, WNOHANG) == 0) return w->pid != 0;
     w->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    w->pid = passed_on_to = 0;
+    w->pid = passed_on_to = 0; // of a process with several workers none is passed on to
     return false;
 }
 

@@ -2,7 +2,7 @@
 // and events come back, each a frame: an id, a size, bytes. Its stdout and stderr are two more pipes. An event waits for its
 // answer, and the server reads those two first, so that outputs and events keep the order in which they were made.
 //
-// The worker dies with its server, and is in a process group of its own: of Ctrl-C it hears from the server, once.
+// The worker dies with its server, and is in a process group of its own: of Ctrl-C it hears from the server, once, or not.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,8 +16,8 @@ struct worker {
     int status; // exit code, or 128 + the signal, once it has ended
 };
 
-// Starts argv (NULL at the end); SIGINT is passed on to it from then on. -1: why.
-int worker_start(struct worker *w, char *const argv[]);
+// Starts argv (NULL at the end). With passes_on SIGINT is passed on to it from then on. -1: why.
+int worker_start(struct worker *w, char *const argv[], bool passes_on);
 // Whether it still runs.
 bool worker_runs(struct worker *w);
 // A request (id 0), or the answer to the event of that id. -1: it has ended.

@@ -40,7 +40,7 @@ local function match(run, text)
   local lesson = change and ran or now
   local results, shown = {}, code_cells(lesson)
   for i, cell in ipairs(shown) do results[cell] = run.cells[codes[i].number] end
-  local stale, unordered = stale_results(lesson, results, run.start.source or ""), nil
+  local stale, unordered = stale_results(lesson, results, ran), nil
   for i, cell in ipairs(shown) do
     if stale[cell] and not unordered then unordered = cell end
     stale[cell] = stale[cell] or change ~= nil and i >= change

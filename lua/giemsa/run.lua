@@ -25,6 +25,7 @@ local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
 ---@field log giemsa.RunLog
 ---@field opts table
 ---@field before table<string, number> seconds of each cell in the run before
+---@field is_unseen boolean? what cells print goes to the log alone
 ---@field status "ok"|"failed"|"timeout"|"interrupted"
 local Runner = {}
 Runner.__index = Runner
@@ -137,7 +138,7 @@ end
 --- Begins a cell in the log: from here on outputs are its.
 ---@param one giemsa.Cell
 function Runner:begin(one)
-  self.log.is_quiet = self.first and one.number < self.first.number
+  self.log.is_quiet = self.is_unseen or self.first and one.number < self.first.number
   self.log:write{ event = "cell", cell = one.number, name = one.name, line = one.line }
 end
 

@@ -49,6 +49,14 @@ function runlog.latest(lesson)
   return core.file_info(path) and path
 end
 
+--- The folder of a lesson's newest run, by its own name; nil when there is none.
+---@param lesson string
+---@return string? folder
+function runlog.newest(lesson)
+  local name = core.read_link(runlog.folder(lesson) .. "/latest")
+  return name and runlog.folder(lesson) .. "/" .. name
+end
+
 -- A folder that no other run has, and the helper that writes the log in it.
 local function claim(parent)
   local n = 0

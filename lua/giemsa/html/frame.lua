@@ -22,7 +22,7 @@ local DOCUMENT = [[
 <body>
 %s<div class="page">
 %s</div>
-</body>
+%s</body>
 </html>
 ]]
 
@@ -87,6 +87,7 @@ local function damage(page)
 end
 
 local function notices(page)
+  if page.is_live then return page.problem and notice(page, true, "Not taken.", page.problem) or "" end
   if not page.run then
     return notice(page, false, "Not run.",
       "Text and code only: there are no results of this lesson yet.")
@@ -186,23 +187,40 @@ end
 ---@param page table of a giemsa.html.Page: languages, navigation, path, say and word
 ---@param title_text string
 ---@param inside string what stands below the head line
+---@param live {style: string, script: string}? of a page that changes: more rules, and what comes last
 ---@return string
-function frame.wrap(page, title_text, inside)
+function frame.wrap(page, title_text, inside, live)
   local buttons, labels, rules = languages.switch(page.languages)
   return DOCUMENT:format(escape(languages.tags[page.languages[1]] or page.languages[1]), version,
-    escape(title_text), style.sheet() .. rules, buttons, head_line(page, labels) .. inside)
+    escape(title_text), style.sheet() .. rules .. (live and live.style or ""), buttons,
+    head_line(page, labels) .. inside, live and live.script or "")
 end
+
+--- The title as plain text.
+---@param page giemsa.html.Page
+---@return string
+function frame.title_text(page)
+  local first = page.prose.titles[1]
+  return first and first.letters or page.title
+end
+
+--- The title, what is known of the run, and why the page is not the whole truth.
+---@param page giemsa.html.Page
+---@return string
+function frame.head(page)
+  return '<header class="title">\n' .. title(page) .. frame.meta(page)
+    .. (page.asking and owner(page) or notices(page)) .. "</header>\n"
+end
+
+frame.contents, frame.end_matter, frame.notice = contents, end_matter, notice
 
 --- The page around its cells.
 ---@param page giemsa.html.Page
 ---@param inside string
 ---@return string
 function frame.html(page, inside)
-  local first = page.prose.titles[1]
-  return frame.wrap(page, first and first.letters or page.title, table.concat{ contents(page),
-    '<main id="text">\n<header class="title">\n', title(page), frame.meta(page),
-    page.asking and owner(page) or notices(page),
-    "</header>\n", inside, turn(page), end_matter(page), "</main>\n" })
+  return frame.wrap(page, frame.title_text(page), table.concat{ contents(page),
+    '<main id="text">\n', frame.head(page), inside, turn(page), end_matter(page), "</main>\n" })
 end
 
 return frame

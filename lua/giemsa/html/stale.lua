@@ -1,13 +1,11 @@
 --- Which results are not those of the lesson run from its top: the code was edited since, or a cell
 -- before it was, or ran later.
-local notebook = require "giemsa.notebook"
-
 ---@param lesson giemsa.Notebook
 ---@param results table<giemsa.Cell, giemsa.RunCell>
----@param source string the text from which they ran
+---@param ran giemsa.Notebook from which they ran
 ---@return table<giemsa.Cell, boolean>
-local function stale(lesson, results, source)
-  local ran, found, latest, is_stale = notebook.parse(source), {}, 0, false
+local function stale(lesson, results, ran)
+  local found, latest, is_stale = {}, 0, false
   for _, cell in ipairs(lesson.cells) do
     local result = cell.kind == "code" and results[cell]
     if result then

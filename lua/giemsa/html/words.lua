@@ -42,11 +42,13 @@ local CHINESE = {
   ["failed"] = "失败",
   ["interrupted"] = "中断",
   ["killed"] = "被终止",
+  ["running"] = "运行中",
   ["not run"] = "未运行",
   ["skipped"] = "跳过",
   ["stale"] = "过期",
   ["timeout"] = "超时",
 
+  ["Not taken."] = "未采用。",
   ["Not run."] = "尚未运行。",
   ["Text and code only: there are no results of this lesson yet."] = "只有文字和代码：本课还没有运行结果。",
   ["Out of date."] = "已过期。",

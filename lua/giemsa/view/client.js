@@ -1,0 +1,340 @@
+// The live page in the browser: puts what the server sends in its place, and edits cells.
+"use strict";
+(() => {
+const say = word => GIEMSA.words[word] ?? word;
+const mayEdit = GIEMSA.role === "edit";
+const $ = id => document.getElementById(id);
+const make = (tag, className, text) => {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+};
+const button = (label, title, action) => {
+  const one = make("button", "", label);
+  one.type = "button";
+  one.title = title;
+  one.addEventListener("click", action);
+  return one;
+};
+
+// ---- what is shown
+
+// What the reader has opened stays open when a part is made anew.
+const replaceHtml = (element, html) => {
+  const open = [...element.querySelectorAll("details")].map(one => one.open);
+  element.innerHTML = html;
+  element.querySelectorAll("details").forEach((one, i) => { if (open[i]) one.open = true; });
+};
+
+const cells = new Map(); // key -> Cell
+
+class Cell {
+  constructor(key) {
+    this.key = key;
+    this.box = make("div", "part");
+    this.view = make("div", "view");
+    this.box.append(this.view);
+    if (mayEdit) this.addActions();
+    this.draft = this.readDraft();
+  }
+
+  addActions() {
+    this.actions = make("div", "actions");
+    this.runButtons = [
+      button("▶ " + say("Run"), "Run this cell (in its text: Ctrl-Enter)", () => this.run()),
+      button("⏵⏵ " + say("From here"), "Run from this cell to the end", () => command("run", { from: this.key })),
+    ];
+    this.editButton = button("✎ " + say("Edit"), "Edit this cell (or double click)", () => this.edit());
+    this.actions.append(...this.runButtons, this.editButton);
+    this.box.prepend(this.actions);
+    this.view.addEventListener("dblclick", event => {
+      if (!event.target.closest("a, summary, .output")) this.edit();
+    });
+  }
+
+  update(part) {
+    this.source = part.source;
+    this.kind = part.kind;
+    this.box.dataset.kind = part.kind;
+    if (this.actions) this.runButtons.forEach(one => { one.hidden = part.kind !== "code"; });
+    replaceHtml(this.view, part.html);
+    this.markDraft();
+  }
+
+  run() { return command("run", { from: this.key, to: this.key }); }
+
+  // ---- the text area
+
+  get draftName() { return "giemsa " + GIEMSA.lesson + " " + this.key; }
+
+  readDraft() {
+    try { return JSON.parse(sessionStorage.getItem(this.draftName)); } catch { return null; }
+  }
+
+  keepDraft() {
+    const text = this.area.value;
+    this.draft = text === this.before ? null : { before: this.before, text };
+    if (this.draft) sessionStorage.setItem(this.draftName, JSON.stringify(this.draft));
+    else sessionStorage.removeItem(this.draftName);
+    this.markDraft();
+  }
+
+  markDraft() {
+    if (!this.actions) return;
+    this.box.classList.toggle("has-draft", this.draft !== null);
+    this.editButton.textContent = this.draft && !this.area ? "✎ " + say("draft") : "✎ " + say("Edit");
+  }
+
+  edit() {
+    if (!mayEdit || this.area) return this.area?.focus();
+    this.before = this.draft ? this.draft.before : this.source;
+    this.editor = make("div", "editor");
+    this.area = make("textarea");
+    this.area.value = this.draft ? this.draft.text : this.source;
+    this.area.spellcheck = this.kind !== "code";
+    this.area.setAttribute("aria-label", "the source of this cell");
+    this.note = make("div", "note");
+    this.note.setAttribute("role", "alert");
+    const bar = make("div", "bar");
+    bar.append(
+      button(say("Save"), "Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it)", () => this.save()),
+      button(say("Discard"), "Back to what the file says", () => this.discard()),
+      button(say("Close"), "Close the text area (Esc); a draft is kept", () => this.close()));
+    this.editor.append(this.area, bar, this.note);
+    this.box.insertBefore(this.editor, this.view);
+    this.box.classList.add("editing");
+    this.area.addEventListener("input", () => { this.fit(); this.keepDraft(); });
+    this.area.addEventListener("keydown", event => this.key_pressed(event));
+    this.fit();
+    this.area.focus();
+    this.markDraft();
+  }
+
+  fit() {
+    const top = scrollY;
+    this.area.style.height = "auto";
+    this.area.style.height = this.area.scrollHeight + 4 + "px";
+    if (scrollY !== top) scrollTo({ top, behavior: "instant" });
+  }
+
+  close() {
+    if (!this.area) return;
+    this.editor.remove();
+    this.area = this.editor = this.note = null;
+    this.box.classList.remove("editing");
+    this.markDraft();
+    if (this.gone) this.box.remove();
+  }
+
+  discard() {
+    this.draft = null;
+    sessionStorage.removeItem(this.draftName);
+    this.close();
+  }
+
+  tell(text, ...more) {
+    this.note.replaceChildren(make("p", "", text), ...more);
+  }
+
+  // The file has another text than the one that was edited here: the writer chooses.
+  showConflict(theirs) {
+    const file = make("pre", "", theirs);
+    this.tell(say("the cell was changed in the file meanwhile"), file,
+      button(say("Take the file's"), "Put the file's text here", () => {
+        this.before = this.area.value = theirs;
+        this.note.replaceChildren();
+        this.fit();
+        this.keepDraft();
+      }),
+      button(say("Keep mine"), "The next save writes over the file's text", () => {
+        this.before = theirs;
+        this.note.replaceChildren();
+        this.keepDraft();
+      }));
+  }
+
+  async save() {
+    const text = this.area.value, before = this.before;
+    if (text === before) return true;
+    let answer;
+    try { answer = await post("edit", { key: this.key, before, source: text }); } catch {
+      this.tell(say("not saved: no connection; the text is kept here"));
+      return false;
+    }
+    if (!this.area) return answer.ok;
+    if (!answer.ok) {
+      if (answer.theirs === undefined) this.tell(say("not saved") + ": " + answer.message);
+      else this.showConflict(answer.theirs);
+      return false;
+    }
+    this.before = text;
+    this.note.replaceChildren();
+    this.keepDraft();
+    return true;
+  }
+
+  // Through the browser's own editing, so that its undo knows of it.
+  insert(text) {
+    if (!document.execCommand("insertText", false, text)) {
+      this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
+      this.area.dispatchEvent(new Event("input"));
+    }
+  }
+
+  // Moves the selected lines in or out by two columns.
+  indent(isOut) {
+    const { value, selectionStart: start, selectionEnd: end } = this.area;
+    if (start === end && !isOut) return this.insert("  ");
+    const first = value.lastIndexOf("\n", start - 1) + 1;
+    const next = value.indexOf("\n", Math.max(end - 1, start));
+    const last = next < 0 ? value.length : next;
+    const lines = value.slice(first, last).split("\n");
+    const moved = lines.map(line => isOut ? line.replace(/^ {1,2}/, "") : line && "  " + line);
+    const by = moved[0].length - lines[0].length;
+    this.area.setSelectionRange(first, last);
+    this.insert(moved.join("\n"));
+    if (start === end) this.area.setSelectionRange(Math.max(first, start + by), Math.max(first, start + by));
+    else this.area.setSelectionRange(first, first + moved.join("\n").length);
+  }
+
+  // A new line begins where the one before does; below one that opens a block, two columns further.
+  newLine() {
+    const { value, selectionStart: start } = this.area;
+    const line = value.slice(value.lastIndexOf("\n", start - 1) + 1, start);
+    const opens = this.kind === "code" && /(\b(then|do|repeat|else)|\bfunction\b[^()]*\([^()]*\)|[{(])\s*$/.test(line);
+    this.insert("\n" + line.match(/^\s*/)[0] + (opens ? "  " : ""));
+  }
+
+  async key_pressed(event) {
+    const control = event.ctrlKey || event.metaKey;
+    const done = () => event.preventDefault();
+    if (event.isComposing) return;
+    if (event.key === "Enter" && (control || event.shiftKey)) {
+      done();
+      const saved = await this.save();
+      if (saved && this.kind === "code") this.run();
+      if (saved && this.kind !== "code") this.close();
+    } else if (control && event.key === "s") {
+      done();
+      this.save();
+    } else if (event.key === "Enter" && !event.altKey) {
+      done();
+      this.newLine();
+    } else if (event.key === "Tab" && !control && !event.altKey) {
+      done();
+      this.indent(event.shiftKey);
+    } else if (event.key === "Escape") {
+      done();
+      this.close();
+      this.editButton.focus();
+    }
+  }
+}
+
+// ---- what the server sends
+
+const place = order => {
+  const container = $("cells");
+  let at = container.firstChild;
+  const there = new Set(order);
+  for (const key of order) {
+    const cell = cells.get(key);
+    if (!cell) continue;
+    cell.gone = false;
+    if (cell.box === at) at = at.nextSibling;
+    else container.insertBefore(cell.box, at);
+  }
+  for (const [key, cell] of cells) {
+    if (there.has(key)) continue;
+    cell.gone = true;
+    if (cell.area) cell.tell(say("the cell is no longer in the file"));
+    else { cell.box.remove(); cells.delete(key); }
+  }
+};
+
+const frames = { head: true, contents: true, end: true };
+
+const take = part => {
+  if (frames[part.key]) return replaceHtml($(part.key), part.html);
+  if (!cells.has(part.key)) cells.set(part.key, new Cell(part.key));
+  cells.get(part.key).update(part);
+};
+
+let status = {}, since = 0;
+
+const seconds = s => s < 60 ? Math.floor(s) + " s" : Math.floor(s / 60) + " min " + Math.floor(s % 60) + " s";
+
+const showStatus = () => {
+  const isRunning = status.state === "running" || status.state === "stopping";
+  const where = status.cell && cells.get(status.cell);
+  const name = where?.view.querySelector(".bar a")?.textContent;
+  const time = isRunning && since ? " · " + seconds((performance.now() - since) / 1000) : "";
+  const words = { ready: "ready", running: "running", elsewhere: "it runs in another process",
+    stopping: "stopping: once more ends the process", lost: "no connection: trying again" };
+  $("status").textContent = (status.state === "ready" && status.message) ||
+    say(words[status.state] ?? "") + (name ? " " + name : "") + time;
+  $("status").className = status.state === "lost" || status.message ? "bad" : status.state;
+  $("run").hidden = $("stop").hidden = !mayEdit;
+  $("run").disabled = isRunning || status.state === "lost";
+  $("stop").disabled = !isRunning;
+  document.title = document.title.replace(/^● /, "").replace(/^/, isRunning ? "● " : "");
+  for (const cell of cells.values()) cell.box.classList.toggle("runs", cell === where);
+};
+
+const follow = cell => {
+  if ($("follow").checked && cell) cell.box.scrollIntoView({ block: "center", behavior: "smooth" });
+};
+
+const takeStatus = now => {
+  const isNew = now.cell !== status.cell || now.state !== status.state && status.state !== "stopping";
+  if (isNew) since = performance.now();
+  const moved = now.cell && now.cell !== status.cell;
+  status = now;
+  showStatus();
+  if (moved) follow(cells.get(now.cell));
+};
+
+const source = new EventSource("events");
+source.addEventListener("message", event => {
+  const news = JSON.parse(event.data);
+  if (news.fresh) { // of a server that knows nothing of what stands here
+    for (const [key, cell] of cells) if (!cell.area) { cell.box.remove(); cells.delete(key); }
+  }
+  news.parts.forEach(take);
+  place(news.order);
+  takeStatus(news.status);
+});
+source.addEventListener("error", () => {
+  status = { ...status, state: "lost", message: undefined };
+  showStatus();
+});
+setInterval(showStatus, 1000);
+
+// ---- commands
+
+const post = async (name, order) => {
+  const answer = await fetch(name, { method: "POST", body: JSON.stringify(order) });
+  return { ...await answer.json(), ok: answer.ok };
+};
+
+const command = async (name, order = {}) => {
+  try {
+    const answer = await post(name, order);
+    if (!answer.ok) status = { ...status, message: answer.message };
+  } catch { status = { ...status, state: "lost" }; }
+  showStatus();
+};
+
+$("run").addEventListener("click", () => command("run"));
+$("stop").addEventListener("click", () => command("stop"));
+$("follow").checked = sessionStorage.getItem("giemsa follow") === "true";
+$("follow").addEventListener("change", () => {
+  sessionStorage.setItem("giemsa follow", $("follow").checked);
+  follow(cells.get(status.cell));
+});
+// A draft is kept in this tab, but not when it is closed.
+addEventListener("beforeunload", event => {
+  if ([...cells.values()].some(cell => cell.draft)) event.preventDefault();
+});
+})();

@@ -1,0 +1,246 @@
+--- One lesson on its live page: follows the file and the newest run, runs cells, takes edits. Nothing
+-- here waits; `turn` looks at everything once.
+local core = require "giemsa.core"
+local json = require "giemsa.json"
+local notebook = require "giemsa.notebook"
+local parts = require "giemsa.view.parts"
+local runlog = require "giemsa.runlog"
+
+---@class giemsa.view.Desk
+---@field path string of the lesson
+---@field options table of the runs: see run.start
+---@field parts giemsa.view.Parts
+---@field text string? of the file, as it was last read
+---@field follower giemsa.Follower? of the newest run
+---@field worker userdata? the process that runs cells
+---@field is_busy boolean it is at it
+---@field folder string? of the worker's run
+---@field asked_to_stop number? when
+---@field message string? why the last command was not done
+local Desk = {}
+Desk.__index = Desk
+
+-- ---- the file
+
+-- Why a text cannot be run, for one who is just writing it; nil when it can.
+local function complaint(text, path)
+  local ok, message = load(text:gsub("^#[^\n]*", ""), "@" .. path, "t")
+  return not ok and message or nil
+end
+
+function Desk:follow_file()
+  local file <close>, problem = io.open(self.path, "rb")
+  local text = file and file:read "a"
+  if not text then -- an editor may be about to put a new one in its place
+    self.missing = self.missing or core.now()
+    if self.text and core.now() - self.missing > 1 then self.parts:tell(problem or self.path) end
+    return
+  end
+  if text == self.text and not self.missing then return end
+  self.missing = nil
+  if text ~= self.text then
+    self.text = text
+    self.parts.problem = nil
+    self.parts:take_text(notebook.parse(text, self.path))
+  end
+  self.parts:tell(complaint(text, self.path))
+end
+
+-- ---- the run
+
+local function close_follower(self)
+  if self.follower then self.follower:close() end
+  self.follower = nil
+end
+
+function Desk:follow_run()
+  local folder = runlog.newest(self.path)
+  if folder and folder ~= self.run_folder then
+    local follower = runlog.follow(folder .. "/log.jsonl")
+    if not follower then return end
+    close_follower(self)
+    self.follower, self.run_folder = follower, folder
+    self.is_new_run = true
+  end
+  if not self.follower then return end
+  local changed, is_any = self.follower:read()
+  if is_any and self.follower.run.start then
+    self.parts:take_results(self.follower.run, not self.is_new_run and changed or nil)
+    self.is_new_run = false
+  end
+end
+
+-- ---- the process
+
+local function close_worker(self)
+  if self.worker then self.worker:close() end
+  self.worker, self.is_busy, self.folder, self.asked_to_stop = nil, false, nil, nil
+  self.pieces = ""
+end
+
+-- What it says goes where its page has no part in it: errors, to this terminal.
+local function pass_on(worker)
+  worker:read "out"
+  io.stderr:write(worker:read "err" or "")
+end
+
+local function take_answer(self, answer)
+  if answer.folder then self.folder = answer.folder end
+  if not answer.done then return end
+  self.is_busy, self.asked_to_stop = false, nil
+  self.message = answer.problem
+end
+
+-- Answers that have come whole: an id, a size, JSON. Each is answered, or the worker would wait.
+local function take_answers(self)
+  self.pieces = self.pieces .. (self.worker:read "events" or "")
+  while #self.pieces >= 8 do
+    local id, size = ("=I4I4"):unpack(self.pieces)
+    if #self.pieces < 8 + size then return end
+    local answer = json.decode(self.pieces:sub(9, 8 + size))
+    self.pieces = self.pieces:sub(9 + size)
+    self.worker:send(id, "")
+    take_answer(self, answer)
+  end
+end
+
+function Desk:follow_worker()
+  if not self.worker then return end
+  pass_on(self.worker)
+  take_answers(self)
+  local status = self.worker:status()
+  if not status then return end
+  if status ~= 0 then
+    self.message = ("the process that ran the lesson %s; its variables are gone"):format(status > 128
+      and "was ended by signal " .. status - 128 or "ended with code " .. status)
+  end
+  close_worker(self)
+end
+
+local function start_worker(self)
+  close_worker(self)
+  local worker, problem = core.start_worker({ core.program_path(), "view", "--runner" }, true)
+  if not worker then return nil, problem end
+  self.worker = worker
+  return worker:send(0, json.encode{ lesson = self.path, options = self.options })
+end
+
+-- ---- what a viewer may ask for
+
+--- Runs cells: from the top in a fresh process, or from a cell on with the variables that are there.
+---@param from integer? the first cell; nil: from the top
+---@param to integer? the last; nil: all
+---@return boolean? ok nil and why not
+---@return string? message
+function Desk:run(from, to)
+  if self.is_busy then return nil, "it runs already" end
+  local is_ours = self.worker and self.folder == self.run_folder
+  if not (from and is_ours) then
+    local ok, problem = start_worker(self)
+    if not ok then return nil, problem end
+    from = nil
+  end
+  local ok, problem = self.worker:send(0, json.encode{ from = from, to = to })
+  if not ok then return nil, problem end
+  self.is_busy, self.message = true, nil
+  return true
+end
+
+local PATIENCE = 1 -- seconds after which a second stop ends the process
+
+--- Stops the running cell, as Ctrl-C does; asked again, ends the process.
+---@return boolean? ok nil and why not
+---@return string? message
+function Desk:stop()
+  if not self.is_busy then return nil, "nothing runs here" end
+  if self.asked_to_stop and core.now() - self.asked_to_stop > PATIENCE then
+    close_worker(self)
+    self.message = "the process was ended; its variables are gone"
+    return true
+  end
+  self.asked_to_stop = self.asked_to_stop or core.now()
+  self.worker:interrupt()
+  return true
+end
+
+--- Writes one cell to the file; nothing else in it changes.
+---@param key string of the cell
+---@param before string its source as the writer saw it
+---@param source string the new one
+---@return boolean? ok nil and why not
+---@return string? message
+---@return string? theirs the source in the file, when it is another than the writer saw
+function Desk:edit(key, before, source)
+  self:follow_file()
+  local number = self.parts:number(key)
+  local book = number and notebook.parse(self.text, self.path)
+  local cell = book and book.cells[number]
+  if not cell then return nil, "the cell is no longer in the file" end
+  if cell:source() ~= before then
+    return nil, "the cell was changed in the file meanwhile", cell:source()
+  end
+  cell:set_source(source)
+  local ok, problem = core.write_file(self.path, book:text())
+  if not ok then return nil, problem end
+  self:follow_file()
+  return true
+end
+
+-- ---- all of it
+
+--- What runs, for the line above the page.
+---@return table
+function Desk:status()
+  local run = self.follower and self.follower.run
+  local number = run and run.running and self.parts.to and self.parts.to[run.running]
+  local is_elsewhere = not self.is_busy and run and run.start and not run.finish
+    and self.run_folder ~= self.folder
+  local state = self.asked_to_stop and "stopping" or self.is_busy and "running"
+    or is_elsewhere and "elsewhere" or "ready"
+  return { state = state, cell = number and self.parts.keys[number], message = self.message }
+end
+
+--- Looks at the file, the run and the process once.
+function Desk:turn()
+  self:follow_file()
+  self:follow_worker()
+  self:follow_run()
+  local status = json.encode(self:status())
+  if status ~= self.shown_status then
+    self.shown_status = status
+    self.parts.version = self.parts.version + 1
+  end
+end
+
+local GRACE = 2 -- seconds for variables declared <close>
+
+--- Ends what runs.
+---@param wait fun(seconds: number)
+function Desk:close(wait)
+  if self.worker then
+    if self.is_busy then self.worker:interrupt() end
+    self.worker:send(0, json.encode{ leave = true })
+    local deadline = core.now() + GRACE
+    while self.worker and core.now() < deadline do
+      self:follow_worker()
+      wait(0.01)
+    end
+  end
+  close_worker(self)
+  close_follower(self)
+end
+
+local desk = {}
+
+--- A lesson's desk; its page is complete after the first turn.
+---@param path string
+---@param o {lang: string?, seed: integer?, quick: boolean?}
+---@return giemsa.view.Desk
+function desk.new(path, o)
+  local self = setmetatable({ path = path, options = { seed = o.seed, quick = o.quick or nil,
+    lang = o.lang }, parts = parts.new(path, o.lang), pieces = "", is_busy = false }, Desk)
+  self:turn()
+  return self
+end
+
+return desk

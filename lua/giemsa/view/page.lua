@@ -1,0 +1,74 @@
+--- The document of a live page: an empty frame. What it shows comes by the first event, and is put in
+-- its place by client.js.
+local frame = require "giemsa.html.frame"
+local json = require "giemsa.json"
+
+local page = {}
+
+local BYTES = 16
+
+--- A word that nobody can guess.
+---@return string of 32 hexadecimal digits
+function page.token()
+  local file <close> = assert(io.open("/dev/urandom", "rb"))
+  return (file:read(BYTES):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
+end
+
+-- A file beside this one.
+local function read(name)
+  local path = package.searchpath("giemsa.view.page", package.path):gsub("[^/]*$", name)
+  local file <close> = assert(io.open(path, "rb"))
+  return file:read "a"
+end
+
+local INSIDE = [[
+<div class="live" role="toolbar" aria-label="the run">
+<button type="button" id="run" title="Run the whole lesson in a fresh process">%s</button>
+<button type="button" id="stop" title="Stop the running cell" disabled>%s</button>
+<span id="status" role="status"></span>
+<label class="end"><input type="checkbox" id="follow"> %s</label>
+</div>
+<div id="contents"></div>
+<main id="text">
+<div id="head"></div>
+<div id="cells"></div>
+<div id="end"></div>
+<noscript>This page is alive: it needs JavaScript. <code>giemsa html</code> makes one that does not.</noscript>
+</main>
+]]
+
+local SCRIPT = [[
+<script nonce="%s">
+const GIEMSA = %s;
+%s</script>
+]]
+
+--- The document.
+---@param one giemsa.view.Desk
+---@param role "edit"|"watch"
+---@param nonce string by which the browser knows our script
+---@return string
+function page.html(one, role, nonce)
+  local live = one.parts.page
+  local settings = json.encode{ role = role, lesson = one.path, words = page.words(live) }
+  return frame.wrap(live, frame.title_text(live), INSIDE:format(live:say "Run all", live:say "Stop",
+    live:say "follow the run"), { style = read "client.css",
+    script = SCRIPT:format(nonce, settings:gsub("</", "<\\/"), read "client.js") })
+end
+
+-- What the script says, in the first language of the page.
+local WORDS = { "Run", "From here", "Edit", "Save", "Close", "ready", "running", "stopping",
+  "stopping: once more ends the process", "it runs in another process", "no connection: trying again",
+  "not saved", "draft", "Discard", "the cell was changed in the file meanwhile", "Take the file's",
+  "Keep mine", "the cell is no longer in the file", "not saved: no connection; the text is kept here" }
+
+--- The words of the script.
+---@param live table the page
+---@return table<string, string>
+function page.words(live)
+  local words = {}
+  for _, word in ipairs(WORDS) do words[word] = live:word(word) end
+  return words
+end
+
+return page

@@ -44,7 +44,8 @@ PACKAGE_md4c = md4c
 PACKAGE_jansson = jansson
 PACKAGE_blas = openblas
 PACKAGE_zmq = libzmq
-OPTIONAL := zip curl hash lineedit md4c jansson blas zmq
+PACKAGE_microhttpd = libmicrohttpd
+OPTIONAL := zip curl hash lineedit md4c jansson blas zmq microhttpd
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
 CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 

@@ -17,7 +17,7 @@ static const char *program = "giemsa"; // stands before messages; NULL at the pr
 
 static const char usage[] =
     "usage: %s [options] [script [args]]\n"
-    "       %s run|lessons|html|convert|lint|kernel ...    lessons as notebooks; each has --help\n"
+    "       %s run|view|lessons|html|convert|lint|kernel ...    lessons as notebooks; each has --help\n"
     "       %s new|student|check|grade ...    for whoever teaches with them\n"
     "Available options are:\n"
     "  -e stat   execute string 'stat'\n"

@@ -122,7 +122,7 @@ local function start_worker(self)
   local worker, problem = core.start_worker({ core.program_path(), "view", "--runner" }, true)
   if not worker then return nil, problem end
   self.worker = worker
-  return worker:send(0, json.encode{ lesson = self.path, options = self.options })
+  return true
 end
 
 -- ---- what a viewer may ask for
@@ -140,7 +140,8 @@ function Desk:run(from, to)
     if not ok then return nil, problem end
     from = nil
   end
-  local ok, problem = self.worker:send(0, json.encode{ from = from, to = to })
+  local ok, problem = self.worker:send(0, json.encode{ lesson = self.path, options = self.options, from = from,
+    to = to })
   if not ok then return nil, problem end
   self.is_busy, self.message = true, nil
   return true
@@ -214,17 +215,23 @@ end
 
 local GRACE = 2 -- seconds for variables declared <close>
 
+-- Turns until it is so, or the time is over.
+local function wait_until(self, deadline, is_so, wait)
+  while self.worker and not is_so() and core.now() < deadline do
+    wait(0.01)
+    self:follow_worker()
+  end
+end
+
 --- Ends what runs.
 ---@param wait fun(seconds: number)
 function Desk:close(wait)
   if self.worker then
-    if self.is_busy then self.worker:interrupt() end
-    self.worker:send(0, json.encode{ leave = true })
     local deadline = core.now() + GRACE
-    while self.worker and core.now() < deadline do
-      self:follow_worker()
-      wait(0.01)
-    end
+    if self.is_busy then self.worker:interrupt() end
+    wait_until(self, deadline, function() return not self.is_busy end, wait)
+    if self.worker and not self.is_busy then self.worker:send(0, json.encode{ leave = true }) end
+    wait_until(self, deadline, function() return false end, wait)
   end
   close_worker(self)
   close_follower(self)

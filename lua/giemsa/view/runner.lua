@@ -47,19 +47,25 @@ local function conclude(runner, status)
     fingerprint = fingerprint.of(runner.session) }
 end
 
-local function serve(runner)
-  for text in core.worker_request do
-    local request = json.decode(text)
-    if request.leave then return end
-    local ok, problem = take_text(runner)
-    local status = "refused"
-    if ok then
-      go_to(runner, request.from)
-      status = run_cells(runner, request.to)
-      conclude(runner, status)
-    end
-    answer{ done = status, problem = problem }
-  end
+-- Runs what a request asks for.
+local function obey(runner, request)
+  local ok, problem = take_text(runner)
+  if not ok then return answer{ done = "refused", problem = problem } end
+  go_to(runner, request.from)
+  local status = run_cells(runner, request.to)
+  runner.status = status
+  conclude(runner, status)
+  answer{ done = status }
+end
+
+-- The run begins with the first request.
+local function start(request)
+  local runner, problem = run.start(request.lesson, request.options)
+  if not runner then return nil, answer{ done = "refused", problem = problem } end
+  runner.is_unseen = true -- the page shows what there is to see
+  display.sinks = { runner.log:sink() }
+  answer{ folder = runner.log.folder }
+  return runner
 end
 
 --- Serves the page that started this process, until it wants no more.
@@ -71,16 +77,14 @@ return function()
     return 1
   end
   interrupt.only_resumes()
-  local order = json.decode(core.worker_request() or "{}")
-  local runner, problem = run.start(order.lesson, order.options)
-  if not runner then
-    answer{ done = "refused", problem = problem }
-    return 0
+  local runner
+  for text in core.worker_request do
+    local request = json.decode(text)
+    if request.leave then break end
+    runner = runner or start(request)
+    if not runner then return 0 end
+    obey(runner, request)
   end
-  runner.is_unseen = true -- the page shows what there is to see
-  display.sinks = { runner.log:sink() }
-  answer{ folder = runner.log.folder }
-  serve(runner)
-  runner:finish()
+  if runner then runner:finish() end
   return 0
 end

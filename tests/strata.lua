@@ -13,7 +13,7 @@ local STRATUM = {
   look = 4, explain = 4, check = 4, montage = 4, show = 4, sixel = 4, display = 4, profile = 4, quick = 4,
   cli = 5, repl = 5, lookup = 5, docs = 5, help = 5, inspect = 5, complete = 5,
   notebook = 5, lint = 5, syntax = 5, cell = 5, runlog = 5, run = 5, step = 5, bookmark = 5, lessons = 5, fingerprint = 5, cache = 5, ipynb = 5, kernel = 5, markdown = 5, formula = 5, html = 5,
-  exercise = 5, grade = 5,
+  exercise = 5, grade = 5, view = 5,
   init = 5, -- names the parts
 }
 local TOP = { ["Makefile"] = true, ["README.md"] = true, ["LICENSE"] = true, core = true, lua = true, notebooks = true,

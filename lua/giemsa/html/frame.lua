@@ -16,7 +16,7 @@ local DOCUMENT = [[
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="generator" content="giemsa %s">
 <title>%s</title>
-<style>
+%s<style>
 %s</style>
 </head>
 <body>
@@ -187,13 +187,15 @@ end
 ---@param page table of a giemsa.html.Page: languages, navigation, path, say and word
 ---@param title_text string
 ---@param inside string what stands below the head line
----@param live {style: string, script: string}? of a page that changes: more rules, and what comes last
+---@param live {head: string, style: string, script: string}? of a page that changes: what its head has
+--- more, more rules, what comes last
 ---@return string
 function frame.wrap(page, title_text, inside, live)
   local buttons, labels, rules = languages.switch(page.languages)
   return DOCUMENT:format(escape(languages.tags[page.languages[1]] or page.languages[1]), version,
-    escape(title_text), style.sheet() .. rules .. (live and live.style or ""), buttons,
-    head_line(page, labels) .. inside, live and live.script or "")
+    escape(title_text), live and live.head or "",
+    style.sheet() .. rules .. (live and live.style or ""), buttons, head_line(page, labels) .. inside,
+    live and live.script or "")
 end
 
 --- The title as plain text.

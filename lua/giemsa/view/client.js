@@ -43,7 +43,7 @@ class Cell {
     this.actions = make("div", "actions");
     this.runButtons = [
       button("▶ " + say("Run"), "Run this cell (in its text: Ctrl-Enter)", () => this.run()),
-      button("⏵⏵ " + say("From here"), "Run from this cell to the end", () => command("run", { from: this.key })),
+      button("▶▶ " + say("From here"), "Run from this cell to the end", () => command("run", { from: this.key })),
     ];
     this.editButton = button("✎ " + say("Edit"), "Edit this cell (or double click)", () => this.edit());
     this.actions.append(...this.runButtons, this.editButton);
@@ -59,6 +59,9 @@ class Cell {
     this.box.dataset.kind = part.kind;
     if (this.actions) this.runButtons.forEach(one => { one.hidden = part.kind !== "code"; });
     replaceHtml(this.view, part.html);
+    // A text of one language is hidden whole, buttons and all, by the page's own rules.
+    const language = this.view.firstElementChild?.className.match(/\bin-[\w-]+/);
+    this.box.className = this.box.className.replace(/ ?\bin-[\w-]+/, "") + (language ? " " + language[0] : "");
     this.markDraft();
   }
 

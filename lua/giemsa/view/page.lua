@@ -21,6 +21,11 @@ local function read(name)
   return file:read "a"
 end
 
+-- A stained cell.
+local ICON = [[
+<link rel="icon" href="data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Ccircle cx='8' cy='8' r='7' fill='%23dd93ad'/%3E%3Ccircle cx='9.5' cy='7' r='2.6' fill='%236d2f8a'/%3E%3C/svg%3E">
+]]
+
 local INSIDE = [[
 <div class="live" role="toolbar" aria-label="the run">
 <button type="button" id="run" title="Run the whole lesson in a fresh process">%s</button>
@@ -52,8 +57,8 @@ function page.html(one, role, nonce)
   local live = one.parts.page
   local settings = json.encode{ role = role, lesson = one.path, words = page.words(live) }
   return frame.wrap(live, frame.title_text(live), INSIDE:format(live:say "Run all", live:say "Stop",
-    live:say "follow the run"), { style = read "client.css",
-    script = SCRIPT:format(nonce, settings:gsub("</", "<\\/"), read "client.js") })
+    live:say "follow the run"), { head = ICON,
+    style = read "client.css", script = SCRIPT:format(nonce, settings:gsub("</", "<\\/"), read "client.js") })
 end
 
 -- What the script says, in the first language of the page.

@@ -221,7 +221,8 @@ static void serve(void) {
 }
 
 static void run_helper(void) {
-    for (int i = 0; i < 4; i++) signal((int[]){SIGINT, SIGQUIT, SIGHUP, SIGPIPE}[i], SIG_IGN);
+    setpgid(0, 0); // whoever kills the run with all that it started must not meet the one who tells of it
+    for (int i = 0; i < 5; i++) signal((int[]){SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGTTOU}[i], SIG_IGN);
     signal(SIGTERM, SIG_IGN); // it ends when the run ends
     close(capture.out[WRITE]), close(capture.err[WRITE]), close(capture.events[WRITE]), close(capture.answers[READ]);
     serve();

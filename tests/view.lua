@@ -1,0 +1,379 @@
+--- The live page (`giemsa view`): who may ask, what it writes, how it follows the file and the run; and in a browser, as its
+-- readers use it.
+local t = require "tests.harness"
+local core = require "giemsa.core"
+local json = require "giemsa.json"
+
+local here = t.shell("pwd"):gsub("\n", "")
+local giemsa = t.program:sub(1, 1) == "/" and t.program or here .. "/" .. t.program
+local folder = t.tmpdir()
+local views = 0
+
+local LESSON = [[
+-- ---
+-- title: A lesson
+-- ---
+
+-- %% [markdown] name="text"
+-- # A live lesson
+--
+-- With some *text*.
+
+-- %% name="one"
+local x = 1
+print("one", x)
+
+-- %% name="two"
+x = x + 1
+print("two", x)
+
+-- %% name="three"
+print("three", x)
+]]
+
+if not pcall(require, "giemsa.microhttpd") then
+  t.test("the live page", function() t.skip "built without libmicrohttpd" end)
+  t.done()
+end
+
+-- ---- a view, and those who ask it
+
+local function read(path)
+  local file <close> = io.open(path, "rb")
+  return file and file:read "a" or ""
+end
+
+local function wait_for(what, is_so)
+  local deadline = core.now() + (t.is_slow and 60 or 20)
+  while true do
+    local found = is_so()
+    if found then return found end
+    if core.now() > deadline then error("it never came: " .. what, 2) end
+    os.execute "sleep 0.02"
+  end
+end
+
+-- Starts `giemsa view` in a folder of its own; it ends with the test.
+local function view(text, options)
+  views = views + 1
+  local place = ("%s/%d"):format(folder, views)
+  os.execute("mkdir -p " .. place)
+  local path = t.write(place .. "/lesson.lua", text)
+  os.execute(("cd %s && { timeout 300 %s view lesson.lua %s >said 2>complained & echo $! >pid; }"):format(place, giemsa, options or ""))
+  local address = wait_for("the address", function()
+    return read(place .. "/said"):match "Ctrl%-C" and read(place .. "/said"):match "^(%S+)\n"
+  end)
+  local port, token = address:match "^https?://[^/]-:(%d+)/(%w+)/lesson/$"
+  t.ok(port, address)
+  return { place = place, path = path, address = address, port = port, token = token, base = "/" .. token .. "/lesson/",
+    watching = read(place .. "/said"):match "watch only: https?://[^/]+(/%w+/lesson/)" }
+end
+
+local function leave(one)
+  os.execute(("kill -INT $(cat %s/pid) 2>/dev/null; while kill -0 $(cat %s/pid) 2>/dev/null; do sleep 0.02; done"):format(one.place, one.place))
+end
+
+local function with_view(text, f, options)
+  local one = view(text, options)
+  local ok, problem = xpcall(f, debug.traceback, one)
+  leave(one)
+  if not ok then error(problem, 0) end
+  return one
+end
+
+-- Sends bytes to the server, in a process of its own; what came back.
+local function send(one, bytes)
+  local request = t.write(one.place .. "/request", bytes)
+  return (t.shell(("timeout 10 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%s; cat %s >&3; cat <&3'"):format(one.port, request)))
+end
+
+-- The status, the body and all of the answer to a request.
+local function ask(one, method, path, fields, body)
+  local head = { ("%s %s HTTP/1.1"):format(method, path), "Connection: close", "Content-Length: " .. #(body or "") }
+  local all = { Host = "127.0.0.1:" .. one.port, Origin = method == "POST" and "http://127.0.0.1:" .. one.port or nil }
+  for name, value in pairs(fields or {}) do all[name] = value or nil end
+  for name, value in pairs(all) do head[#head + 1] = name .. ": " .. value end
+  local answer = send(one, table.concat(head, "\r\n") .. "\r\n\r\n" .. (body or ""))
+  return tonumber(answer:match "^HTTP/1.1 (%d+)"), answer:match "\r\n\r\n(.*)$", answer
+end
+
+local function order(one, name, fields)
+  local status, body = ask(one, "POST", one.base .. name, nil, json.encode(setmetatable(fields or {}, { __jsontype = "object" })))
+  return status, json.decode(body or "")
+end
+
+-- A viewer: what he has been sent so far, put together as the page does it.
+local function watch(one, last)
+  local file = ("%s/events%d"):format(one.place, views)
+  views = views + 1
+  t.write(one.place .. "/ask", ("GET %sevents HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%s\r\n"):format(one.base, one.port,
+    last and "Last-Event-ID: " .. last .. "\r\n" or ""))
+  os.execute(("timeout 120 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%s; cat %s/ask >&3; exec cat <&3' >%s 2>/dev/null & echo $! >>%s/pids")
+    :format(one.port, one.place, file, one.place))
+  local viewer = {}
+  function viewer.state()
+    local state = { parts = {}, order = {}, status = {}, events = 0 }
+    -- chunks of HTTP/1.1: their sizes stand on lines of their own
+    local text = read(file):gsub("^.-\r\n\r\n", ""):gsub("\r\n%x+\r\n", ""):gsub("^%x+\r\n", "")
+    for id, data in text:gmatch "id: (%S+)\ndata: ([^\n]*)\n\n" do
+      local news = json.decode(data)
+      if news then
+        state.id, state.order, state.status, state.events = id, news.order, news.status, state.events + 1
+        state.fresh = state.fresh or news.fresh
+        for _, part in ipairs(news.parts) do state.parts[part.key] = part end
+        state.last = news
+      end
+    end
+    state.html = {}
+    for i, key in ipairs(state.order) do state.html[i] = state.parts[key] and state.parts[key].html or "" end
+    state.all = table.concat(state.html):gsub("\t", " ")
+    return state
+  end
+  function viewer.wait(what, is_so)
+    return wait_for(what, function()
+      local state = viewer.state()
+      return is_so(state) and state
+    end)
+  end
+  return viewer
+end
+
+local function is_done(state) return state.status.state == "ready" end
+local function has(pattern)
+  return function(state) return state.all:find(pattern) ~= nil end
+end
+
+-- ---- who may ask
+
+t.test("who does not know the address, or speaks for another page, gets nothing", function()
+  with_view(LESSON, function(one)
+    local status, body, whole = ask(one, "GET", one.base)
+    t.equal(status, 200)
+    t.ok(body:find("EventSource", 1, true) and whole:find("script-src 'nonce-", 1, true) and whole:find("Referrer-Policy: no-referrer", 1, true))
+    t.equal(ask(one, "GET", "/"), 404)
+    t.equal(ask(one, "GET", "/" .. one.token:reverse() .. "/lesson/"), 404)
+    t.equal(ask(one, "GET", one.base, { Host = "evil.example:" .. one.port }), 403)
+    t.equal(ask(one, "GET", one.base, { Host = "127.0.0.1" }), 403)
+    t.equal(ask(one, "GET", one.base, { Host = "localhost:" .. one.port }), 200)
+    t.equal(ask(one, "GET", one.base, { Origin = "http://evil.example" }), 403)
+    t.equal(ask(one, "POST", one.base .. "run", { Origin = "http://evil.example" }, "{}"), 403)
+    t.equal(ask(one, "POST", one.base .. "run", { Origin = "null" }, "{}"), 403)
+    t.equal(ask(one, "POST", one.base .. "run", { Origin = false }, "{}"), 403)
+    t.equal(ask(one, "POST", one.watching .. "run", nil, "{}"), 403)
+    t.equal(ask(one, "GET", one.watching), 200)
+    t.equal(ask(one, "POST", one.base .. "run", nil, "no JSON"), 400)
+    t.equal(ask(one, "POST", one.base .. "fly", nil, "{}"), 404)
+    t.equal(ask(one, "PUT", one.base .. "run", nil, "{}"), 405)
+    for _, path in ipairs { "run/1/../../../lesson.lua", "run/1/..%2f..%2flesson.lua", "run/../1/x.png", "run/1/x.png", "lesson.lua" } do
+      t.equal(ask(one, "GET", one.base .. path), 404, path)
+    end
+    t.equal(t.shell(("ls %s/out 2>/dev/null"):format(one.place)), "", "nothing has run")
+  end)
+end)
+
+t.test("requests are bounded, and one who sends half of one keeps nobody waiting", function()
+  with_view(LESSON, function(one)
+    t.equal(ask(one, "POST", one.base .. "edit", nil, ("x"):rep(2 << 20)), 413)
+    local status = ask(one, "GET", one.base, { Cookie = ("x"):rep(1 << 16) })
+    t.ok(status == 431 or status == 413 or status == nil, tostring(status))
+    local half = t.write(one.place .. "/half", "POST " .. one.base .. "run HTTP/1.1\r\nHost: 127.0.0.1:" .. one.port
+      .. "\r\nContent-Length: 100\r\n\r\n{")
+    os.execute(("timeout 20 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%s; cat %s >&3; sleep 20' & "):format(one.port, half))
+    t.equal(ask(one, "GET", one.base), 200)
+  end)
+end)
+
+t.test("other machines are let in by TLS only", function()
+  local place = folder .. "/tls"
+  os.execute("mkdir -p " .. place)
+  t.write(place .. "/lesson.lua", LESSON)
+  local output, code = t.shell(("cd %s && timeout 20 %s view lesson.lua --address 0.0.0.0"):format(place, giemsa))
+  t.equal(code, 1)
+  t.ok(output:find("0.0.0.0 is seen from other machines: that needs --certificate and --key", 1, true), output)
+  output, code = t.shell(("cd %s && timeout 20 %s view lesson.lua --certificate none.pem --key none.pem"):format(place, giemsa))
+  t.ok(code == 1 and output:find("none.pem: No such file", 1, true), output)
+  if select(2, t.shell "command -v openssl") ~= 0 then t.skip "openssl, which makes a certificate, is not installed" end
+  t.shell(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost"):format(place))
+  with_view(LESSON, function(one)
+    t.ok(one.address:find "^https://")
+    local request = t.write(one.place .. "/request", ("GET %s HTTP/1.1\r\nHost: 127.0.0.1:%s\r\nConnection: close\r\n\r\n"):format(one.base, one.port))
+    local answer = t.shell(("timeout 10 openssl s_client -quiet -connect 127.0.0.1:%s <%s 2>/dev/null"):format(one.port, request))
+    t.ok(answer:find "^HTTP/1.1 200" and answer:find("EventSource", 1, true), answer:sub(1, 300))
+    t.ok(not send(one, read(one.place .. "/request")):find("EventSource", 1, true), "nothing without TLS")
+  end, ("--certificate %s/cert.pem --key %s/key.pem"):format(place, place))
+end)
+
+t.test("a port that is taken, a lesson that is not there", function()
+  with_view(LESSON, function(one)
+    local output, code = t.shell(("cd %s && timeout 20 %s view lesson.lua --port %s"):format(one.place, giemsa, one.port))
+    t.equal(code, 1)
+    t.ok(output:find("cannot listen at 127.0.0.1, port " .. one.port, 1, true), output)
+    output, code = t.shell(("cd %s && timeout 20 %s view none.lua"):format(one.place, giemsa))
+    t.ok(code == 1 and output:find("none.lua: there is no such file", 1, true), output)
+  end)
+end)
+
+-- ---- the file
+
+t.test("an edit writes its cell and nothing else; what changed underneath is not overwritten", function()
+  with_view(LESSON:gsub("\n", "\r\n"), function(one)
+    local viewer = watch(one)
+    local state = viewer.wait("the page", has "A live lesson" and function(s) return #s.order == 4 end)
+    local two = state.order[3]
+    t.equal(state.parts[two].source, 'x = x + 1\nprint("two", x)')
+    local before = read(one.path)
+    t.equal(order(one, "edit", { key = two, before = state.parts[two].source, source = 'x = x + 10\nprint("ten", x)' }), 200)
+    t.equal(read(one.path), (before:gsub('x = x %+ 1\r\nprint%("two", x%)', 'x = x + 10\r\nprint("ten", x)')))
+    viewer.wait("the edit", has "ten")
+    -- another editor puts a cell on top and changes this one
+    before = read(one.path)
+    t.write(one.path, (before:gsub("%-%- %%%% name=\"one\"", "-- %%%% name=\"zero\"\r\nlocal z = 0\r\n\r\n%0"):gsub("ten", "TEN")))
+    state = viewer.wait("the other's edit", has "TEN")
+    t.equal(state.order[4], two, "the cell is the same one, though it stands elsewhere")
+    local text = read(one.path)
+    local status, answer = order(one, "edit", { key = two, before = 'x = x + 10\nprint("ten", x)', source = "mine" })
+    t.equal(status, 409)
+    t.equal(answer.theirs, 'x = x + 10\nprint("TEN", x)')
+    t.equal(read(one.path), text)
+    -- and one takes it away
+    t.write(one.path, (text:gsub("%-%- %%%% name=\"two\".-\r\n\r\n", "")))
+    viewer.wait("the cell to go", function(s) return #s.order == 4 end)
+    t.equal(order(one, "edit", { key = two, before = "x", source = "y" }), 409)
+    t.equal(order(one, "edit", { key = state.order[1], before = 1, source = "y" }), 409)
+    -- text cells are written as comments
+    state = viewer.state()
+    t.equal(order(one, "edit", { key = state.order[1], before = state.parts[state.order[1]].source, source = "# New\n\nwords" }), 200)
+    t.ok(read(one.path):find("-- # New\r\n--\r\n-- words\r\n", 1, true))
+  end)
+end)
+
+t.test("a text that does not compile is told above the page; the file may be away for a moment", function()
+  with_view(LESSON, function(one)
+    local viewer = watch(one)
+    viewer.wait("the page", function(s) return #s.order == 4 end)
+    t.write(one.path, (LESSON:gsub("x = x %+ 1", "x = = 1")))
+    viewer.wait("the complaint", function(s) return s.parts.head.html:find("lesson.lua:15: unexpected symbol near &#39;=&#39;", 1, true) end)
+    t.equal(order(one, "run"), 200)
+    viewer.wait("the refusal", function(s) return (s.status.message or ""):find "lesson.lua:15" end)
+    os.remove(one.path)
+    os.execute "sleep 0.3"
+    t.write(one.path, LESSON)
+    viewer.wait("all well", function(s) return not s.parts.head.html:find "lesson.lua:15" end)
+  end)
+end)
+
+-- ---- the run
+
+t.test("run all, run from here with the variables that are there, run again: what is out of date says so", function()
+  with_view(LESSON, function(one)
+    local viewer = watch(one)
+    local state = viewer.wait("the page", function(s) return #s.order == 4 end)
+    local first, second, third = state.order[2], state.order[3], state.order[4]
+    t.equal(order(one, "run"), 200)
+    state = viewer.wait("the run", function(s) return is_done(s) and has "three 2"(s) and s.parts["end"].html:find "Fingerprint" end)
+    t.ok(state.all:find "one 1" and state.all:find "two 2")
+    -- again from the second on: its variable is the one that is there
+    t.equal(order(one, "run", { from = second }), 200)
+    state = viewer.wait("the second run", has "three 3")
+    t.ok(state.all:find "two 3" and state.all:find "one 1" and not state.all:find "stale")
+    -- the first alone: those behind it are out of date
+    t.equal(order(one, "run", { from = first, to = first }), 200)
+    state = viewer.wait("the first alone", function(s) return s.parts[third].html:find "chip stale" end)
+    t.ok(not state.parts[first].html:find "stale" and state.parts[second].html:find "chip stale")
+    viewer.wait("its end", is_done)
+    -- an edited cell runs as it is now
+    t.equal(order(one, "edit", { key = second, before = 'x = x + 1\nprint("two", x)', source = 'print("deux", x)' }), 200)
+    t.equal(order(one, "run", { from = second, to = second }), 200)
+    state = viewer.wait("the edited cell", has "deux 1")
+    t.ok(not state.parts[second].html:find "stale" and state.parts[third].html:find "chip stale")
+    viewer.wait("its end", is_done)
+    -- afresh
+    t.equal(order(one, "run"), 200)
+    viewer.wait("a fresh run", function(s) return is_done(s) and has "three 1"(s) and not has "stale"(s) end)
+    t.equal(order(one, "run", { from = "cell-99" }), 409)
+  end)
+end)
+
+t.test("stop ends the cell and keeps the variables; a cell that fails stops the run", function()
+  with_view(LESSON:gsub('print%("three", x%)', 'if x < 5 then while true do end end\nprint("three", x)\nerror "no more"'), function(one)
+    local viewer = watch(one)
+    local third = viewer.wait("the page", function(s) return #s.order == 4 end).order[4]
+    t.equal(order(one, "stop"), 409)
+    order(one, "run")
+    viewer.wait("the loop", function(s) return s.status.cell == third and s.status.state == "running" end)
+    t.equal(order(one, "run"), 409, "one run at a time")
+    t.equal(order(one, "stop"), 200)
+    local state = viewer.wait("the stop", is_done)
+    t.ok(state.parts[third].html:find "chip interrupted", state.parts[third].html)
+    local second = state.order[3]
+    order(one, "edit", { key = second, before = 'x = x + 1\nprint("two", x)', source = "x = x + 10" })
+    order(one, "run", { from = second })
+    state = viewer.wait("what it raised", has "no more")
+    t.ok(state.all:find "three 12" and state.parts[third].html:find "chip failed")
+  end)
+end)
+
+t.test("a process that ends itself, or is ended by a second stop, is told; the next run is a new one", function()
+  with_view(LESSON:gsub('print%("three", x%)', 'os.exit(3)'), function(one)
+    local viewer = watch(one)
+    viewer.wait("the page", function(s) return #s.order == 4 end)
+    order(one, "run")
+    viewer.wait("its end", function(s) return (s.status.message or ""):find "ended with code 3; its variables are gone" end)
+    t.write(one.path, (LESSON:gsub('print%("three", x%)', 'pcall(function() while true do os.execute "sleep 1" end end)')))
+    local third = viewer.wait("the new text", has "sleep").order[4]
+    order(one, "run")
+    viewer.wait("the loop", function(s) return s.status.cell == third end)
+    order(one, "stop")
+    os.execute "sleep 1.2"
+    order(one, "stop")
+    viewer.wait("its end", function(s) return is_done(s) and s.status.message end)
+    t.write(one.path, LESSON)
+    viewer.wait("the new text", function(s) return not has "sleep"(s) end)
+    order(one, "run")
+    viewer.wait("a run that is well", has "three 2")
+  end)
+end)
+
+t.test("a run from another terminal is followed, and one from before the page was opened", function()
+  with_view(LESSON, function(one)
+    local viewer = watch(one)
+    viewer.wait("the page", function(s) return #s.order == 4 end)
+    local output, code = t.shell(("cd %s && timeout 60 %s run lesson.lua --quick"):format(one.place, giemsa))
+    t.equal(code, 0, output)
+    viewer.wait("its results", has "three 2")
+    leave(one)
+    os.execute(("cd %s && { timeout 100 %s view lesson.lua >said 2>complained & echo $! >pid; }"):format(one.place, giemsa))
+    local address = wait_for("the address", function() return read(one.place .. "/said"):match "^(%S+)\n.*Ctrl" end)
+    one.port, one.token = address:match ":(%d+)/(%w+)/"
+    one.base = "/" .. one.token .. "/lesson/"
+    watch(one).wait("the results again", has "three 2")
+  end)
+end)
+
+t.test("who comes back gets what is new; who knew another process gets all", function()
+  with_view(LESSON, function(one)
+    local viewer = watch(one)
+    local state = viewer.wait("the page", function(s) return #s.order == 4 end)
+    t.ok(state.fresh)
+    t.write(one.path, (LESSON:gsub('print%("two", x%)', 'print("deux", x)')))
+    viewer.wait("the edit", has "deux")
+    local back = watch(one, state.id)
+    local news = back.wait("the news", has "deux")
+    t.ok(not news.fresh)
+    t.equal(#news.last.parts, 1)
+    t.equal(watch(one, "abc-5").wait("all", has "deux").fresh, true)
+  end)
+end)
+
+t.test("the list of lessons, and one of them", function()
+  with_view(LESSON, function(one)
+    os.execute(("mkdir -p %s/notebooks; cp %s %s/notebooks/07_mine.lua"):format(one.place, one.path, one.place))
+    local status, body = ask(one, "GET", "/" .. one.token .. "/")
+    t.equal(status, 200)
+    t.ok(body:find('href="07_mine/"', 1, true) and body:find("A live lesson", 1, true), body:sub(-1500))
+    t.equal(ask(one, "GET", "/" .. one.token .. "/07_mine/"), 200)
+    t.equal(ask(one, "GET", "/" .. one.token .. "/08_nobodys/"), 404)
+  end)
+end)
+
+t.done()

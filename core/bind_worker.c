@@ -100,6 +100,12 @@ static int request(lua_State *L) {
     return push_owned(L, *owner, size);
 }
 
+// core.worker_has_request(): whether one has come already.
+static int has_request(lua_State *L) {
+    lua_pushboolean(L, worker_has_request());
+    return 1;
+}
+
 // core.worker_event(bytes): returns when the server has it.
 static int event(lua_State *L) {
     size_t size;
@@ -119,6 +125,7 @@ static int question(lua_State *L) {
 const luaL_Reg worker_functions[] = {{"start_worker", start_worker},
                                      {"worker_begin", begin},
                                      {"worker_request", request},
+                                     {"worker_has_request", has_request},
                                      {"worker_event", event},
                                      {"worker_ask", question},
                                      {NULL, NULL}};

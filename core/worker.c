@@ -176,6 +176,8 @@ static char *await(uint32_t id, size_t *size, const sigset_t *outside) {
 
 char *worker_request(size_t *size) { return await(0, size, NULL); }
 
+bool worker_has_request(void) { return poll(&(struct pollfd){REQUESTS, POLLIN, 0}, 1, 0) > 0; }
+
 static char *send_and_await(const char *bytes, size_t size, size_t *answer_size, const sigset_t *outside) {
     static uint32_t id;
     if (++id == 0) id = 1;

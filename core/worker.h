@@ -32,6 +32,8 @@ void worker_end(struct worker *w);
 int worker_begin(void); // in a process that worker_start made; -1: it is none
 // The next request, mem_alloc'ed; NULL when there will be none.
 char *worker_request(size_t *size);
+// Whether the server has sent something that was not read yet.
+bool worker_has_request(void);
 // Sends an event, behind all output so far; returns when the server has taken it. -1: it is too long.
 int worker_event(const char *bytes, size_t size);
 // The same for a question: its answer, mem_alloc'ed; NULL when a signal came first.

@@ -342,6 +342,7 @@ t.test("a run from another terminal is followed, and one from before the page wa
     t.equal(code, 0, output)
     viewer.wait("its results", has "three 2")
     leave(one)
+    os.remove(one.place .. "/said")
     os.execute(("cd %s && { timeout 100 %s view lesson.lua >said 2>complained & echo $! >pid; }"):format(one.place, giemsa))
     local address = wait_for("the address", function() return read(one.place .. "/said"):match "^(%S+)\n.*Ctrl" end)
     one.port, one.token = address:match ":(%d+)/(%w+)/"

@@ -19,29 +19,39 @@ local function receive(self)
   end
 end
 
+local function send(self, method, params)
+  self.id = self.id + 1
+  self.to:write(json.encode{ id = self.id, method = method, sessionId = self.session,
+    params = setmetatable(params or {}, { __jsontype = "object" }) }, "\0")
+  self.to:flush()
+  return self.id
+end
+
+-- What a page complains of is kept; a question whether to leave it is answered with yes.
+local function take_event(self, message)
+  if message.method == "Runtime.exceptionThrown" then
+    local details = message.params.exceptionDetails
+    table.insert(self.complaints, (details.exception or {}).description or details.text)
+  elseif message.method == "Log.entryAdded" and message.params.entry.level == "error" then
+    table.insert(self.complaints, message.params.entry.text)
+  elseif message.method == "Page.javascriptDialogOpening" then
+    send(self, "Page.handleJavaScriptDialog", { accept = true })
+  end
+end
+
 --- Sends a command; its result.
 ---@param method string
 ---@param params table?
 ---@return table
 function Browser:call(method, params)
-  self.id = self.id + 1
-  self.to:write(json.encode{ id = self.id, method = method, sessionId = self.session,
-    params = setmetatable(params or {}, { __jsontype = "object" }) }, "\0")
-  self.to:flush()
+  local id = send(self, method, params)
   while true do
     local message = receive(self)
-    if message.id == self.id then
+    if message.id == id then
       if message.error then error(method .. ": " .. message.error.message, 0) end
       return message.result
     end
-    if message.method == "Runtime.exceptionThrown" then
-      local details = message.params.exceptionDetails
-      self.complaints[#self.complaints + 1] = (details.exception or {}).description or details.text
-    elseif message.method == "Log.entryAdded" and message.params.entry.level == "error" then
-      self.complaints[#self.complaints + 1] = message.params.entry.text
-    elseif message.method == "Page.javascriptDialogOpening" then
-      self.has_dialog = true
-    end
+    take_event(self, message)
   end
 end
 
@@ -58,7 +68,7 @@ end
 function Browser:wait(expression)
   local start = core.now()
   while not self:eval("!!(" .. expression .. ")") do
-    if core.now() > start + 20 then error("it never came: " .. expression .. "\n" .. tostring(self:eval "document.body.innerText"), 0) end
+    if core.now() > start + 20 then error("it never came: " .. expression, 0) end
     os.execute "sleep 0.02"
   end
   return core.now() - start

@@ -127,7 +127,9 @@ class Cell {
     this.area = this.editor = this.note = null;
     this.box.classList.remove("editing");
     this.markDraft();
-    if (this.gone) this.box.remove();
+    if (!this.gone) return;
+    this.box.remove();
+    cells.delete(this.key);
   }
 
   discard() {
@@ -244,6 +246,7 @@ const place = order => {
   for (const key of order) {
     const cell = cells.get(key);
     if (!cell) continue;
+    if (cell.gone) cell.note?.replaceChildren();
     cell.gone = false;
     if (cell.box === at) at = at.nextSibling;
     else container.insertBefore(cell.box, at);
@@ -282,7 +285,10 @@ const showStatus = () => {
   $("run").disabled = isRunning || status.state === "lost";
   $("stop").disabled = !isRunning;
   document.title = document.title.replace(/^● /, "").replace(/^/, isRunning ? "● " : "");
-  for (const cell of cells.values()) cell.box.classList.toggle("runs", cell === where);
+  for (const cell of cells.values()) {
+    cell.box.classList.toggle("runs", cell === where);
+    cell.runButtons?.forEach(one => { one.disabled = isRunning; });
+  }
 };
 
 const follow = cell => {

@@ -10,7 +10,8 @@ local runlog = require "giemsa.runlog"
 ---@field path string of the lesson
 ---@field options table of the runs: see run.start
 ---@field parts giemsa.view.Parts
----@field text string? of the file, as it was last read
+---@field text string? of the file, as the page shows it
+---@field seen string? of the file, as it was last read
 ---@field follower giemsa.Follower? of the newest run
 ---@field worker userdata? the process that runs cells
 ---@field is_busy boolean it is at it
@@ -28,15 +29,26 @@ local function complaint(text, path)
   return not ok and message or nil
 end
 
+local function read(path)
+  local file <close>, problem = io.open(path, "rb")
+  if not file then return nil, problem end
+  return file:read "a"
+end
+
 function Desk:follow_file()
-  local file <close>, problem = io.open(self.path, "rb")
-  local text = file and file:read "a"
+  local text, problem = read(self.path)
   if not text then -- an editor may be about to put a new one in its place
     self.missing = self.missing or core.now()
     if self.text and core.now() - self.missing > 1 then self.parts:tell(problem or self.path) end
     return
   end
-  if text == self.text and not self.missing then return end
+  local is_half = self.text and text ~= self.seen -- perhaps: many editors empty a file, then write it
+  self.seen = text
+  if is_half or text == self.text and not self.missing then return end
+  self:take_text(text)
+end
+
+function Desk:take_text(text)
   self.missing = nil
   if text ~= self.text then
     self.text = text
@@ -160,6 +172,7 @@ function Desk:stop()
     return true
   end
   self.asked_to_stop = self.asked_to_stop or core.now()
+  self.worker:send(0, json.encode{ stop = true })
   self.worker:interrupt()
   return true
 end
@@ -172,10 +185,12 @@ end
 ---@return string? message
 ---@return string? theirs the source in the file, when it is another than the writer saw
 function Desk:edit(key, before, source)
-  self:follow_file()
+  local present, message = read(self.path)
+  if not present then return nil, message end
+  self:take_text(present)
   local number = self.parts:number(key)
-  local book = number and notebook.parse(self.text, self.path)
-  local cell = book and book.cells[number]
+  local book = notebook.parse(present, self.path)
+  local cell = book.cells[number]
   if not cell then return nil, "the cell is no longer in the file" end
   if cell:source() ~= before then
     return nil, "the cell was changed in the file meanwhile", cell:source()
@@ -183,7 +198,7 @@ function Desk:edit(key, before, source)
   cell:set_source(source)
   local ok, problem = core.write_file(self.path, book:text())
   if not ok then return nil, problem end
-  self:follow_file()
+  self:take_text(book:text())
   return true
 end
 

@@ -59,14 +59,18 @@ function Parts:put(key, fields)
 end
 
 -- Keys of the new text's cells: those of the old ones that are still there, new ones for the others.
+-- A cell of a name that was there before, and went, has its old key.
 function Parts:assign_keys(book)
   local to, keys = self.book and changes(self.book, book) or {}, {}
   for old, new in pairs(to) do keys[new] = self.keys[old] end
-  for number in ipairs(book.cells) do
+  for number, cell in ipairs(book.cells) do
+    local known = cell.name and self.key_of_name[cell.name]
+    if not keys[number] and known and not self.by_key[known] then keys[number] = known end
     if not keys[number] then
       self.made = self.made + 1
       keys[number] = "cell-" .. self.made
     end
+    if cell.name then self.key_of_name[cell.name] = keys[number] end
   end
   self.keys = keys
 end
@@ -181,7 +185,7 @@ local parts = {}
 ---@return giemsa.view.Parts
 function parts.new(path, lang)
   return setmetatable({ path = path, lang = lang, version = 0, order = {}, by_key = {}, keys = {},
-    made = 0 }, Parts)
+    key_of_name = {}, made = 0 }, Parts)
 end
 
 return parts

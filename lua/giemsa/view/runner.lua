@@ -34,6 +34,7 @@ local function run_cells(runner, to)
       session:go_to(number)
       return status
     end
+    if core.worker_has_request() then return "interrupted" end -- to stop: a cell may end well all the same
   end
   return "ok"
 end
@@ -81,9 +82,11 @@ return function()
   for text in core.worker_request do
     local request = json.decode(text)
     if request.leave then break end
-    runner = runner or start(request)
-    if not runner then return 0 end
-    obey(runner, request)
+    if not request.stop then
+      runner = runner or start(request)
+      if not runner then return 0 end
+      obey(runner, request)
+    end
   end
   if runner then runner:finish() end
   return 0

@@ -308,7 +308,7 @@ t.test("stop ends the cell and keeps the variables; a cell that fails stops the 
     local second = state.order[3]
     order(one, "edit", { key = second, before = 'x = x + 1\nprint("two", x)', source = "x = x + 10" })
     order(one, "run", { from = second })
-    state = viewer.wait("what it raised", has "no more")
+    state = viewer.wait("what it raised", function(s) return is_done(s) and has "no more"(s) end)
     t.ok(state.all:find "three 12" and state.parts[third].html:find "chip failed")
   end)
 end)

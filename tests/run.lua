@@ -59,15 +59,15 @@ local function with_isa(isa)
 end
 
 local suites = {
-  default = { command = PROGRAM, except = { browser = true } },
-  browser = { label = "browser", command = PROGRAM, names = { "browser" } },
+  default = { command = PROGRAM, except = { browser = true, livepage = true } },
+  browser = { label = "browser", command = PROGRAM, names = { "browser", "livepage" } },
   lua54 = { label = "lua5.4", names = words "cell data datasets notebook ops parity plot program save smoke tensor train",
     command = ("env LUA_PATH='lua/?.lua;lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4"):format(BUILD) },
   base = with_isa("base"),
   v3 = with_isa("v3"),
   one_thread = { label = "1 thread", command = "env GIEMSA_THREADS=1 " .. PROGRAM, names = NUMBERS },
   clang = { label = "clang", prepare = MAKE .. "build-clang", command = variant("build-clang"), names = NUMBERS },
-  asan = { label = "asan", prepare = MAKE .. "build-asan", except = { course = true, browser = true },
+  asan = { label = "asan", prepare = MAKE .. "build-asan", except = { course = true, browser = true, livepage = true },
     command = variant("build-asan", "GIEMSA_SLOW=1 GIEMSA_SANITIZE=address,undefined") },
   tsan = { label = "tsan", prepare = MAKE .. "build-tsan", command = variant("build-tsan", "GIEMSA_SLOW=1 GIEMSA_SANITIZE=thread"),
     names = THREADS },

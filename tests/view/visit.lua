@@ -83,10 +83,11 @@ function visit.watch(one, last)
   os.execute(("timeout 120 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%s; cat %s/ask >&3; exec cat <&3' >%s 2>/dev/null & echo $! >>%s/pids")
     :format(one.port, one.place, file, one.place))
   local viewer = {}
+  function viewer.text() return visit.read(file) end -- as it came
   function viewer.state()
     local state = { parts = {}, order = {}, status = {}, events = 0 }
     -- chunks of HTTP/1.1: their sizes stand on lines of their own
-    local text = visit.read(file):gsub("^.-\r\n\r\n", ""):gsub("\r\n%x+\r\n", ""):gsub("^%x+\r\n", "")
+    local text = viewer.text():gsub("^.-\r\n\r\n", ""):gsub("\r\n%x+\r\n", ""):gsub("^%x+\r\n", "")
     for id, data in text:gmatch "id: (%S+)\ndata: ([^\n]*)\n\n" do
       local news = json.decode(data)
       if news then

@@ -227,7 +227,7 @@ function Server:answer(request)
   refuse(request, 404, "there is no such page")
 end
 
-local TICK, IDLE = 0.05, 0.25 -- seconds between two looks, with viewers and without
+local TICK, IDLE = 0.025, 0.25 -- seconds between two looks, with viewers and without
 
 --- Serves until Ctrl-C.
 function Server:serve()

@@ -76,12 +76,12 @@ end
 
 -- A viewer: what he has been sent so far, put together as the page does it.
 function visit.watch(one, last)
-  local file = ("%s/events%d"):format(one.place, views)
   views = views + 1
-  t.write(one.place .. "/ask", ("GET %sevents HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%s\r\n"):format(one.base, one.port,
+  local file = ("%s/events%d"):format(one.place, views)
+  local request = t.write(file .. ".ask", ("GET %sevents HTTP/1.1\r\nHost: 127.0.0.1:%s\r\n%s\r\n"):format(one.base, one.port,
     last and "Last-Event-ID: " .. last .. "\r\n" or ""))
-  os.execute(("timeout 120 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%s; cat %s/ask >&3; exec cat <&3' >%s 2>/dev/null & echo $! >>%s/pids")
-    :format(one.port, one.place, file, one.place))
+  os.execute(("timeout 120 bash -c 'exec 3<>/dev/tcp/127.0.0.1/%s; cat %s >&3; exec cat <&3' >%s 2>/dev/null &"):format(one.port,
+    request, file))
   local viewer = {}
   function viewer.text() return visit.read(file) end -- as it came
   function viewer.state()

@@ -147,7 +147,8 @@ FUZZ_zip   = zip
 FUZZ_md4c  = md4c
 FUZZ_jansson = jansson
 FUZZ_message = message sys
-FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c jansson zlib)
+FUZZ_http = microhttpd
+FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c jansson zlib libmicrohttpd)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_FLAGS_image = -fno-sanitize-coverage=trace-cmp # its loops over pixels would take most of the time
 FUZZ_FLAGS_lua = -fno-sanitize=address,undefined # they would see nothing of Lua, and take most of the time

@@ -55,6 +55,7 @@ struct server {
 // ---- buffers and exchanges
 
 static bool append(struct buffer *b, const char *bytes, size_t size) {
+    if (size == 0) return true;
     if (b->start && b->start + b->size + size > b->capacity) {
         memmove(b->bytes, b->bytes + b->start, b->size);
         b->start = 0;
@@ -527,6 +528,7 @@ static int close_server(lua_State *L) {
 static void make_type(lua_State *L, const char *name, const luaL_Reg *methods, lua_CFunction collect) {
     luaL_newmetatable(L, name);
     if (collect) lua_pushcfunction(L, collect), lua_setfield(L, -2, "__gc");
+    if (collect) lua_pushcfunction(L, collect), lua_setfield(L, -2, "__close");
     if (methods) {
         lua_newtable(L);
         luaL_setfuncs(L, methods, 0);

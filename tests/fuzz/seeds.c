@@ -1,5 +1,5 @@
 // seeds FOLDER: writes files of every kind that the parsers take, small and whole, for the fuzzers to start from:
-// FOLDER/image, FOLDER/npy, FOLDER/zip, FOLDER/md4c, FOLDER/jansson, FOLDER/message.
+// FOLDER/image, FOLDER/npy, FOLDER/zip, FOLDER/md4c, FOLDER/jansson, FOLDER/message, FOLDER/http.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -265,9 +265,18 @@ static void messages(void) {
     message(0, 255, 201, "too long");
 }
 
+// ---- conversations: when the client leaves, and what he says
+
+static void conversations(void) {
+    text("http", "\007GET /abc?a=b&c=%20d HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+    text("http", "\003POST /run HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloHEAD /ab HTTP/1.0\r\n\r\n");
+    text("http", "\017POST /abcd HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nPUT / HTTP/1.1\r\n\r\n");
+    text("http", "\016GET /abcdefghijk HTTP/1.1\r\nConnection: close\r\nCookie: a=b\r\nLast-Event-ID: 5\r\n\r\n");
+}
+
 int main(int argc, char **argv) {
     if (argc != 2) return fprintf(stderr, "usage: seeds FOLDER\n"), 2;
     folder = argv[1];
-    pictures(), arrays(), archives(), texts(), messages();
+    pictures(), arrays(), archives(), texts(), messages(), conversations();
     return 0;
 }

@@ -31,7 +31,7 @@ function visit.view(text, options)
   local place = ("%s/%d"):format(folder, views)
   os.execute("mkdir -p " .. place)
   local path = t.write(place .. "/lesson.lua", text)
-  os.execute(("cd %s && { timeout 300 %s view lesson.lua %s >said 2>complained & echo $! >pid; }"):format(place, giemsa, options or ""))
+  os.execute(("cd %s && { timeout 900 %s view lesson.lua %s >said 2>complained & echo $! >pid; }"):format(place, giemsa, options or ""))
   local address = visit.wait_for("the address", function()
     return visit.read(place .. "/said"):match "Ctrl%-C" and visit.read(place .. "/said"):match "^(%S+)\n"
   end)

@@ -490,14 +490,21 @@ static int listen_for(lua_State *L) {
     return 1;
 }
 
+static void wait_for_clients(struct server *s, double seconds) {
+    MHD_UNSIGNED_LONG_LONG most;
+    if (MHD_get_timeout(s->daemon, &most) == MHD_YES && (double)most < seconds * 1000) seconds = (double)most / 1000;
+    poll(&(struct pollfd){s->epoll, POLLIN, 0}, 1, (int)(seconds * 1000));
+}
+
 // server:poll(seconds): requests that have come whole, none too often; waits at most so long for something to happen.
 static int poll_server(lua_State *L) {
     struct server *s = check_server(L);
     double seconds = luaL_checknumber(L, 2);
-    MHD_UNSIGNED_LONG_LONG most;
-    if (MHD_get_timeout(s->daemon, &most) == MHD_YES && (double)most < seconds * 1000) seconds = (double)most / 1000;
-    poll(&(struct pollfd){s->epoll, POLLIN, 0}, 1, (int)(seconds * 1000));
-    MHD_run(s->daemon);
+    MHD_run(s->daemon); // what was answered or written since then: nothing else wakes the waiting for it
+    if (!s->first) {
+        wait_for_clients(s, seconds);
+        MHD_run(s->daemon);
+    }
     lua_newtable(L);
     for (lua_Integer i = 1; s->first; i++) {
         push_request(L, s);

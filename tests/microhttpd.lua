@@ -151,7 +151,7 @@ t.test("nothing piles up: thousands of requests, and megabytes through a stream"
   local before = resident()
   ask_many()
   t.ok(resident() < before + 4, ("%.1f MB, then %.1f"):format(before, resident()))
-  local asking, stream = client(server, get "/"), nil
+  local asking, stream = client(server, get("/", "Connection: close\r\n")), nil
   serve(server, function(request) stream = request:stream(200, {}) end, function() return stream ~= nil end)
   before = resident()
   local piece = ("z"):rep(1 << 15)

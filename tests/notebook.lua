@@ -1,5 +1,6 @@
 --- The percent format: cells, options, header; any bytes come back as they were; traps are found.
 local t = require "tests.harness"
+local changes = require "giemsa.notebook.changes"
 local json = require "giemsa.json"
 local lint = require "giemsa.lint"
 local notebook = require "giemsa.notebook"
@@ -195,6 +196,49 @@ t.test("the lessons are free of them", function()
     local found = lint.check(assert(notebook.read(path)))
     t.ok(#found == 0, found[1] and ("%s:%d: %s"):format(path, found[1].line, found[1].message))
   end
+end)
+
+-- ---- which cell of an edited notebook is which
+
+-- Letters are code cells of that text, "name:text" has a name, and "-" goes before a text cell.
+local function book(words)
+  local parts = {}
+  for word in words:gmatch "%S+" do
+    local name, text = word:match "^(%a+):(.*)$"
+    local is_text = word:sub(1, 1) == "-"
+    parts[#parts + 1] = "-- %%" .. (is_text and " [markdown]" or "") .. (name and (' name="%s"'):format(name) or "") .. "\n"
+      .. (is_text and "-- " or "") .. (text or word) .. "\n"
+  end
+  return notebook.parse(table.concat(parts))
+end
+
+t.test("where each cell of an edited notebook went", function()
+  for _, case in ipairs {
+    { "a b c", "a b c", { 1, 2, 3 } },
+    { "a b c", "a x b c", { 1, 3, 4 } }, -- put in
+    { "a b c", "a c", { 1, nil, 2 } }, -- taken away
+    { "a b c", "a B c", { 1, 2, 3 } }, -- edited: what is left between the same neighbours
+    { "a b c d", "a B C d", { 1, 2, 3, 4 } },
+    { "a b c", "x a B y c", { 2, 3, 5 } },
+    { "one:a two:b", "two:b one:a", { 2, 1 } }, -- names go before places
+    { "one:a two:b", "two:a", { nil, 1 } },
+    { "one:a b", "b", { nil, 1 } },
+    { "a -b", "-a b", { nil, 1 } }, -- a text cell is no code cell
+    { "a a a", "a a", { 1, 2 } },
+    { "", "a b", {} },
+    { "a b", "", {} },
+  } do
+    local to = changes(book(case[1]), book(case[2]))
+    for i = 1, 4 do t.equal(to[i], case[3][i], ("%s -> %s: cell %d"):format(case[1], case[2], i)) end
+  end
+end)
+
+t.test("thousands of cells, edited all over, are matched at their ends in a moment", function()
+  local old, new = {}, {}
+  for i = 1, 3000 do old[i], new[i] = "a" .. i, i > 1 and i < 3000 and "b" .. i or "a" .. i end
+  local to = changes(book(table.concat(old, " ")), book(table.concat(new, " ")))
+  t.equal(to[1], 1)
+  t.equal(to[3000], 3000)
 end)
 
 t.done()

@@ -157,4 +157,91 @@ t.test("a long text is shown by its head and tail", function()
   t.ok(utf8.len((runlog.shown(("ü"):rep(50000), "L"))), "no character is cut")
 end)
 
+-- ---- a log that grows
+
+local path = folder .. "/growing.jsonl"
+local growing
+
+local function begin()
+  growing = assert(io.open(path, "wb"))
+  growing:setvbuf "no"
+  return assert(runlog.follow(path))
+end
+
+local function add(...)
+  for _, event in ipairs { ... } do growing:write(type(event) == "table" and json.encode(event) .. "\n" or event) end
+end
+
+local SOURCE = "-- %% name=\"a\"\nx = 1\n\n-- %% name=\"b\"\nprint(x)\n"
+
+t.test("a log is followed as it grows, a line whose end has not come included", function()
+  local follower = begin()
+  local run = follower.run
+  t.equal({ follower:read() }, { {}, false })
+  add({ event = "start", source = SOURCE }, { event = "cell", cell = 1 }, '{"event":"stream","cell":1,"na')
+  t.equal((follower:read()), { [0] = true, [1] = true })
+  t.ok(run.running == 1 and not run.cells[1].outputs[1])
+  add('me":"stdout","text":"one"}\n')
+  t.equal((follower:read()), { [1] = true })
+  t.equal(run.cells[1].outputs[1].text, "one")
+  add({ event = "stream", cell = 1, name = "stdout", text = "two" }, { event = "display", cell = 1, id = "d", data = { ["text/plain"] = "old" } })
+  follower:read()
+  t.equal(run.cells[1].outputs[1].text, "onetwo")
+  add({ event = "done", cell = 1, status = "ok" }, { event = "cell", cell = 2 })
+  follower:read()
+  add({ event = "update", id = "d", data = { ["text/plain"] = "new" } })
+  t.equal((follower:read()), { [1] = true }, "an update belongs to the cell that showed it")
+  t.equal(run.cells[1].outputs[2].data["text/plain"], "new")
+  t.equal(run.running, 2)
+  add({ event = "end", status = "ok" })
+  follower:read()
+  t.ok(run.finish and not run.running)
+  add({ event = "cell", cell = 1 })
+  follower:read()
+  t.ok(not run.finish and #run.cells[1].outputs == 0, "it goes on, and the cell begins anew")
+  add("no event\n", { event = "stream" }, { event = "done", cell = 1, status = "failed" })
+  follower:read()
+  t.equal(run.cells[1].status, "failed", "what is no event is left out")
+  add({ event = "end", status = "ok" }, { event = "end", status = "killed" })
+  follower:read()
+  t.equal(run.finish.status, "ok")
+  growing:close()
+end)
+
+t.test("results go with their cells when the lesson is edited in between", function()
+  local follower = begin()
+  add({ event = "start", source = SOURCE }, { event = "cell", cell = 1 }, { event = "done", cell = 1, status = "ok" },
+    { event = "cell", cell = 2 }, { event = "stream", cell = 2, name = "stdout", text = "1" }, { event = "done", cell = 2, status = "ok" },
+    { event = "edit", source = '-- %% name="new"\ny = 1\n\n' .. SOURCE:gsub("x = 1", "x = 2") }, { event = "cell", cell = 2 },
+    { event = "done", cell = 2, status = "ok" })
+  follower:read()
+  local run = follower.run
+  t.equal({ run.cells[1], run.cells[2].cell, run.cells[3].cell }, { nil, 2, 3 })
+  t.equal(run.cells[3].outputs[1].text, "1")
+  t.equal({ run.cells[2].text, run.cells[3].text }, { nil, "print(x)" }, "the code of what ran before the edit")
+  t.ok(run.cells[2].turn > run.cells[3].turn)
+  growing:close()
+  follower:close()
+  t.equal(assert(runlog.read(path)).cells[3].outputs[1].text, "1", "read at once it is the same")
+end)
+
+t.test("a stream without end keeps its head and its tail, and no more", function()
+  local follower = begin()
+  add({ event = "start", source = SOURCE }, { event = "cell", cell = 1 })
+  local lines, bytes = ("a line of text\n"):rep(1000), 0
+  for i = 1, 300 do
+    local text = i .. "\n" .. lines
+    bytes = bytes + #text
+    add({ event = "stream", cell = 1, name = "stdout", text = text })
+    follower:read()
+    t.ok(#follower.run.cells[1].outputs[1].text < 800000)
+  end
+  local text = follower.run.cells[1].outputs[1].text
+  local head, left_out, tail = text:match "^(.*\n)%[%.%.%. (%d+) bytes are not shown; all is in [^\n]*%]\n(.*)$"
+  t.ok(head:find "^1\n" and tail:find("300\n" .. lines .. "$"))
+  t.equal(#head + tonumber(left_out) + #tail, bytes)
+  growing:close()
+  follower:close()
+end)
+
 t.done()

@@ -55,10 +55,13 @@ static void turn(void) {
     if (lua_pcall(L, 0, 0, 0) != LUA_OK) fail();
 }
 
+// Each client has an address of its own, from 127.1.0.0 on: the ports of one would be used up in a minute.
 static int connect_client(void) {
+    static uint32_t clients;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f010000 + clients++ % 0xf0000)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&from, sizeof from) == 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)); // no port is kept busy after it
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

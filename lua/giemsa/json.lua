@@ -84,8 +84,11 @@ local function is_json(value, null, depth)
   if type(value) ~= "table" or value == null then return true end
   if depth > MAX_DEPTH then return false end
   local kind = getmetatable(value)
-  for key, inner in pairs(setmetatable(value, nil)) do
-    if type(key) ~= kind.keys or not is_json(inner, null, depth + 1) then return false end
+  local count = #setmetatable(value, nil)
+  for key, inner in pairs(value) do
+    local is_right = type(key) == kind.keys
+      and (kind == OBJECT or key >= 1 and (key <= count or null == nil)) -- nil leaves holes
+    if not is_right or not is_json(inner, null, depth + 1) then return false end
   end
   return true
 end

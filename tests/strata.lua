@@ -7,7 +7,7 @@ local CORE_WITH_LUA = { "^bind_[%w_]+%.c$", "^bind%.h$", "^module%.c$", "^dispat
 
 -- lua/giemsa/: the stratum of each file (of a folder: of all in it). A file uses its own stratum and lower ones.
 local STRATUM = {
-  options = 3, args = 3, base64 = 3, unicode = 3, highlight = 3, format = 3, json = 3, version = 3, -- small tools
+  options = 3, args = 3, base64 = 3, unicode = 3, highlight = 3, format = 3, json = 3, version = 3, words = 3, -- small tools
   tensor = 3, methods = 3, random = 3, grad = 3, ops = 3, nn = 3, zoo = 3, optim = 3, loss = 3,
   image = 4, data = 4, progress = 4, train = 4, callbacks = 4, metrics = 4, save = 4, safetensors = 4, plot = 4, gnuplot = 4,
   look = 4, explain = 4, check = 4, montage = 4, show = 4, sixel = 4, display = 4, profile = 4, quick = 4,

@@ -7,6 +7,7 @@
 --   check.answer("patients", n, "5f0c2a91d3e8")      the answer itself is not in the file
 local display = require "giemsa.display"
 local options = require "giemsa.options"
+local words = require "giemsa.words"
 
 local check = {}
 
@@ -40,10 +41,13 @@ local function has_begun()
   end
 end
 
+-- In the reader's language, as `giemsa run` has found it out.
+local function say(text, ...) return words(os.getenv "GIEMSA_LANG", text, ...) end
+
 local INVITATION = "exercises wait for you in this lesson: replace nil by your answers"
 
 local function words_of(result)
-  if not has_begun() then return result == check.results[1] and INVITATION or nil end
+  if not has_begun() then return result == check.results[1] and say(INVITATION) or nil end
   return result.name .. (result.message and ": " .. result.message or "")
 end
 
@@ -58,7 +62,7 @@ end
 
 local function report(name, status, message)
   if status == "passed" then message = nil end
-  if status == "open" then message = "not answered yet" end -- the hint is for who has tried
+  if status == "open" then message = say "not answered yet" end -- the hint is for who has tried
   local result = { name = name, status = status, message = message }
   remember(result)
   tell(result)
@@ -98,10 +102,10 @@ function check.near(name, got, want, tolerance, message)
   if got == nil then return report(name, "open") end
   if type(got) ~= "number" or got ~= got then
     local what = type(got) == "number" and "nan" or "a " .. type(got)
-    return report(name, "failed", "a number is wanted, got " .. what)
+    return report(name, "failed", say("a number is wanted, got %s", what))
   end
   local is_near = math.abs(got - want) <= tolerance
-  return report(name, is_near and "passed" or "failed", message or ("%g is not it"):format(got))
+  return report(name, is_near and "passed" or "failed", message or say("%g is not it", got))
 end
 
 -- Numbers rounded, texts without spaces at the ends and in small letters.
@@ -136,7 +140,7 @@ function check.answer(name, got, digest, message, opts)
   need_name("check.answer", name, 2)
   if got == nil then return report(name, "open") end
   local is_right = check.digest(name, got, opts) == digest
-  return report(name, is_right and "passed" or "failed", message or "not yet; think again")
+  return report(name, is_right and "passed" or "failed", message or say "not yet; think again")
 end
 
 --- How many passed, failed and are open.

@@ -8,6 +8,7 @@ local highlight = require "giemsa.highlight"
 local markdown = require "giemsa.markdown"
 local notebook = require "giemsa.notebook"
 local repl = require "giemsa.repl"
+local words = require "giemsa.words"
 
 local step = {}
 
@@ -22,12 +23,15 @@ end
 
 local function grey(text) return "\27[90m" .. text .. "\27[0m" end
 
+-- Says a thing of the stepper's own, in the reader's language.
+local function say(runner, text) write(grey(words(runner.opts.lang, text)) .. "\n") end
+
 -- ---- showing
 
 -- "── fit-code ─────────── 7/15 ──"
 local function rule(runner, one)
   local place = (" %d/%d ──"):format(one.number, #runner.session.notebook.cells)
-  local name = "── " .. (one.name or one.title ~= "" and one.title or "cell") .. " "
+  local name = "── " .. (one.name or one.title ~= "" and one.title or words(runner.opts.lang, "cell")) .. " "
   local room = width() - (utf8.len(name) or #name) - (utf8.len(place) or #place)
   return grey(name .. ("─"):rep(math.max(room, 2)) .. place) .. "\n"
 end
@@ -68,10 +72,10 @@ local KEYS = { ["\r"] = "run", ["\n"] = "run", [" "] = "run", r = "again", e = "
   b = "back", q = "quit", ["\3"] = "quit", ["\4"] = "quit", [""] = "quit" }
 
 -- What to do, by a key. Without a terminal on stdin: by the first letter of a line.
-local function ask()
+local function ask(runner)
   local is_terminal = core.is_terminal(0)
   while true do
-    write(grey(HINT))
+    write(grey(words(runner.opts.lang, HINT)))
     local key = is_terminal and core.terminal_key() or not is_terminal and io.read "L" or ""
     write "\r\27[K"
     local action = KEYS[key:sub(1, 1)]
@@ -88,7 +92,7 @@ local function run_cell(runner, number)
   local status = runner:cell(one)
   if status == "ok" or status == "interrupted" then return end
   runner.session:go_to(number) -- to be put right, and run again
-  write(grey("the cell failed: e edits it, r runs it again, b goes back") .. "\n")
+  say(runner, "the cell failed: e edits it, r runs it again, b goes back")
   runner.has_failed = true
 end
 
@@ -102,7 +106,7 @@ end
 
 function actions.again(runner)
   local number = runner.has_failed and runner.session.next or runner.previous
-  if not number then return write(grey "no cell has run yet\n") end
+  if not number then return say(runner, "no cell has run yet") end
   runner.session:go_to(number)
   runner.previous, runner.has_failed = number, false
   run_cell(runner, number)
@@ -118,7 +122,7 @@ end
 
 function actions.back(runner)
   local number = code_cell_before(runner, runner.session.next)
-  if not number then return write(grey "this is the first cell\n") end
+  if not number then return say(runner, "this is the first cell") end
   runner.session:go_to(number)
   runner.has_failed = false
   arrive(runner)
@@ -134,12 +138,15 @@ function actions.edit(runner)
   local book, message = notebook.read(session.path)
   local ok
   if book then ok, message = runner:replace(book) end
-  if not ok then return write(message .. "\n" .. grey "the lesson goes on as it was\n") end
+  if not ok then
+    write(message .. "\n")
+    return say(runner, "the lesson goes on as it was")
+  end
   arrive(runner)
 end
 
 function actions.prompt(runner)
-  write(grey "a prompt inside the lesson; Ctrl-D leaves it\n")
+  say(runner, "a prompt inside the lesson; Ctrl-D leaves it")
   repl.inside(runner.session, runner.session.path:match "([^/]+)%.lua$")
   arrive(runner)
 end
@@ -170,10 +177,9 @@ function step.through(runner)
     local last = runner.last
     if last and runner.previous == last.number and not runner.has_failed then return end
     if not session.next then
-      write(grey "the end of the lesson\n")
-      return
+      return say(runner, "the end of the lesson")
     end
-    local action = ask()
+    local action = ask(runner)
     if action == "quit" then return end
     actions[action](runner)
   end

@@ -6,7 +6,7 @@ local markdown = require "giemsa.markdown"
 local notebook = require "giemsa.notebook"
 local output = require "giemsa.cli.output"
 local run = require "giemsa.run"
-local words = require "giemsa.html.words"
+local words = require "giemsa.words"
 
 local USAGE = [[
 usage: giemsa lessons [--lang LANG]

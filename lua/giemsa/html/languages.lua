@@ -2,7 +2,7 @@
 -- stand before everything else, so that rules of style alone hide the other language's texts; the
 -- page's own words stand there in each language, too.
 local escape = require "giemsa.html.escape"
-local words = require "giemsa.html.words"
+local words = require "giemsa.words"
 
 local languages = {}
 

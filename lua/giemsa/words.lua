@@ -1,5 +1,5 @@
---- The words of a page's own (headings, marks, notices) in its language; the English ones are the
--- keys.
+--- What giemsa itself says to a reader, in his language: on pages, in steps, of exercises. The English
+-- words are the keys.
 local CHINESE = {
   ["All lessons"] = "全部课程",
   ["Contents"] = "目录",
@@ -35,6 +35,46 @@ local CHINESE = {
   ["next: %s"] = "下一个：%s",
   ["exercises: %d of %d solved"] = "练习：已完成 %d/%d",
   ["not begun"] = "尚未开始",
+
+  ["Enter run · r again · e edit · i prompt · b back · q quit"] =
+    "回车 运行 · r 重新运行 · e 编辑 · i 提示符 · b 返回 · q 退出",
+  ["the cell failed: e edits it, r runs it again, b goes back"] =
+    "单元出错：e 编辑，r 重新运行，b 返回",
+  ["no cell has run yet"] = "还没有运行过单元",
+  ["this is the first cell"] = "这是第一个单元",
+  ["the lesson goes on as it was"] = "课程按原来的文本继续",
+  ["a prompt inside the lesson; Ctrl-D leaves it"] = "课内的提示符；按 Ctrl-D 离开",
+  ["the end of the lesson"] = "本课结束",
+  ["cell"] = "单元",
+
+  ["exercises wait for you in this lesson: replace nil by your answers"] =
+    "本课有练习等你完成：把 nil 换成你的答案",
+  ["not answered yet"] = "尚未作答",
+  ["a number is wanted, got %s"] = "需要一个数，得到的是 %s",
+  ["%g is not it"] = "不是 %g",
+  ["not yet; think again"] = "还不对，再想想",
+
+  ["Run all"] = "全部运行",
+  ["Stop"] = "停止",
+  ["follow the run"] = "跟随运行",
+  ["Run"] = "运行",
+  ["From here"] = "从此处运行",
+  ["Edit"] = "编辑",
+  ["Save"] = "保存",
+  ["Close"] = "关闭",
+  ["Discard"] = "放弃",
+  ["draft"] = "草稿",
+  ["ready"] = "就绪",
+  ["stopping"] = "正在停止",
+  ["stopping: once more ends the process"] = "正在停止：再按一次将结束进程",
+  ["it runs in another process"] = "正在另一个进程中运行",
+  ["no connection: trying again"] = "连接已断开：正在重试",
+  ["not saved"] = "未保存",
+  ["not saved: no connection; the text is kept here"] = "未保存：没有连接；文本保留在这里",
+  ["the cell was changed in the file meanwhile"] = "文件中的这个单元已被改动",
+  ["Take the file's"] = "采用文件中的",
+  ["Keep mine"] = "保留我的",
+  ["the cell is no longer in the file"] = "文件中已没有这个单元",
 
   ["cached"] = "缓存",
   ["check"] = "检查",
@@ -75,7 +115,7 @@ local CHINESE = {
     "用 Lua 做医学图像的深度学习。供打印的各课讲义：文字和代码，留有笔记的空白，练习在最后。",
 }
 
---- A text of the page's own in its language.
+--- A text in its language.
 ---@param lang string?
 ---@param text string
 ---@param ... any for its %s and %d

@@ -505,8 +505,8 @@ worst:save("out/06_worst.png"):show()
 for _, row in ipairs(worst.rows) do print(("loss %5.2f  %s"):format(row.loss, row.file)) end
 
 -- %% [markdown] name="notice-worst"
--- **What to notice.** Orange captions are wrong answers: "is Parasitized, said Uninfected" is a
--- missed parasite, the other way round a false alarm. Black ones were right, barely. Look before
+-- **What to notice.** A cross (✗) marks the wrong answers: "is Parasitized, said Uninfected" is a
+-- missed parasite, the other way round a false alarm. Those without were right, barely. Look before
 -- you explain. A faint or tiny ring that 64 pixels cannot hold? A platelet or a crumb of stain on
 -- a healthy cell? A blurred picture? And sometimes the folder is wrong and the net is right: among
 -- the worst losses of any data set there are wrong labels, of the real cells as well as of the
@@ -521,8 +521,8 @@ for _, row in ipairs(worst.rows) do print(("loss %5.2f  %s"):format(row.loss, ro
 -- it count, others do not. On the right, yellow is where the answer comes from.
 
 -- %% [markdown] name="notice-worst-zh" lang="zh"
--- **观察要点**：橙色说明文字是错误的回答：“is Parasitized, said Uninfected”是漏掉了疟原虫，反过来则
--- 是误报。黑色的是勉强答对的。先看，再解释。是 64 个像素装不下的又淡又小的环状体？是健康细胞上的一
+-- **观察要点**：带叉号（✗）的是错误的回答：“is Parasitized, said Uninfected”是漏掉了疟原虫，反过来则
+-- 是误报。没有叉号的是勉强答对的。先看，再解释。是 64 个像素装不下的又淡又小的环状体？是健康细胞上的一
 -- 个血小板或一点染料残渣？是图像模糊？有时是文件夹错了，网络反而是对的：任何数据集中，损失最大的样
 -- 本里都有标错的，真实细胞如此，合成细胞也如此（`data/synthetic_cells/cells.csv` 写明了每个合成细胞
 -- 上究竟有什么）。专家在这里找得最快。还要读一读文件名：是不是同一名患者出现了好几次？那么让网络为

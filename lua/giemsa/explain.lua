@@ -39,6 +39,8 @@ local function worse(a, b)
   return a.index < b.index
 end
 
+local function is_wrong(answer) return answer.class ~= nil and answer.class ~= answer.predicted end
+
 -- The answers with the n largest losses; those without a file keep their picture.
 local function worst(model, source, o)
   local outputs, losses, kept = {}, {}, {}
@@ -51,7 +53,7 @@ local function worst(model, source, o)
   if o.only_wrong then
     local wrong = {}
     for _, answer in ipairs(list) do
-      if answer.class ~= answer.predicted then wrong[#wrong + 1] = answer end
+      if is_wrong(answer) then wrong[#wrong + 1] = answer end
     end
     list = wrong
   end
@@ -72,10 +74,11 @@ local function short_name(path)
   return name:sub(1, utf8.offset(name, 12) - 1) .. "…" .. name:sub(utf8.offset(name, -15))
 end
 
+-- A wrong answer has a cross: the colours are those of the classes.
 local function caption_of(answer)
-  return ("%s\nis %s\nsaid %s %.0f %%\nloss %.2f"):format(
+  return ("%s\nis %s\n%ssaid %s %.0f %%\nloss %.2f"):format(
     answer.file and short_name(answer.file) or "sample " .. answer.index, answer.label or "?",
-    answer.predicted_label, 100 * answer.probability, answer.loss)
+    is_wrong(answer) and "✗ " or "", answer.predicted_label, 100 * answer.probability, answer.loss)
 end
 
 -- A picture whose longer side has so many pixels: in whole steps where that is possible.
@@ -95,21 +98,20 @@ local function top_losses(model, given, opts)
   guards.warn_of_variations("top_losses", source)
   local list = score.with_interrupts(worst, model, source, o)
   if #list == 0 then error("top_losses: there is nothing to show: no answer is wrong", 0) end
-  local shown, captions, colors, wrong = {}, {}, {}, 0
+  local shown, captions, wrong = {}, {}, 0
   for i, answer in ipairs(list) do
-    local is_wrong = answer.class ~= nil and answer.class ~= answer.predicted
     shown[i], captions[i] = enlarged(picture_of(answer, source), o.tile or 160), caption_of(answer)
-    colors[i], wrong = is_wrong and "vermillion" or plot.ink, wrong + (is_wrong and 1 or 0)
+    wrong = wrong + (is_wrong(answer) and 1 or 0)
   end
   local says = ("the %d largest losses of %d: %d wrong answers"):format(#list, source.n, wrong)
-  local figure = pictures.images(shown, { captions = captions, colors = colors,
-    tile = o.tile or 160, columns = o.columns or math.min(#list, 4), title = o.title or says })
+  local figure = pictures.images(shown, { captions = captions, tile = o.tile or 160,
+    columns = o.columns or math.min(#list, 4), title = o.title or says })
   figure.says, figure.rows = says, list
   return figure
 end
 
 --- The samples with the largest losses, the net's surest mistakes first, in a grid: file, true
---- class, answer with its probability, loss. Wrong answers have a coloured caption.
+--- class, answer with its probability, loss. Wrong answers have a cross (✗).
 ---@param model giemsa.Model compiled
 ---@param given giemsa.Source|table a generator with shuffle = false and no variations, or {x, y}
 ---@param opts? {n?: integer, only_wrong?: boolean, columns?: integer, tile?: any, title?: string,
@@ -302,19 +304,18 @@ local function gradcam(model, given, opts)
   local row = layer_of(model, o.layer)
   local x, shown, truth, about = subjects(model, given, o)
   local maps, classes, probabilities = grad.with_grad(cam, model, row, x, o.class)
-  local side, tiles, captions, colors = o.tile or #shown == 1 and 256 or 128, {}, {}, {}
+  local side, tiles, captions = o.tile or #shown == 1 and 256 or 128, {}, {}
   for i, picture in ipairs(shown) do
     picture = enlarged(picture, side)
     tiles[2 * i - 1], tiles[2 * i] = picture, overlay(picture, maps[i])
     captions[2 * i - 1] = about[i] or ""
-    captions[2 * i] = ("for %s, %.0f %%"):format(labels.name(classes[i], model.class_names),
-      100 * probabilities[i])
     local is_other = truth[i] and truth[i] ~= classes[i]
-    colors[2 * i - 1], colors[2 * i] = plot.ink, is_other and "vermillion" or plot.ink
+    captions[2 * i] = ("%sfor %s, %.0f %%"):format(is_other and "✗ " or "",
+      labels.name(classes[i], model.class_names), 100 * probabilities[i])
   end
   local says = ("Where the net looks\nGrad-CAM of layer '%s', %d x %d places"):format(row.name,
     row.shape[1], row.shape[2])
-  local figure = pictures.images(tiles, { captions = captions, colors = colors, tile = side,
+  local figure = pictures.images(tiles, { captions = captions, tile = side,
     title = o.title or says, columns = o.columns or math.min(#tiles, 6) })
   figure.says, figure.maps, figure.classes = (says:gsub("\n", ": ")), maps, classes
   figure.probabilities, figure.layer = probabilities, row.name

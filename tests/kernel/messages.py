@@ -149,6 +149,7 @@ class Variables(KernelTest):
         self.assertIn("new_layer", self.run_code("??nn.Conv2D").reply["payload"][0]["data"]["text/plain"])
         self.assertIn("nothing is named", self.run_code("?nothing_like_this").text())
         self.assertIn(":names", self.run_code(":help").text())
+        self.assertIn("needs a terminal", self.run_code(":edit").text())
         self.assertIn("took", self.run_code(":time for i = 1, 10 do end").text())
         self.assertEqual(self.run_code(":quit").reply["payload"], [{"source": "ask_exit", "keepkernel": False}])
         self.assertEqual(self.run_code("%time").reply["status"], "error")

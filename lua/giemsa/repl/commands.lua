@@ -98,6 +98,10 @@ end
 
 list.edit = { usage = ":edit", about = "the last command in $EDITOR, and runs what you save",
   run = function(prompt)
+    if not core.is_terminal(0) then
+      io.write "an editor needs a terminal; in Jupyter edit the cell itself\n"
+      return
+    end
     local text = edited(prompt.past[#prompt.past] or "")
     if not text or not text:find "%S" then return end
     io.write(present.dim(text:gsub("%s*$", "")), "\n")

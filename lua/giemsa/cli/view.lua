@@ -52,6 +52,9 @@ local function secrets(o)
       :format(o.address)
   end
   if o.certificate == "" or o.key == "" then return nil, "--certificate and --key go together" end
+  if o.host == "" and (o.address == "0.0.0.0" or o.address == "::") then
+    return nil, ("--address %s needs --host NAME: the name or address by which browsers ask for this machine"):format(o.address)
+  end
   local certificate, problem = read(o.certificate)
   if not certificate then return nil, problem end
   local key, trouble = read(o.key)

@@ -86,9 +86,9 @@ function Server:open(name, path)
   return self.desks[name]
 end
 
--- A lesson's desk; nil when there is no lesson of that name.
-function Server:desk(name)
-  if self.desks[name] then return self.desks[name] end
+-- A lesson's desk; nil when there is none of that name. Only who may edit opens another lesson: that may copy it here.
+function Server:desk(name, role)
+  if self.desks[name] or role ~= "edit" then return self.desks[name] end
   for _, lesson in ipairs(lessons.all()) do
     if lesson.name == name and lessons.own(lesson) then return self:open(name, lesson.path) end
   end
@@ -179,7 +179,7 @@ function Server:news(one, seen, made)
     for i, part in ipairs(one.parts:since(seen)) do list[i] = part end
     local order = setmetatable(table.move(one.parts.order, 1, #one.parts.order, 1, {}), { __jsontype = "array" })
     known[seen] = ("id: %s-%d\ndata: %s\n\n"):format(self.boot, one.parts.version, json.encode{ parts = list,
-      order = order, status = one:status(), fresh = seen == 0, viewers = #self.viewers })
+      order = order, status = one:status(), fresh = seen == 0 })
   end
   return known[seen]
 end
@@ -214,7 +214,7 @@ function Server:answer(request)
     if request.path:match "^/%w+/$" and request.method ~= "POST" then return self:send_index(request) end
     return refuse(request, 404, "there is no such page")
   end
-  local one = self:desk(name)
+  local one = self:desk(name, role)
   if not one then return refuse(request, 404, "there is no lesson of this name") end
   if request.method == "POST" then
     if commands[rest] then return obey(request, role, one, rest) end
@@ -265,6 +265,8 @@ local function hosts_of(address, port)
   return hosts, names[1]
 end
 
+local CONNECTIONS = 200 -- a class, each with a page and what it asks for
+
 --- A server.
 ---@param o {address: string, port: integer, certificate: string?, key: string?, host: string?, options: table}
 --- certificate and key: PEM; host: the name by which browsers know this machine; options: of the runs
@@ -272,7 +274,7 @@ end
 ---@return string? message
 local function new(o)
   local listening, problem = http.listen{ address = o.address, port = o.port, certificate = o.certificate,
-    key = o.key }
+    key = o.key, connections = CONNECTIONS }
   if not listening then return nil, problem end
   local port = listening:port()
   local hosts, first = hosts_of(o.host or o.address, port)

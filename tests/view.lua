@@ -213,6 +213,7 @@ t.test("stop ends the cell and keeps the variables; a cell that fails stops the 
     order(one, "run", { from = second })
     state = viewer.wait("what it raised", function(s) return is_done(s) and has "no more"(s) end)
     t.ok(state.all:find "three 12" and state.parts[third].html:find "chip failed")
+    t.equal(state.status.message, "cell 'three' failed")
   end)
 end)
 

@@ -96,11 +96,14 @@ local function pass_on(worker)
   io.stderr:write(worker:read "err" or "")
 end
 
+local ENDS = { failed = "failed", timeout = "took too long" } -- that the reader did not ask for
+
 local function take_answer(self, answer)
   if answer.folder then self.folder = answer.folder end
   if not answer.done then return end
   self.is_busy, self.asked_to_stop = false, nil
-  self.message = answer.problem
+  local how = ENDS[answer.done]
+  self.message = answer.problem or how and ("%s %s"):format(answer.at, how)
 end
 
 -- Answers that have come whole: an id, a size, JSON. Each is answered, or the worker would wait.

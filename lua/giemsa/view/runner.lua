@@ -24,7 +24,8 @@ local function go_to(runner, from)
   if from and not (session.next and session.next < from) then session:go_to(from) end
 end
 
--- Runs from where the session stands up to a cell, or to the end. The first that is not well stops it.
+-- Runs from where the session stands up to a cell, or to the end. The first that is not well stops it:
+-- the status, and what that cell is called.
 local function run_cells(runner, to)
   local session = runner.session
   while session.next and session.next <= (to or session.next) do
@@ -32,7 +33,7 @@ local function run_cells(runner, to)
     local status = runner:cell(session.notebook.cells[number])
     if status ~= "ok" then
       session:go_to(number)
-      return status
+      return status, session.notebook.cells[number]:label()
     end
     if core.worker_has_request() then return "interrupted" end -- to stop: a cell may end well all the same
   end
@@ -53,10 +54,10 @@ local function obey(runner, request)
   local ok, problem = take_text(runner)
   if not ok then return answer{ done = "refused", problem = problem } end
   go_to(runner, request.from)
-  local status = run_cells(runner, request.to)
+  local status, place = run_cells(runner, request.to)
   runner.status = status
   conclude(runner, status)
-  answer{ done = status }
+  answer{ done = status, at = place }
 end
 
 -- The run begins with the first request.

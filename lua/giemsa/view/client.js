@@ -108,7 +108,7 @@ class Cell {
     this.box.insertBefore(this.editor, this.view);
     this.box.classList.add("editing");
     this.area.addEventListener("input", () => { this.fit(); this.keepDraft(); });
-    this.area.addEventListener("keydown", event => this.key_pressed(event));
+    this.area.addEventListener("keydown", event => this.keyPressed(event));
     this.fit();
     this.area.focus();
     this.markDraft();
@@ -211,7 +211,7 @@ class Cell {
     this.insert("\n" + line.match(/^\s*/)[0] + (opens ? "  " : ""));
   }
 
-  async key_pressed(event) {
+  async keyPressed(event) {
     const control = event.ctrlKey || event.metaKey;
     const done = () => event.preventDefault();
     if (event.isComposing) return;

@@ -156,7 +156,7 @@ function Parts:tell(problem)
   self:put_frame()
 end
 
---- What a viewer who has seen a version has not: in the order of the page.
+--- What a viewer who has seen a version has not, the oldest change first.
 ---@param seen integer
 ---@return giemsa.view.Part[]
 function Parts:since(seen)

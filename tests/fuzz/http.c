@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
@@ -36,6 +37,7 @@ static const char script[] =
     "  collectgarbage 'step'\n"
     "end\n";
 
+enum { DESCRIPTORS = 100 };
 static lua_State *L;
 static int port;
 
@@ -61,7 +63,12 @@ static int connect_client(void) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f010000 + clients++ % 0xf0000)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&from, sizeof from) == 0 && connect(fd, (struct sockaddr *)&to, sizeof to) == 0);
+    CHECK(fd >= 0 && fd < DESCRIPTORS); // else connections are not let go of
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) != 0 || connect(fd, (struct sockaddr *)&to, sizeof to) != 0) {
+        if (errno != EINTR) perror("connect"), abort();
+        close(fd); // the fuzzer's clock
+        return connect_client();
+    }
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger)); // no port is kept busy after it
     fcntl(fd, F_SETFL, O_NONBLOCK);
     return fd;

@@ -217,7 +217,7 @@ t.test("--step: text and code are shown, Enter runs, r again, b back, q quits", 
   end
   t.ok(not plain:find("看", 1, true), "the other language is shown")
   t.ok(shown:find("\27[35mlocal\27[0m", 1, true), "no colours")
-  t.ok(step({ { after = "q quit", type = "q" } }, nil, "--step --lang zh"):find "code 0")
+  t.ok(step({ { after = "q 退出", type = "q" } }, nil, "--step --lang zh"):find "code 0", "in the language of the reader")
 end)
 
 t.test("--step: a prompt sees and sets the lesson's variables", function()

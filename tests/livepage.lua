@@ -118,8 +118,23 @@ t.test("edit a cell by keys: indentation, undo, Ctrl-S writes only it, Ctrl-Ente
   browser:press("s", "ctrl")
   browser:wait(("!%s.classList.contains('has-draft')"):format(part "after"))
   t.equal(read(path), (LESSON:gsub('print "after"', "for i = 1, 2 do\n  print(i)\nend print 'edited'")))
+  browser:press "Enter" -- a blank line at the end, which the file does not keep, is no conflict
+  browser:type "print 'more'"
+  browser:press "Enter"
+  browser:press("s", "ctrl")
+  browser:wait(("!%s.classList.contains('has-draft')"):format(part "after"))
+  browser:type "print 'and more'"
+  browser:press("s", "ctrl")
+  browser:wait(("!%s.classList.contains('has-draft')"):format(part "after"))
+  t.ok(read(path):find("print 'more'\nprint 'and more'\n$"))
+  browser:type "\n\n-- %% name=\"split\"\nprint 'split'"
+  browser:press("s", "ctrl")
+  browser:wait "document.querySelector('#split')"
+  browser:wait(AREA .. ".value.trimEnd().endsWith(\"'and more'\")") -- the rest is another cell
   browser:press "Escape"
   t.ok(browser:eval "!document.querySelector('textarea')")
+  t.write(path, (LESSON:gsub('print "after"', "print 'edited'")))
+  browser:wait "!document.querySelector('#split')"
 end)
 
 t.test("run, watch a training: the curve grows; reload: all is there; stop", function()

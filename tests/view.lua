@@ -136,13 +136,17 @@ t.test("an edit writes its cell and nothing else; what changed underneath is not
     local text = read(one.path)
     local status, answer = order(one, "edit", { key = two, before = 'x = x + 10\nprint("ten", x)', source = "mine" })
     t.equal(status, 409)
-    t.equal(answer.theirs, 'x = x + 10\nprint("TEN", x)')
+    t.equal(answer.source, 'x = x + 10\nprint("TEN", x)')
     t.equal(read(one.path), text)
     -- and one takes it away
     t.write(one.path, (text:gsub("%-%- %%%% name=\"two\".-\r\n\r\n", "")))
-    viewer.wait("the cell to go", function(s) return #s.order == 4 end)
+    state = viewer.wait("the cell to go", function(s) return #s.order == 4 end)
     t.equal(order(one, "edit", { key = two, before = "x", source = "y" }), 409)
     t.equal(order(one, "edit", { key = state.order[1], before = 1, source = "y" }), 409)
+    -- a marker begins another cell
+    local code, now = order(one, "edit", { key = state.order[4], before = 'print("three", x)', source = 'print("three")\n\n-- %% name="more"\nmore = 1\n\n' })
+    t.equal({ code, now.source }, { 200, 'print("three")' })
+    t.equal(viewer.wait("one cell more", function(s) return #s.order == 5 end).parts[state.order[4]].source, 'print("three")')
     -- text cells are written as comments
     state = viewer.state()
     t.equal(order(one, "edit", { key = state.order[1], before = state.parts[state.order[1]].source, source = "# New\n\nwords" }), 200)
@@ -177,7 +181,7 @@ t.test("run all, run from here with the variables that are there, run again: wha
     t.ok(state.all:find "one 1" and state.all:find "two 2")
     -- again from the second on: its variable is the one that is there
     t.equal(order(one, "run", { from = second }), 200)
-    state = viewer.wait("the second run", has "three 3")
+    state = viewer.wait("the second run", function(s) return is_done(s) and has "three 3"(s) end)
     t.ok(state.all:find "two 3" and state.all:find "one 1" and not state.all:find "stale")
     -- the first alone: those behind it are out of date
     t.equal(order(one, "run", { from = first, to = first }), 200)
@@ -187,7 +191,7 @@ t.test("run all, run from here with the variables that are there, run again: wha
     -- an edited cell runs as it is now
     t.equal(order(one, "edit", { key = second, before = 'x = x + 1\nprint("two", x)', source = 'print("deux", x)' }), 200)
     t.equal(order(one, "run", { from = second, to = second }), 200)
-    state = viewer.wait("the edited cell", has "deux 1")
+    state = viewer.wait("the edited cell", function(s) return is_done(s) and has "deux 1"(s) end)
     t.ok(not state.parts[second].html:find "stale" and state.parts[third].html:find "chip stale")
     viewer.wait("its end", is_done)
     -- afresh

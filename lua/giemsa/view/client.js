@@ -27,6 +27,9 @@ const replaceHtml = (element, html) => {
   element.querySelectorAll("details").forEach((one, i) => { if (open[i]) one.open = true; });
 };
 
+// The file holds no blank lines at the end of a cell.
+const isSame = (text, source) => text.trimEnd() === source;
+
 const cells = new Map(); // key -> Cell
 
 class Cell {
@@ -77,7 +80,7 @@ class Cell {
 
   keepDraft() {
     const text = this.area.value;
-    this.draft = text === this.before ? null : { before: this.before, text };
+    this.draft = isSame(text, this.before) ? null : { before: this.before, text };
     if (this.draft) sessionStorage.setItem(this.draftName, JSON.stringify(this.draft));
     else sessionStorage.removeItem(this.draftName);
     this.markDraft();
@@ -101,7 +104,7 @@ class Cell {
     this.note.setAttribute("role", "alert");
     const bar = make("div", "bar");
     bar.append(
-      button(say("Save"), "Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it)", () => this.save()),
+      button(say("Save"), "Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell", () => this.save()),
       button(say("Discard"), "Back to what the file says", () => this.discard()),
       button(say("Close"), "Close the text area (Esc); a draft is kept", () => this.close()));
     this.editor.append(this.area, bar, this.note);
@@ -161,7 +164,7 @@ class Cell {
 
   async save() {
     const text = this.area.value, before = this.before;
-    if (text === before) return true;
+    if (isSame(text, before)) return true;
     let answer;
     try { answer = await post("edit", { key: this.key, before, source: text }); } catch {
       this.tell(say("not saved: no connection; the text is kept here"));
@@ -169,11 +172,15 @@ class Cell {
     }
     if (!this.area) return answer.ok;
     if (!answer.ok) {
-      if (answer.theirs === undefined) this.tell(say("not saved") + ": " + answer.message);
-      else this.showConflict(answer.theirs);
+      if (answer.source === undefined) this.tell(say("not saved") + ": " + answer.message);
+      else this.showConflict(answer.source);
       return false;
     }
-    this.before = text;
+    this.before = answer.source;
+    if (!isSame(text, this.before) && this.area.value === text) { // from a marker on it is another cell
+      this.area.value = this.before;
+      this.fit();
+    }
     this.note.replaceChildren();
     this.keepDraft();
     return true;

@@ -186,7 +186,8 @@ end
 ---@param source string the new one
 ---@return boolean? ok nil and why not
 ---@return string? message
----@return string? theirs the source in the file, when it is another than the writer saw
+---@return string? now the cell's source in the file: without blank lines at its end, up to a marker of another cell; of an
+--- edit that was refused: what another than the writer has written
 function Desk:edit(key, before, source)
   local present, message = read(self.path)
   if not present then return nil, message end
@@ -198,11 +199,11 @@ function Desk:edit(key, before, source)
   if cell:source() ~= before then
     return nil, "the cell was changed in the file meanwhile", cell:source()
   end
-  cell:set_source(source)
+  cell:set_source((source:gsub("%s+$", ""))) -- the blank lines behind it stay as they are
   local ok, problem = core.write_file(self.path, book:text())
   if not ok then return nil, problem end
   self:take_text(book:text())
-  return true
+  return true, nil, self.parts.book.cells[number]:source()
 end
 
 -- ---- all of it

@@ -146,9 +146,8 @@ local function obey(request, role, one, name)
   if role ~= "edit" then return refuse(request, 403, "this address is only for watching") end
   local order = json.decode(request.body)
   if type(order) ~= "table" then return refuse(request, 400, "a command is a JSON object") end
-  local ok, why, theirs = commands[name](one, order)
-  if ok then return send_json(request, 200, { ok = true }) end
-  send_json(request, 409, { message = why, theirs = theirs })
+  local ok, why, source = commands[name](one, order)
+  send_json(request, ok and 200 or 409, { message = why, source = source })
 end
 
 -- ---- who watches

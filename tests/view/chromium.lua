@@ -64,11 +64,18 @@ function Browser:eval(expression)
   return result.result.value
 end
 
---- Waits until an expression is true; the seconds it took. Raises after 20.
+-- What an expression gives in a page that may just be left: then nil.
+local function eval_if_there(self, expression)
+  local ok, value = pcall(self.eval, self, expression)
+  if ok then return value end
+  if not (value:find "navigated or closed" or value:find "context") then error(value, 0) end
+end
+
+--- Waits until an expression is true; the seconds it took. Raises after 30.
 function Browser:wait(expression)
   local start = core.now()
-  while not self:eval("!!(" .. expression .. ")") do
-    if core.now() > start + 20 then error("it never came: " .. expression, 0) end
+  while not eval_if_there(self, "!!(" .. expression .. ")") do
+    if core.now() > start + 30 then error("it never came: " .. expression, 0) end
     os.execute "sleep 0.02"
   end
   return core.now() - start

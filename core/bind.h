@@ -30,6 +30,11 @@ void *push_scratch(lua_State *L, size_t bytes);
 void **push_owner(lua_State *L);
 void free_scratch(lua_State *L, int index);
 
+// A kernel that Ctrl-C may break off: what it fills must be thrown away by the error that is then raised.
+void stop_begin(lua_State *L);
+void stop_end(lua_State *L);
+#define stoppable(L, kernel) (stop_begin(L), (void)(kernel), stop_end(L))
+
 // Tells the collector of memory that it does not see; it may run, so objects must be valid.
 void account_memory(lua_State *L, size_t bytes);
 

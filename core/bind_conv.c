@@ -109,7 +109,8 @@ static int conv2d(lua_State *L) {
         sums = push_scratch(L, sizeof(double) * 2 * (size_t)c.out);
         f.mean = sums, f.variance = sums + c.out;
     }
-    conv_forward(&f, push_work(L, conv_forward_scratch(&f), conv_forward_work(&f)));
+    float *work = push_work(L, conv_forward_scratch(&f), conv_forward_work(&f));
+    stoppable(L, conv_forward(&f, work));
     free_scratch(L, -1);
     if (!moments) return lua_settop(L, 13), 1;
     norm_moments_to_rows(moments->data, f.mean, f.variance, c.out);
@@ -210,7 +211,8 @@ static int conv2d_grad(lua_State *L) {
     const int results = lua_gettop(L) - 4;
     double *totals = push_scratch(L, sizeof(double) * 2 * (size_t)in);
     if (sums) b.sum_g = totals, b.sum_gx = totals + in;
-    conv_backward(&b, push_work(L, conv_backward_scratch(&b), conv_backward_work(&b)));
+    float *work = push_work(L, conv_backward_scratch(&b), conv_backward_work(&b));
+    stoppable(L, conv_backward(&b, work));
     for (int i = 0; sums && i < 2 * in; i++) sums->data[i] = (float)totals[i];
     free_scratch(L, -1);
     free_scratch(L, -2);
@@ -230,7 +232,8 @@ static int conv2d_dx(lua_State *L) {
     struct tensor *dx = push_tensor(L, 4, shape);
     if (dx->size == 0) return 1;
     struct conv_backward b = {.branches = 1, .branch = {{.shape = c, .dy = dy->data, .w = w->data}}, .dx = dx->data};
-    conv_backward(&b, push_work(L, conv_backward_scratch(&b), conv_backward_work(&b)));
+    float *work = push_work(L, conv_backward_scratch(&b), conv_backward_work(&b));
+    stoppable(L, conv_backward(&b, work));
     free_scratch(L, -1);
     lua_pop(L, 1);
     return 1;
@@ -247,7 +250,8 @@ static int conv2d_dw(lua_State *L) {
     if (dy->size == 0 || x->size == 0) return push_zeros(L, 4, shape), 1;
     struct tensor *dw = push_tensor(L, 4, shape);
     struct conv_backward b = {.branches = 1, .branch = {{.shape = c, .dy = dy->data, .dw = dw->data}}, .x = x->data};
-    conv_backward(&b, push_work(L, conv_backward_scratch(&b), conv_backward_work(&b)));
+    float *work = push_work(L, conv_backward_scratch(&b), conv_backward_work(&b));
+    stoppable(L, conv_backward(&b, work));
     free_scratch(L, -1);
     lua_pop(L, 1);
     return 1;
@@ -279,7 +283,7 @@ static int depthwise_conv2d(lua_State *L) {
     struct tensor *y = push_tensor(L, 4, (int[]){c.batch, c.out_h, c.out_w, c.out});
     if (y->size == 0) return 1;
     reserve(L, &c);
-    depthwise_forward(y->data, x->data, w->data, bias ? bias->data : NULL, &c);
+    stoppable(L, depthwise_forward(y->data, x->data, w->data, bias ? bias->data : NULL, &c));
     return 1;
 }
 
@@ -294,7 +298,7 @@ static int depthwise_conv2d_dx(lua_State *L) {
     if (dy->size == 0) return push_zeros(L, 4, shape), 1;
     struct tensor *dx = push_tensor(L, 4, shape);
     reserve(L, &c);
-    depthwise_data_gradient(dx->data, dy->data, w->data, &c);
+    stoppable(L, depthwise_data_gradient(dx->data, dy->data, w->data, &c));
     return 1;
 }
 
@@ -310,7 +314,8 @@ static int depthwise_conv2d_dw(lua_State *L) {
     if (dy->size == 0 || x->size == 0) return push_zeros(L, 4, shape), 1;
     struct tensor *dw = push_tensor(L, 4, shape);
     reserve(L, &c);
-    depthwise_weight_gradient(dw->data, x->data, dy->data, &c, push_scratch(L, depthwise_workspace(&c) * sizeof(float)));
+    float *work = push_scratch(L, depthwise_workspace(&c) * sizeof(float));
+    stoppable(L, depthwise_weight_gradient(dw->data, x->data, dy->data, &c, work));
     free_scratch(L, -1);
     lua_pop(L, 1);
     return 1;

@@ -48,8 +48,8 @@ static int binary(lua_State *L, enum binary_op op) {
     int ndim = broadcast_with(L, shape, a.ndim, &b);
     struct tensor *y = push_tensor(L, ndim, shape);
     if (op == BINARY_POW && b_value == 2 && b.data == &b_value)
-        elementwise_unary(UNARY_SQUARE, y->data, a.data, y->size);
-    else elementwise_binary(op, y->data, ndim, shape, &a, &b);
+        stoppable(L, elementwise_unary(UNARY_SQUARE, y->data, a.data, y->size));
+    else stoppable(L, elementwise_binary(op, y->data, ndim, shape, &a, &b));
     return 1;
 }
 
@@ -126,13 +126,13 @@ static int math_where(lua_State *L) {
     int ndim = broadcast_with(L, shape, c.ndim, &a);
     ndim = broadcast_with(L, shape, ndim, &b);
     struct tensor *y = push_tensor(L, ndim, shape);
-    elementwise_where(y->data, ndim, shape, &c, &a, &b);
+    stoppable(L, elementwise_where(y->data, ndim, shape, &c, &a, &b));
     return 1;
 }
 
 static int unary(lua_State *L, enum unary_op op) {
     struct tensor *x = check_tensor(L, 1), *y = push_tensor_like(L, x);
-    elementwise_unary(op, y->data, x->data, x->size);
+    stoppable(L, elementwise_unary(op, y->data, x->data, x->size));
     return 1;
 }
 
@@ -155,7 +155,7 @@ static int math_clip(lua_State *L) {
     double low = luaL_checknumber(L, 2), high = luaL_checknumber(L, 3);
     luaL_argcheck(L, low <= high, 3, "the upper limit is below the lower one");
     struct tensor *y = push_tensor_like(L, x);
-    elementwise_clip(y->data, x->data, (float)low, (float)high, x->size);
+    stoppable(L, elementwise_clip(y->data, x->data, (float)low, (float)high, x->size));
     return 1;
 }
 
@@ -187,8 +187,9 @@ static int math_matmul(lua_State *L) {
     int shape[3] = {batch, m, n};
     struct tensor *c = push_tensor(L, a->ndim, a->ndim == 3 ? shape : shape + 1);
     if (a->ndim == 3 && b->ndim == 2 && !ta && (double)batch * m <= 0x7fffffff)
-        gemm(c->data, a->data, b->data, batch * m, n, k, false, tb, false);
-    else gemm_batch(c->data, a->data, b->data, batch, m, n, k, ta, tb, b->ndim == 2);
+        stoppable(L, gemm(c->data, a->data, b->data, batch * m, n, k, false, tb, false));
+    else
+        stoppable(L, gemm_batch(c->data, a->data, b->data, batch, m, n, k, ta, tb, b->ndim == 2));
     return 1;
 }
 

@@ -35,10 +35,10 @@ static int move_transpose(lua_State *L) {
         memcpy(y->data, t->data, t->size * sizeof(float));
         return 1;
     }
-    move_swap(y->data, t->data,
-              (struct swap_sizes){product(t->shape, 0, i), (size_t)t->shape[i],
-                                  product(t->shape, i + 1, j), (size_t)t->shape[j],
-                                  product(t->shape, j + 1, t->ndim)});
+    struct swap_sizes sizes = {product(t->shape, 0, i), (size_t)t->shape[i],
+                               product(t->shape, i + 1, j), (size_t)t->shape[j],
+                               product(t->shape, j + 1, t->ndim)};
+    stoppable(L, move_swap(y->data, t->data, sizes));
     return 1;
 }
 
@@ -91,7 +91,7 @@ static int move_concat(lua_State *L) {
         struct tensor *t = lua_touserdata(L, -1);
         lua_pop(L, 1);
         size_t run = product(t->shape, axis, ndim);
-        move_runs(y->data + offset, step, t->data, run, rows, run);
+        stoppable(L, move_runs(y->data + offset, step, t->data, run, rows, run));
         offset += run;
     }
     return 1;
@@ -107,8 +107,9 @@ static int move_slice(lua_State *L) {
     shape[axis] = last - first + 1;
     struct tensor *y = push_tensor(L, t->ndim, shape);
     size_t inner = product(t->shape, axis + 1, t->ndim), run = (size_t)shape[axis] * inner;
-    move_runs(y->data, run, t->data + (size_t)(first - 1) * inner, (size_t)t->shape[axis] * inner,
-              product(t->shape, 0, axis), run);
+    const float *from = t->data + (size_t)(first - 1) * inner;
+    stoppable(L, move_runs(y->data, run, from, (size_t)t->shape[axis] * inner,
+                           product(t->shape, 0, axis), run));
     return 1;
 }
 
@@ -151,7 +152,7 @@ static int move_pad_lua(lua_State *L) {
         lua_pop(L, 1);
     }
     struct tensor *y = push_tensor(L, t->ndim, shape);
-    move_pad(y->data, to, t->data, from, before, value);
+    stoppable(L, move_pad(y->data, to, t->data, from, before, value));
     return 1;
 }
 
@@ -199,7 +200,7 @@ static int move_take_lua(lua_State *L) {
     memcpy(shape, t->shape, sizeof shape);
     shape[0] = count;
     struct tensor *y = push_tensor(L, t->ndim, shape);
-    move_take(y->data, t->data, rows, (size_t)count, product(t->shape, 1, t->ndim));
+    stoppable(L, move_take(y->data, t->data, rows, (size_t)count, product(t->shape, 1, t->ndim)));
     free_scratch(L, -2);
     return 1;
 }

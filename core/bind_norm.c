@@ -46,7 +46,7 @@ static int moments(lua_State *L) {
     size_t channels = (size_t)p.channels;
     struct tensor *rows = push_tensor(L, 2, (int[]){NORM_MOMENTS_ROWS, p.channels});
     double *mean = push_scratch(L, sizeof(double) * (2 * channels + norm_scratch(p.rows, p.channels)));
-    norm_moments(mean, mean + channels, p.x->data, p.rows, p.channels, mean + 2 * channels);
+    stoppable(L, norm_moments(mean, mean + channels, p.x->data, p.rows, p.channels, mean + 2 * channels));
     norm_moments_to_rows(rows->data, mean, mean + channels, p.channels);
     free_scratch(L, -1);
     lua_pop(L, 1);
@@ -113,7 +113,8 @@ static int norm_apply(lua_State *L) {
     struct pixels p = check_pixels(L, 1);
     const float *add = lua_isnil(L, 4) ? NULL : check_as(L, 4, p.x)->data;
     struct norm_coefficients k = norm_from_rows(check_rows(L, 2, NORM_ROWS, p.channels), p.channels, lua_toboolean(L, 3));
-    norm_forward_add(push_tensor_like(L, p.x)->data, p.x->data, add, p.rows, p.channels, &k);
+    struct tensor *y = push_tensor_like(L, p.x);
+    stoppable(L, norm_forward_add(y->data, p.x->data, add, p.rows, p.channels, &k));
     return 1;
 }
 
@@ -128,8 +129,8 @@ static int norm_sums_of(lua_State *L) {
     struct tensor *sums = push_tensor(L, 2, (int[]){2, p.channels});
     struct tensor *g = y ? push_tensor_like(L, p.x) : NULL;
     double *sum_g = push_scratch(L, sizeof(double) * (2 * channels + norm_scratch(p.rows, p.channels)));
-    norm_sums(sum_g, sum_g + channels, g ? g->data : NULL, dy->data, y ? y->data : NULL, p.x->data, p.rows, p.channels, &k,
-              sum_g + 2 * channels);
+    stoppable(L, norm_sums(sum_g, sum_g + channels, g ? g->data : NULL, dy->data, y ? y->data : NULL, p.x->data, p.rows, p.channels,
+                           &k, sum_g + 2 * channels));
     for (size_t i = 0; i < 2 * channels; i++) sums->data[i] = (float)sum_g[i];
     free_scratch(L, -1);
     lua_pop(L, 1);
@@ -171,7 +172,8 @@ static int norm_dx(lua_State *L) {
     const float *norm = lua_isnil(L, 4) ? k.mean : check_rows(L, 4, NORM_ROWS, p.channels);
     k.relu = !lua_isnil(L, 4);
     k.scale = norm + p.channels, k.offset = norm + 2 * p.channels; // read, though not used, without relu
-    norm_backward(push_tensor_like(L, p.x)->data, dy->data, p.x->data, p.rows, p.channels, &k);
+    struct tensor *dx = push_tensor_like(L, p.x);
+    stoppable(L, norm_backward(dx->data, dy->data, p.x->data, p.rows, p.channels, &k));
     return 1;
 }
 

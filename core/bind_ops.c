@@ -14,7 +14,8 @@ typedef void gradient_kernel(float *dx, const float *dy, const float *y, size_t 
 static int gradient(lua_State *L, gradient_kernel *kernel) {
     struct tensor *dy = check_tensor(L, 1), *y = check_tensor(L, 2);
     require_shape(L, 1, dy, y->ndim, y->shape);
-    kernel(push_tensor_like(L, y)->data, dy->data, y->data, y->size);
+    struct tensor *dx = push_tensor_like(L, y);
+    stoppable(L, kernel(dx->data, dy->data, y->data, y->size));
     return 1;
 }
 
@@ -33,7 +34,8 @@ static int check_classes(lua_State *L, int arg, const struct tensor *t) {
 static int softmax(lua_State *L) {
     struct tensor *x = check_tensor(L, 1);
     int classes = check_classes(L, 1, x);
-    act_softmax(push_tensor_like(L, x)->data, x->data, x->size / (size_t)classes, classes);
+    struct tensor *y = push_tensor_like(L, x);
+    stoppable(L, act_softmax(y->data, x->data, x->size / (size_t)classes, classes));
     return 1;
 }
 
@@ -41,8 +43,8 @@ static int softmax_dx(lua_State *L) {
     struct tensor *dy = check_tensor(L, 1), *y = check_tensor(L, 2);
     int classes = check_classes(L, 2, y);
     require_shape(L, 1, dy, y->ndim, y->shape);
-    act_softmax_dx(push_tensor_like(L, y)->data, dy->data, y->data, y->size / (size_t)classes,
-                   classes);
+    struct tensor *dx = push_tensor_like(L, y);
+    stoppable(L, act_softmax_dx(dx->data, dy->data, y->data, y->size / (size_t)classes, classes));
     return 1;
 }
 
@@ -54,7 +56,8 @@ static int dropout(lua_State *L) {
     struct dropout_key key = {(uint64_t)luaL_checkinteger(L, 3), (uint32_t)luaL_optinteger(L, 4, 0),
                               (uint32_t)luaL_optinteger(L, 5, 0),
                               (uint32_t)luaL_optinteger(L, 6, 0)};
-    act_dropout(push_tensor_like(L, x)->data, x->data, x->size, rate, key);
+    struct tensor *y = push_tensor_like(L, x);
+    stoppable(L, act_dropout(y->data, x->data, x->size, rate, key));
     return 1;
 }
 
@@ -111,7 +114,8 @@ static int max_pool2d(lua_State *L) {
     if (norm) require_shape(L, 11, norm, 2, (int[]){NORM_ROWS, s.c});
     struct tensor *y = push_output(L, &s);
     struct tensor *taps = push_tensor(L, 1, (int[]){taps_floats(&s)});
-    pool_max(y->data, taps->data, x->data, norm ? norm_from_rows(norm->data, s.c, true).scale : NULL, &s);
+    const float *scale = norm ? norm_from_rows(norm->data, s.c, true).scale : NULL;
+    stoppable(L, pool_max(y->data, taps->data, x->data, scale, &s));
     return 2;
 }
 
@@ -120,7 +124,8 @@ static int max_pool2d_dx(lua_State *L) {
     struct tensor *taps = check_tensor(L, 2), *dy = check_tensor(L, 1);
     struct pool_shape s = check_pool_gradient(L, 3);
     require_shape(L, 2, taps, 1, (int[]){taps_floats(&s)});
-    pool_max_dx(push_tensor(L, 4, (int[]){s.n, s.h, s.w, s.c})->data, dy->data, taps->data, &s);
+    struct tensor *dx = push_tensor(L, 4, (int[]){s.n, s.h, s.w, s.c});
+    stoppable(L, pool_max_dx(dx->data, dy->data, taps->data, &s));
     return 1;
 }
 
@@ -128,15 +133,15 @@ static int max_pool2d_dx(lua_State *L) {
 // core.avg_pool2d_dx(dy, height, width, the same nine) -> dx
 static int avg_pool2d(lua_State *L) {
     struct pool_shape s = check_pool(L);
-    struct tensor *x = check_tensor(L, 1);
-    pool_mean(push_output(L, &s)->data, x->data, &s);
+    struct tensor *x = check_tensor(L, 1), *y = push_output(L, &s);
+    stoppable(L, pool_mean(y->data, x->data, &s));
     return 1;
 }
 
 static int avg_pool2d_dx(lua_State *L) {
     struct pool_shape s = check_pool_gradient(L, 2);
-    struct tensor *dy = check_tensor(L, 1);
-    pool_mean_dx(push_tensor(L, 4, (int[]){s.n, s.h, s.w, s.c})->data, dy->data, &s);
+    struct tensor *dy = check_tensor(L, 1), *dx = push_tensor(L, 4, (int[]){s.n, s.h, s.w, s.c});
+    stoppable(L, pool_mean_dx(dx->data, dy->data, &s));
     return 1;
 }
 
@@ -155,7 +160,8 @@ static int upsample(lua_State *L) {
     luaL_argcheck(L, (double)s.h * s.fy < 1e9 && (double)s.w * s.fx < 1e9, 2,
                   "the result is too large");
     struct tensor *y = push_tensor(L, 4, (int[]){s.n, s.h * s.fy, s.w * s.fx, s.c});
-    (lua_toboolean(L, 4) ? upsample_bilinear : upsample_nearest)(y->data, x->data, &s);
+    bool bilinear = lua_toboolean(L, 4);
+    stoppable(L, (bilinear ? upsample_bilinear : upsample_nearest)(y->data, x->data, &s));
     return 1;
 }
 
@@ -167,7 +173,8 @@ static int upsample_dx(lua_State *L) {
                   "the picture is not a multiple of the factors");
     s.h /= s.fy, s.w /= s.fx;
     struct tensor *dx = push_tensor(L, 4, (int[]){s.n, s.h, s.w, s.c});
-    (lua_toboolean(L, 4) ? upsample_bilinear_dx : upsample_nearest_dx)(dx->data, dy->data, &s);
+    bool bilinear = lua_toboolean(L, 4);
+    stoppable(L, (bilinear ? upsample_bilinear_dx : upsample_nearest_dx)(dx->data, dy->data, &s));
     return 1;
 }
 

@@ -171,7 +171,7 @@ static int program_run_lua(lua_State *L) {
         if (!p->memory) return luaL_error(L, "out of memory: %f bytes of buffers", (lua_Number)floats * sizeof(float));
     }
     if (threads_reserve(p->scratch_floats) != 0) raise_error(L);
-    if (n > 0) program_run(p, y->data, x->data, n);
+    if (n > 0) stoppable(L, program_run(p, y->data, x->data, n));
     return 1;
 }
 

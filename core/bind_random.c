@@ -38,7 +38,7 @@ static int random_uniform(lua_State *L) {
     luaL_argcheck(L, low <= high, 3, "the upper limit is below the lower one");
     struct rng stream = check_stream_name(L, 4);
     struct tensor *t = push_tensor(L, ndim, shape);
-    rng_fill_uniform(t->data, t->size, &stream, low, high);
+    stoppable(L, rng_fill_uniform(t->data, t->size, &stream, low, high));
     return 1;
 }
 
@@ -49,7 +49,7 @@ static int random_normal(lua_State *L) {
     luaL_argcheck(L, deviation >= 0, 3, "the standard deviation is negative");
     struct rng stream = check_stream_name(L, 4);
     struct tensor *t = push_tensor(L, ndim, shape);
-    rng_fill_normal(t->data, t->size, &stream, mean, deviation);
+    stoppable(L, rng_fill_normal(t->data, t->size, &stream, mean, deviation));
     return 1;
 }
 

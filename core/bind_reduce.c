@@ -70,7 +70,7 @@ static void need_some(lua_State *L, const struct asked *a, const char *what) {
 static int reduce_sum_lua(lua_State *L) {
     struct asked a = check_reduction(L);
     double *scratch, *sum = push_results(L, &a, &scratch);
-    reduce_sum(sum, a.x->data, &a.r, NULL, scratch);
+    stoppable(L, reduce_sum(sum, a.x->data, &a.r, NULL, scratch));
     return finish(L, &a, sum, 0, 1);
 }
 
@@ -78,7 +78,7 @@ static int reduce_sum_lua(lua_State *L) {
 static int reduce_mean_lua(lua_State *L) {
     struct asked a = check_reduction(L);
     double *scratch, *sum = push_results(L, &a, &scratch);
-    reduce_sum(sum, a.x->data, &a.r, NULL, scratch);
+    stoppable(L, reduce_sum(sum, a.x->data, &a.r, NULL, scratch));
     for (size_t i = 0; i < a.results; i++) sum[i] /= (double)a.r.middle;
     return finish(L, &a, sum, 0, 1);
 }
@@ -87,10 +87,10 @@ static int reduce_mean_lua(lua_State *L) {
 static int reduce_var_lua(lua_State *L) {
     struct asked a = check_reduction(L);
     double *scratch, *mean = push_results(L, &a, &scratch);
-    reduce_sum(mean, a.x->data, &a.r, NULL, scratch);
+    stoppable(L, reduce_sum(mean, a.x->data, &a.r, NULL, scratch));
     for (size_t i = 0; i < a.results; i++) mean[i] /= (double)a.r.middle;
     double *squares = push_results(L, &a, &scratch);
-    reduce_sum(squares, a.x->data, &a.r, mean, scratch);
+    stoppable(L, reduce_sum(squares, a.x->data, &a.r, mean, scratch));
     for (size_t i = 0; i < a.results; i++) squares[i] /= (double)a.r.middle;
     finish(L, &a, squares, 0, 1);
     free_scratch(L, -3);
@@ -101,7 +101,7 @@ static int extreme(lua_State *L, const char *what, bool largest) {
     struct asked a = check_reduction(L);
     need_some(L, &a, what);
     double *scratch, *best = push_results(L, &a, &scratch);
-    if (a.results) reduce_extreme(best, a.x->data, &a.r, largest, scratch);
+    if (a.results) stoppable(L, reduce_extreme(best, a.x->data, &a.r, largest, scratch));
     return finish(L, &a, best, 0, 1);
 }
 
@@ -116,7 +116,7 @@ static int place(lua_State *L, const char *what, bool largest) {
     if (!a.all && a.r.middle > 1 << 24)
         luaL_error(L, "%s: a place beyond 2^24 is not exact in a float32 tensor", what);
     double *scratch, *best = push_results(L, &a, &scratch);
-    if (a.results) reduce_place(best, a.x->data, &a.r, largest, scratch);
+    if (a.results) stoppable(L, reduce_place(best, a.x->data, &a.r, largest, scratch));
     if (!a.all) return finish(L, &a, best, 1, 1);
     lua_pushinteger(L, (lua_Integer)best[0] + 1);
     free_scratch(L, -2);
@@ -168,7 +168,7 @@ static int reduce_sum_to(lua_State *L) {
     const struct tensor *from = t;
     while (next_sum(&r, now, padded, t->ndim)) {
         double *sum = push_scratch(L, (r.outer * r.inner + reduce_scratch(&r)) * sizeof(double));
-        reduce_sum(sum, from->data, &r, NULL, sum + r.outer * r.inner);
+        stoppable(L, reduce_sum(sum, from->data, &r, NULL, sum + r.outer * r.inner));
         int last = t->ndim - 1;
         while (now[last] == padded[last]) last--;
         for (int d = last; d >= 0 && padded[d] == 1; d--) now[d] = 1;

@@ -90,6 +90,13 @@ static int interrupt_end(lua_State *L) {
     return 0;
 }
 
+// core.interrupt_clear(): what Ctrl-C asked for is done; nothing else is to be stopped.
+static int interrupt_clear(lua_State *L) {
+    (void)L;
+    sys_interrupt_clear();
+    return 0;
+}
+
 static int interrupted(lua_State *L) {
     lua_pushboolean(L, sys_interrupted());
     return 1;
@@ -137,5 +144,5 @@ static int isa(lua_State *L) {
 
 const luaL_Reg sys_functions[] = {{"now", now}, {"time", wall_time}, {"threads", threads}, {"memory", memory}, {"trim", trim}, {"fail_after", fail_after},
                                   {"fail_lua_after", fail_lua_after},
-                                  {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end}, {"interrupted", interrupted},
+                                  {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end}, {"interrupted", interrupted}, {"interrupt_clear", interrupt_clear},
                                   {"write_file", write_file}, {"isa", isa}, {NULL, NULL}};

@@ -1,6 +1,7 @@
 // Tensors in Lua: creation, views, indexing, conversion. Arithmetic is in bind_math.c; methods that autograd must see
 // are added to core.tensor_methods from Lua.
 #include "bind.h"
+#include "elementwise.h"
 #include "mem.h"
 #include "sys.h"
 
@@ -125,7 +126,7 @@ struct tensor *push_tensor_like(lua_State *L, const struct tensor *t) { return p
 
 struct tensor *push_zeros(lua_State *L, int ndim, const int shape[]) {
     struct tensor *t = push_tensor(L, ndim, shape);
-    memset(t->data, 0, t->size * sizeof(float));
+    elementwise_fill(t->data, 0, t->size);
     return t;
 }
 
@@ -185,15 +186,12 @@ static int tensor_zeros(lua_State *L) {
     return 1;
 }
 
-static void fill(struct tensor *t, float value) {
-    for (size_t i = 0; i < t->size; i++) t->data[i] = value;
-}
-
 static int tensor_full(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     int shape[TENSOR_MAX_DIMS], ndim = check_shape(L, 1, shape);
     float value = (float)luaL_checknumber(L, 2);
-    fill(push_tensor(L, ndim, shape), value);
+    struct tensor *t = push_tensor(L, ndim, shape);
+    stoppable(L, elementwise_fill(t->data, value, t->size));
     return 1;
 }
 
@@ -264,14 +262,16 @@ static int tensor_item(lua_State *L) {
 }
 
 static int tensor_fill(lua_State *L) {
-    fill(check_tensor_to_change(L, 1), (float)luaL_checknumber(L, 2));
+    float value = (float)luaL_checknumber(L, 2);
+    struct tensor *t = check_tensor_to_change(L, 1);
+    elementwise_fill(t->data, value, t->size);
     lua_settop(L, 1);
     return 1;
 }
 
 static int tensor_copy(lua_State *L) {
     struct tensor *t = check_tensor(L, 1), *copy = push_tensor_like(L, t);
-    memcpy(copy->data, t->data, t->size * sizeof(float));
+    stoppable(L, elementwise_copy(copy->data, t->data, t->size));
     return 1;
 }
 

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
 enum { PIECE = 1 << 15, OPERANDS = 3 }; // numbers a thread takes at a time
 
@@ -262,6 +263,31 @@ static void clip_piece(void *arg, int piece, int thread) {
 void elementwise_clip(float *y, const float *x, float low, float high, size_t n) {
     struct unary_job job = {.y = y, .x = x, .low = low, .high = high, .n = n};
     threads_run(clip_piece, &job, pieces_of(n));
+}
+
+static void fill_piece(void *arg, int piece, int thread) {
+    const struct unary_job *job = arg;
+    size_t begin = (size_t)piece * PIECE, end = smaller(begin + PIECE, job->n);
+    float *y = job->y, value = job->low;
+    (void)thread;
+    for (size_t i = begin; i < end; i++) y[i] = value;
+}
+
+void elementwise_fill(float *y, float value, size_t n) {
+    struct unary_job job = {.y = y, .low = value, .n = n};
+    threads_run(fill_piece, &job, pieces_of(n));
+}
+
+static void copy_piece(void *arg, int piece, int thread) {
+    const struct unary_job *job = arg;
+    size_t begin = (size_t)piece * PIECE, end = smaller(begin + PIECE, job->n);
+    (void)thread;
+    memcpy(job->y + begin, job->x + begin, (end - begin) * sizeof(float));
+}
+
+void elementwise_copy(float *y, const float *x, size_t n) {
+    struct unary_job job = {.y = y, .x = x, .n = n};
+    threads_run(copy_piece, &job, pieces_of(n));
 }
 
 static void axpy_piece(void *arg, int piece, int thread) {

@@ -38,4 +38,6 @@ void elementwise_where(float *y, int ndim, const int shape[], const struct opera
 void elementwise_unary(enum unary_op op, float *y, const float *x, size_t n);
 // y = min(max(x, low), high)
 void elementwise_clip(float *y, const float *x, float low, float high, size_t n);
+void elementwise_fill(float *y, float value, size_t n);
+void elementwise_copy(float *y, const float *x, size_t n);
 void elementwise_axpy(float *y, float alpha, const float *x, size_t n); // y += alpha x

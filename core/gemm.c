@@ -11,6 +11,7 @@
 
 enum { MOST_BANDS = 16, BAND_STEP = 16 };
 static const double BAND_WORK = 1 << 20; // multiply-adds worth a piece of their own
+static const double STRIDE_WORK = 2147483648; // a fraction of a second on any machine
 static const double SMALL = 1 << 16;     // multiply-adds that do not need OpenBLAS
 
 static size_t at(int row, int line, int column) {
@@ -68,26 +69,39 @@ struct gemm_job {
     gemm_product *product;
     float *c;
     const float *a, *b;
-    int m, n, k, bands, band; // band: rows (or columns) of one piece
+    int m, n, k, bands, band, stride; // band: rows (or columns) of one piece
     bool ta, tb, add, by_columns, b_shared;
 };
 
+// Rows `row` .. row + rows - 1 and the columns likewise, of one matrix of the batch.
+static void gemm_part(const struct gemm_job *j, size_t matrix, size_t row, int rows, size_t column,
+                      int columns) {
+    size_t m = (size_t)j->m, n = (size_t)j->n, k = (size_t)j->k;
+    const float *a = j->a + matrix * m * k + (j->ta ? row : row * k);
+    const float *b = j->b + (j->b_shared ? 0 : matrix * k * n) + (j->tb ? column * k : column);
+    j->product(j->c + matrix * m * n + row * n + column, j->n, a, j->ta ? j->m : j->k, b,
+               j->tb ? j->k : j->n, rows, columns, j->k, j->ta, j->tb, j->add);
+}
+
+// A band goes across the whole matrix, in strides that are short enough to be broken off between.
 static void gemm_band(void *arg, int piece, int thread) {
     const struct gemm_job *j = arg;
-    size_t matrix = (size_t)(piece / j->bands),
-           first = (size_t)(piece % j->bands) * (size_t)j->band;
-    size_t m = (size_t)j->m, n = (size_t)j->n, k = (size_t)j->k, whole = j->by_columns ? n : m;
-    const float *a = j->a + matrix * m * k, *b = j->b + (j->b_shared ? 0 : matrix * k * n);
-    float *c = j->c + matrix * m * n;
-    int count = (int)(whole - first) < j->band ? (int)(whole - first) : j->band;
-    int lda = j->ta ? j->m : j->k, ldb = j->tb ? j->k : j->n;
+    size_t matrix = (size_t)(piece / j->bands);
+    int first = piece % j->bands * j->band, whole = j->by_columns ? j->n : j->m;
+    int across = j->by_columns ? j->m : j->n, count = whole - first;
+    if (count > j->band) count = j->band;
     (void)thread;
-    if (j->by_columns)
-        j->product(c + first, j->n, a, lda, b + (j->tb ? first * k : first), ldb, j->m, count, j->k,
-                   j->ta, j->tb, j->add);
-    else
-        j->product(c + first * n, j->n, a + (j->ta ? first : first * k), lda, b, ldb, count, j->n,
-                   j->k, j->ta, j->tb, j->add);
+    for (int at = 0, some; at < across && !threads_stopped(); at += some) {
+        some = across - at < j->stride ? across - at : j->stride;
+        if (j->by_columns) gemm_part(j, matrix, (size_t)at, some, (size_t)first, count);
+        else gemm_part(j, matrix, (size_t)first, count, (size_t)at, some);
+    }
+}
+
+static int stride_of(const struct gemm_job *j, int across) {
+    double stride = STRIDE_WORK / ((double)j->band * j->k);
+    if (stride >= across) return across;
+    return stride < BAND_STEP ? BAND_STEP : (int)stride / BAND_STEP * BAND_STEP;
 }
 
 static void run(struct gemm_job *j, int batch) {
@@ -104,6 +118,7 @@ static void run(struct gemm_job *j, int batch) {
     j->bands = bands < 1 ? 1 : bands > MOST_BANDS ? MOST_BANDS : (int)bands;
     j->band = ((whole + j->bands - 1) / j->bands + BAND_STEP - 1) / BAND_STEP * BAND_STEP;
     j->bands = (whole + j->band - 1) / j->band;
+    j->stride = stride_of(j, j->by_columns ? j->m : j->n);
     threads_run(gemm_band, j, batch * j->bands);
 }
 

@@ -260,6 +260,8 @@ static void offer_interrupts(lua_State *L) {
     luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"limit", set_limit}, {"only_resumes", only_resumes}, {NULL, NULL}}));
     lua_setfield(L, -2, "giemsa.interrupt");
     lua_pop(L, 1);
+    lua_pushlightuserdata(L, (void *)&is_stopping); // polled by long loops in C (bind_stop.c)
+    lua_setfield(L, LUA_REGISTRYINDEX, "giemsa.is_stopping");
 }
 
 static int run(lua_State *L, int load_status) {

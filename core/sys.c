@@ -63,6 +63,9 @@ void sys_interrupt_begin(void) {
 void sys_interrupt_end(void) {
     if (interrupt_depth == 0 || --interrupt_depth > 0) return;
     sigaction(SIGINT, &host_action, NULL);
+    if (!interrupted) return;
+    interrupted = 0;
+    raise(SIGINT);
 }
 
 void sys_interrupt_ends_nothing(void) { may_end_process = false; }

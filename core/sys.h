@@ -10,11 +10,12 @@ int sys_fail(const char *format, ...) __attribute__((format(printf, 1, 2))); // 
 double sys_now(void); // monotonic seconds
 
 // Ctrl-C. Between interrupt_begin and interrupt_end (they nest) SIGINT only sets a flag that loops poll; a second
-// SIGINT within two seconds ends the process as usual. Outside, SIGINT means what the host program made of it.
+// SIGINT within two seconds ends the process as usual. Outside, SIGINT means what the host program made of it, and the
+// last interrupt_end passes on what nobody has cleared: a loop around the one that stopped is to stop, too.
 void sys_interrupt_begin(void);
 void sys_interrupt_end(void);
 bool sys_interrupted(void);       // true after SIGINT since the outermost interrupt_begin
-void sys_interrupt_clear(void);
+void sys_interrupt_clear(void);   // whoever polled it has done all that it asks for
 void sys_interrupt_ends_nothing(void); // from now on a second SIGINT is like the first
 
 // Makes a folder and the folders above it; one that is there already is fine.

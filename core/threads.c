@@ -34,6 +34,12 @@ static struct {
 
 static _Thread_local int running = -1; // this thread's number while it is inside a job
 
+static struct {
+    bool (*asked)(void *); // NULL: what is begun is finished
+    void *arg;
+    atomic_bool said_yes; // only thread 0 asks; the others hear of it here
+} stop;
+
 static float *scratch[THREADS_MAX];
 static size_t scratch_floats[THREADS_MAX];
 
@@ -48,6 +54,26 @@ static inline void relax(void) {
 static uint32_t pieces_left(uint64_t state) { return (uint32_t)state; }
 static uint64_t ticket_of(uint64_t state) { return state >> 32; }
 
+bool threads_stopped(void) {
+    if (!stop.asked) return false;
+    if (running > 0 || atomic_load_explicit(&stop.said_yes, memory_order_relaxed))
+        return atomic_load_explicit(&stop.said_yes, memory_order_relaxed);
+    bool answer = stop.asked(stop.arg);
+    if (answer) atomic_store_explicit(&stop.said_yes, true, memory_order_relaxed);
+    return answer;
+}
+
+void threads_stop_when(bool (*asked)(void *), void *arg) {
+    stop.asked = asked;
+    stop.arg = arg;
+    atomic_store_explicit(&stop.said_yes, false, memory_order_relaxed);
+}
+
+bool threads_stop_never(void) {
+    stop.asked = NULL;
+    return atomic_load_explicit(&stop.said_yes, memory_order_relaxed);
+}
+
 // A thread takes half its share of the pieces left: many at first, the last ones one by one.
 static void take_pieces(int thread) {
     const int shares = 2 * pool.started;
@@ -58,7 +84,7 @@ static void take_pieces(int thread) {
         if (!atomic_compare_exchange_weak_explicit(&pool.state, &state, state - (uint64_t)taken, memory_order_acquire,
                                                    memory_order_acquire))
             continue;
-        for (int i = 0; i < taken; i++) pool.job(pool.arg, pool.pieces - left + i, thread);
+        for (int i = 0; i < taken && !threads_stopped(); i++) pool.job(pool.arg, pool.pieces - left + i, thread);
         atomic_fetch_add_explicit(&pool.done, taken, memory_order_release);
         state = atomic_load_explicit(&pool.state, memory_order_acquire);
     }
@@ -122,7 +148,7 @@ static void start_workers(void) {
 void threads_run(threads_job *job, void *arg, int pieces) {
     bool inside = running >= 0;
     if (inside || pieces <= 1 || threads_count() == 1) {
-        for (int piece = 0; piece < pieces; piece++) job(arg, piece, inside ? running : 0);
+        for (int piece = 0; piece < pieces && !threads_stopped(); piece++) job(arg, piece, inside ? running : 0);
         return;
     }
     if (pool.started != threads_count()) {
@@ -137,7 +163,7 @@ void threads_run(threads_job *job, void *arg, int pieces) {
     take_pieces(0);
     for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < pieces; i++) {
         if (i < SPINS) relax();
-        else sched_yield();
+        else threads_stopped(), sched_yield(); // the others hear of it
     }
 }
 

@@ -686,7 +686,7 @@ t.test("Ctrl-C in the backward pass ends it before its next op, and leaves no gr
 end)
 
 t.test("Ctrl-C in predict raises, and is an ordinary Ctrl-C again afterwards", function()
-  local text = interrupted_run [[
+  local body = [[
     local slow = { n = 512, batch_size = 32 }
     setmetatable(slow, { __len = function() return 16 end })
     function slow:batches()
@@ -697,15 +697,30 @@ t.test("Ctrl-C in predict raises, and is an ordinary Ctrl-C again afterwards", f
         if i <= 16 then return x:rows(32 * i - 31, 32 * i), y:rows(32 * i - 31, 32 * i) end
       end
     end
-    print(pcall(model.predict, model, slow))
-    print(pcall(model.evaluate, model, slow))
+    io.stdout:setvbuf "no"
+    print(pcall(model[METHOD], model, slow))
     interrupt_me()
     for i = 1, 1e8 do end
     print "not reached"
   ]]
-  t.ok(text:find("false\tpredict: interrupted!", 1, true), text)
-  t.ok(text:find("false\tevaluate: interrupted!", 1, true), text)
-  t.ok(not text:find("not reached", 1, true), text)
+  for _, method in ipairs{ "predict", "evaluate" } do
+    local text = interrupted_run((body:gsub("METHOD", ("%q"):format(method))))
+    t.ok(text:find(("false\t%s: interrupted!"):format(method), 1, true), text)
+    t.ok(not text:find("not reached", 1, true), text)
+  end
+end)
+
+t.test("Ctrl-C in the middle of a large product of matrices ends it", function()
+  local text = interrupted_run [[
+    local done, a = 0, core.full({ 6000, 6000 }, 0.5)
+    os.execute(("(sleep 0.3; kill -INT %d) &"):format(io.open("/proc/self/stat"):read("n")))
+    print(pcall(function()
+      for _ = 1, 1000 do core.matmul(a, a) done = done + 1 end
+    end))
+    print("kept", done < 1000, a:rows(1, 1):rows(1, 1).shape[2])
+  ]]
+  t.ok(text:find("false\t[^\n]*interrupted!"), text)
+  t.ok(text:find("kept\ttrue\t6000", 1, true), text)
 end)
 
 t.test("the host's own interrupt error is taken likewise", function()

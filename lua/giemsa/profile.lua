@@ -19,8 +19,8 @@ local now, pack = core.now, table.pack
 
 -- Too short to be worth a clock, and called everywhere.
 local ignored = { now = true, dims = true, is_tensor = true, is_picture = true, threads = true,
-  isa = true, interrupted = true, interrupt_begin = true, interrupt_end = true, is_terminal = true,
-  memory = true, trim = true, fail_after = true, fail_lua_after = true, stream = true,
+  isa = true, interrupted = true, interrupt_begin = true, interrupt_end = true,
+  interrupt_clear = true, is_terminal = true, memory = true, trim = true, fail_after = true, fail_lua_after = true, stream = true,
   worker_event = true, worker_ask = true }
 local methods_of_interest = { copy = true, copy_from = true, fill = true }
 

@@ -227,8 +227,6 @@ local function hash_files(root, names)
   local hash = require "giemsa.hash"
   local sorted, total = table.move(names, 1, #names, 1, {}), hash.new()
   table.sort(sorted, core.byte_less)
-  local guard <close> = setmetatable({}, { __close = core.interrupt_end })
-  core.interrupt_begin()
   for _, name in ipairs(sorted) do
     if core.interrupted() then error("interrupted!", 0) end
     local digest, problem = hash.sha256_file(root .. "/" .. name)

@@ -160,6 +160,14 @@ local function all_epochs(run)
   call(run, "on_train_end")
 end
 
+-- Ctrl-C is answered by the end of this training; what comes after it is to go on.
+local function until_interrupted(run)
+  local ok, problem = pcall(all_epochs, run)
+  if ok then return end
+  if score.is_interrupt(problem) then core.interrupt_clear() end
+  error(problem, 0)
+end
+
 -- After Ctrl-C: the history says so, the line too; callbacks may still put things right.
 local function stopped_by_hand(run)
   local history = run.history
@@ -221,7 +229,7 @@ function Model:fit(data, opts, more)
   local opened, remark = pcall(checkpoint.open, run, opts)
   if not opened then error("fit: " .. remark, 2) end
   if remark then note("fit: %s", remark) end
-  local ok, problem = pcall(score.with_interrupts, all_epochs, run)
+  local ok, problem = pcall(score.with_interrupts, until_interrupted, run)
   if ok then return run.history end
   if score.is_interrupt(problem) then
     stopped_by_hand(run)

@@ -69,7 +69,7 @@ function score.measure(model, source, how)
 end
 
 --- Runs f with Ctrl-C as a flag that loops poll; the host's own meaning of it comes back in any
---- case.
+--- case, and the host hears of one that nobody has cleared, so that code around f stops too.
 function score.with_interrupts(f, ...)
   local guard <close> = setmetatable({}, { __close = core.interrupt_end })
   core.interrupt_begin()

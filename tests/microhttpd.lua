@@ -193,6 +193,7 @@ t.test("a signal ends the waiting", function()
   local start = core.now()
   server:poll(20)
   t.ok(core.now() - start < 10 and core.interrupted())
+  core.interrupt_clear()
   core.interrupt_end()
 end)
 

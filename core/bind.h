@@ -30,7 +30,8 @@ void *push_scratch(lua_State *L, size_t bytes);
 void **push_owner(lua_State *L);
 void free_scratch(lua_State *L, int index);
 
-// A kernel that Ctrl-C may break off: what it fills must be thrown away by the error that is then raised.
+// A kernel that Ctrl-C may break off between the pieces of threads_run: the error that is then raised throws away what it
+// fills, so that must be a new tensor. Nothing in `kernel` may raise: what it needs is pushed before.
 void stop_begin(lua_State *L);
 void stop_end(lua_State *L);
 #define stoppable(L, kernel) (stop_begin(L), (void)(kernel), stop_end(L))

@@ -144,5 +144,6 @@ static int isa(lua_State *L) {
 
 const luaL_Reg sys_functions[] = {{"now", now}, {"time", wall_time}, {"threads", threads}, {"memory", memory}, {"trim", trim}, {"fail_after", fail_after},
                                   {"fail_lua_after", fail_lua_after},
-                                  {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end}, {"interrupted", interrupted}, {"interrupt_clear", interrupt_clear},
+                                  {"interrupt_begin", interrupt_begin}, {"interrupt_end", interrupt_end},
+                                  {"interrupted", interrupted}, {"interrupt_clear", interrupt_clear},
                                   {"write_file", write_file}, {"isa", isa}, {NULL, NULL}};

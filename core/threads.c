@@ -56,11 +56,9 @@ static uint64_t ticket_of(uint64_t state) { return state >> 32; }
 
 bool threads_stopped(void) {
     if (!stop.asked) return false;
-    if (running > 0 || atomic_load_explicit(&stop.said_yes, memory_order_relaxed))
-        return atomic_load_explicit(&stop.said_yes, memory_order_relaxed);
-    bool answer = stop.asked(stop.arg);
-    if (answer) atomic_store_explicit(&stop.said_yes, true, memory_order_relaxed);
-    return answer;
+    bool is_asking = running <= 0 && !atomic_load_explicit(&stop.said_yes, memory_order_relaxed);
+    if (is_asking && stop.asked(stop.arg)) atomic_store_explicit(&stop.said_yes, true, memory_order_relaxed);
+    return atomic_load_explicit(&stop.said_yes, memory_order_relaxed);
 }
 
 void threads_stop_when(bool (*asked)(void *), void *arg) {
@@ -163,7 +161,10 @@ void threads_run(threads_job *job, void *arg, int pieces) {
     take_pieces(0);
     for (int i = 0; atomic_load_explicit(&pool.done, memory_order_acquire) < pieces; i++) {
         if (i < SPINS) relax();
-        else threads_stopped(), sched_yield(); // the others hear of it
+        else {
+            threads_stopped(); // else a Ctrl-C that comes now would wait for the others' long pieces
+            sched_yield();
+        }
     }
 }
 

@@ -47,7 +47,7 @@ PACKAGE_zmq = libzmq
 PACKAGE_microhttpd = libmicrohttpd
 OPTIONAL := zip curl hash lineedit md4c jansson blas zmq microhttpd
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
-CORE := $(filter-out dispatch main $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
+CORE := $(filter-out dispatch main interrupt $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
 
 LIB := $(BUILD)/lib/giemsa
 TARGETS := $(BUILD)/bin/giemsa $(LIB)/core.so $(ISAS:%=$(LIB)/core-%.so) $(MODULES:%=$(LIB)/%.so)
@@ -77,10 +77,10 @@ $(LIB)/core.so: $(BUILD)/obj/dispatch.o
 $(MODULES:%=$(LIB)/%.so): $(LIB)/%.so: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CORE_CFLAGS) -shared -Wl,-z,nodelete -o $@ $< $(call flags,--libs $(PACKAGE_$*))
-$(BUILD)/bin/giemsa: $(BUILD)/obj/main.o
+$(BUILD)/bin/giemsa: $(BUILD)/obj/main.o $(BUILD)/obj/interrupt.o
 	@mkdir -p $(@D)
 	@ln -sfn $(if $(filter /%,$(BUILD)),$(CURDIR),..)/lua $(BUILD)/lua
-	$(say)$(CC) $(CORE_CFLAGS) -Wl,-E -o $@ $< $(call flags,--libs $(LUA)) -lm -ldl
+	$(say)$(CC) $(CORE_CFLAGS) -Wl,-E -o $@ $^ $(call flags,--libs $(LUA)) -lm -ldl
 $(BUILD)/obj/%.o: core/%.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CORE_CFLAGS) $(call flags,--cflags $(PACKAGE_$*)) -DGIEMSA_ISAS='"$(ISAS)"' -MMD -MP -c -o $@ $<

@@ -1,5 +1,5 @@
 // What every binding shares: tensors as Lua userdata, argument checks that name both shapes, and the collector's view of
-// tensor memory. Only bind_*.c, module.c and main.c know Lua.
+// tensor memory. Only bind_*.c, module.c, main.c and interrupt.c know Lua.
 #pragma once
 #include <lauxlib.h>
 #include <lua.h>

@@ -1,6 +1,6 @@
 // Ctrl-C in kernels that take long. Whoever runs Lua hears of it by a hook that its signal handler sets (lua5.4 too), or,
 // between core.interrupt_begin and interrupt_end, by the flag of sys.h; giemsa, whose hook may also be there to let code clean
-// up after an earlier Ctrl-C, has a flag of its own in the registry (main.c).
+// up after an earlier Ctrl-C, has a flag of its own in the registry (interrupt.c).
 #include "bind.h"
 #include "sys.h"
 #include "threads.h"

@@ -1,16 +1,16 @@
 // The program: an ordinary Lua 5.4 interpreter (options, messages and exit codes are those of lua5.4) that finds the
 // giemsa modules beside itself, edits lines at its prompt, and whose Ctrl-C reaches into coroutines.
+#include "interrupt.h"
+
 #include <errno.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
-#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 static const char *program = "giemsa"; // stands before messages; NULL at the prompt
@@ -32,120 +32,6 @@ static const char usage[] =
     "  --help    show this text\n"
     "  --version show the versions of giemsa and Lua\n";
 
-// ---- Ctrl-C
-// A hook set on the main state never fires while a coroutine runs, so coroutine.resume and coroutine.wrap are replaced
-// by ones that note which state is running; the signal handler sets its hook there (lua_sethook is safe in a handler).
-// Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
-// has ended: the second time after enough steps for cleaning up, then at every step.
-
-enum { CLEANING_STEPS = 100000, CLEANING_RESUMES = 1000 };
-
-static lua_State *volatile running;
-static lua_CFunction plain_resume;
-static volatile sig_atomic_t is_stopping, is_over_time;
-static int stops; // how often the error was raised
-static int resumes; // since then
-static void (*between_calls)(int) = SIG_DFL; // at a terminal's prompt a Ctrl-C that comes too late ends nothing
-static bool ends_nothing; // a second Ctrl-C is like the first
-static const char *last_stop; // why the last resume from here was stopped
-
-static void stop(lua_State *L, lua_Debug *unused);
-
-static void set_stop(lua_State *L) {
-    bool is_counting = stops == 1 && resumes <= CLEANING_RESUMES;
-    if (is_counting && lua_gethook(L) == stop) return; // counts on
-    if (is_counting) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
-    else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
-}
-
-// "file:line: " of the innermost Lua function. (luaL_where counts from a C function, which a hook is not.)
-static void push_place(lua_State *L) {
-    lua_Debug ar;
-    for (int level = 0; lua_getstack(L, level, &ar); level++) {
-        lua_getinfo(L, "Sl", &ar);
-        if (ar.currentline > 0) {
-            lua_pushfstring(L, "%s:%d: ", ar.short_src, ar.currentline);
-            return;
-        }
-    }
-    lua_pushliteral(L, "");
-}
-
-static void stop(lua_State *L, lua_Debug *unused) {
-    (void)unused;
-    lua_sethook(L, NULL, 0, 0);
-    if (!is_stopping) return; // of a coroutine that slept since an earlier Ctrl-C
-    stops++;
-    set_stop(L);
-    push_place(L);
-    lua_pushstring(L, is_over_time ? "timed out" : "interrupted!");
-    lua_concat(L, 2);
-    lua_error(L);
-}
-
-static void on_interrupt(int number) {
-    int error = errno;
-    if (!ends_nothing) signal(number, SIG_DFL); // a second Ctrl-C ends the process
-    is_stopping = 1;
-    set_stop(running);
-    errno = error;
-}
-
-static void set_interrupt(void (*handler)(int)) {
-    struct sigaction action = {.sa_handler = handler}; // no SA_RESTART: a blocked read returns
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-}
-
-static int resume(lua_State *L) {
-    lua_State *coroutine = lua_tothread(L, 1), *outer = running;
-    if (coroutine) running = coroutine;
-    resumes += is_stopping;
-    if (coroutine && is_stopping) set_stop(coroutine);
-    int results = plain_resume(L); // raises only when argument 1 is no coroutine
-    running = outer;
-    if (is_stopping) set_stop(L);
-    return results;
-}
-
-static int resume_wrapped(lua_State *L) {
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    int results = resume(L);
-    if (lua_toboolean(L, -results)) return results - 1;
-    lua_State *coroutine = lua_tothread(L, 1);
-    int status = lua_status(coroutine);
-    if (status != LUA_OK && status != LUA_YIELD) { // it died: close its variables, which may change the message
-        status = lua_resetthread(coroutine);
-        lua_xmove(coroutine, L, 1);
-    }
-    if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
-        luaL_where(L, 1);
-        lua_insert(L, -2);
-        lua_concat(L, 2);
-    }
-    return lua_error(L);
-}
-
-static int wrap(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
-    lua_State *coroutine = lua_newthread(L);
-    lua_pushvalue(L, 1);
-    lua_xmove(L, coroutine, 1);
-    lua_pushcclosure(L, resume_wrapped, 1);
-    return 1;
-}
-
-static void watch_coroutines(lua_State *L) {
-    lua_getglobal(L, LUA_COLIBNAME);
-    lua_getfield(L, -1, "resume");
-    plain_resume = lua_tocfunction(L, -1);
-    luaL_setfuncs(L, (const luaL_Reg[]){{"wrap", wrap}, {NULL, NULL}}, (lua_pop(L, 1), 0));
-    lua_pushcfunction(L, resume);
-    lua_setfield(L, -2, "resume");
-    lua_pop(L, 1);
-}
-
 // ---- calls and messages
 
 static void say(const char *message) {
@@ -162,110 +48,16 @@ static int report(lua_State *L, int status) {
     return status;
 }
 
-static int add_traceback(lua_State *L) {
-    const char *message = lua_tostring(L, 1);
-    if (!message) {
-        if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING) return 1;
-        message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
-    }
-    luaL_traceback(L, L, message, 1);
-    return 1;
-}
-
-// What Ctrl-C was to end has ended.
-static void end_stop(lua_State *L, lua_State *outer) {
-    last_stop = is_over_time ? "timeout" : is_stopping ? "interrupted" : NULL;
-    is_stopping = is_over_time = stops = resumes = 0;
-    lua_sethook(L, NULL, 0, 0);
-    if (!outer) set_interrupt(between_calls); // first: on_interrupt needs a state
-    running = outer;
-    if (outer) set_interrupt(on_interrupt);
-}
-
-// lua_pcall with a traceback in the message and with Ctrl-C raising "interrupted!".
-static int call(lua_State *L, int arguments, int results) {
-    int base = lua_gettop(L) - arguments;
-    lua_State *outer = running;
-    lua_pushcfunction(L, add_traceback);
-    lua_insert(L, base);
-    running = L;
-    set_interrupt(on_interrupt);
-    int status = lua_pcall(L, arguments, results, base);
-    end_stop(L, outer);
-    lua_remove(L, base);
-    return status;
-}
-
 // For the prompt: call(f, ...) returns true and the results, or false and the message with its traceback.
 static int protected_call(lua_State *L) {
-    int status = call(L, lua_gettop(L) - 1, LUA_MULTRET);
+    int status = interrupt_call(L, lua_gettop(L) - 1, LUA_MULTRET);
     lua_pushboolean(L, status == LUA_OK);
     lua_insert(L, 1);
     return lua_gettop(L);
 }
 
-// Over time is like Ctrl-C, and again every few seconds for code that caught it (a training that returns what it has).
-static void on_alarm(int number) {
-    (void)number;
-    is_over_time = 1;
-    raise(SIGINT);
-}
-
-static double limit; // seconds that the next resume from here may take; 0: no limit
-
-static void set_timer(double seconds) {
-    struct itimerval timer = {{seconds > 0 ? 3 : 0, 0}, {(time_t)seconds, (suseconds_t)(fmod(seconds, 1) * 1e6)}};
-    struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGALRM, &action, NULL);
-    setitimer(ITIMER_REAL, &timer, NULL);
-}
-
-// interrupt.resume(coroutine, ...): coroutine.resume that Ctrl-C and the limit end, and nothing beyond it.
-static int resume_until_interrupt(lua_State *L) {
-    lua_State *outer = running, *coroutine = lua_tothread(L, 1);
-    luaL_argexpected(L, coroutine, 1, "coroutine");
-    running = coroutine;
-    set_interrupt(on_interrupt);
-    if (limit > 0) set_timer(limit);
-    int results = plain_resume(L);
-    if (limit > 0) set_timer(limit = 0);
-    end_stop(coroutine, outer);
-    return results;
-}
-
-// interrupt.limit(seconds): in the next resume "timed out" is raised after that time; 0: it may take as long as it likes.
-static int set_limit(lua_State *L) {
-    limit = luaL_checknumber(L, 1);
-    return 0;
-}
-
-// interrupt.last(): "interrupted", "timeout" or nil, of the last resume. What was stopped may have caught the error.
-static int get_last_stop(lua_State *L) {
-    lua_pushstring(L, last_stop); // NULL: nil
-    return 1;
-}
-
-// interrupt.only_resumes(): from now on Ctrl-C ends what interrupt.resume runs and nothing else, however often it comes.
-static int only_resumes(lua_State *L) {
-    (void)L;
-    running = NULL;
-    ends_nothing = true;
-    set_interrupt(between_calls = SIG_IGN);
-    return 0;
-}
-
-static void offer_interrupts(lua_State *L) {
-    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    luaL_newlib(L, ((const luaL_Reg[]){{"resume", resume_until_interrupt}, {"last", get_last_stop}, {"limit", set_limit}, {"only_resumes", only_resumes}, {NULL, NULL}}));
-    lua_setfield(L, -2, "giemsa.interrupt");
-    lua_pop(L, 1);
-    lua_pushlightuserdata(L, (void *)&is_stopping); // polled by long loops in C (bind_stop.c)
-    lua_setfield(L, LUA_REGISTRYINDEX, "giemsa.is_stopping");
-}
-
 static int run(lua_State *L, int load_status) {
-    if (load_status == LUA_OK) load_status = call(L, 0, 0);
+    if (load_status == LUA_OK) load_status = interrupt_call(L, 0, 0);
     return report(L, load_status);
 }
 
@@ -281,7 +73,7 @@ static int require_library(lua_State *L, const char *option) {
     size_t length = equals ? (size_t)(equals - option) : strcspn(option, "-");
     lua_getglobal(L, "require");
     lua_pushstring(L, module);
-    int status = call(L, 1, 1);
+    int status = interrupt_call(L, 1, 1);
     if (status != LUA_OK) return report(L, status);
     lua_pushglobaltable(L);
     lua_pushlstring(L, option, length);
@@ -366,7 +158,7 @@ static int run_script(lua_State *L, char **argv) {
     luaL_checkstack(L, count + 3, "too many arguments to script");
     for (int i = 1; i <= count; i++) lua_rawgeti(L, arg, i);
     lua_remove(L, arg);
-    return report(L, call(L, count, 0));
+    return report(L, interrupt_call(L, count, 0));
 }
 
 // ---- the modules
@@ -416,10 +208,10 @@ static bool is_command(int argc, char **argv) {
 static int run_command(lua_State *L) {
     lua_getglobal(L, "require");
     lua_pushliteral(L, "giemsa.cli");
-    int status = call(L, 1, 1);
+    int status = interrupt_call(L, 1, 1);
     if (status == LUA_OK) {
         lua_getfield(L, -1, "main");
-        status = call(L, 0, 1);
+        status = interrupt_call(L, 0, 1);
     }
     return report(L, status) == LUA_OK ? (int)lua_tointeger(L, -1) : EXIT_FAILURE;
 }
@@ -427,10 +219,10 @@ static int run_command(lua_State *L) {
 // A script that has not run yet, with its arguments, becomes the lesson that the prompt is in.
 static int prompt(lua_State *L, char **script) {
     program = NULL;
-    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) between_calls = SIG_IGN;
+    if (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)) interrupt_ends_calls_only();
     lua_getglobal(L, "require");
     lua_pushliteral(L, "giemsa.repl");
-    int status = call(L, 1, 1), arguments = 1;
+    int status = interrupt_call(L, 1, 1), arguments = 1;
     if (status == LUA_OK) {
         lua_getfield(L, -1, "start");
         lua_pushcfunction(L, protected_call);
@@ -469,8 +261,7 @@ static int protected_main(lua_State *L) {
     bool is_cli = is_command(argc, argv);
     set_arg(L, argc, argv, is_cli ? 1 : o.script);
     find_modules(L);
-    watch_coroutines(L);
-    offer_interrupts(L);
+    interrupt_open(L);
     lua_gc(L, LUA_GCGEN, 0, 0); // as lua5.4
     if (o.versions) return lua_pushboolean(L, show_versions(L) == LUA_OK), 1;
     if (is_cli) return lua_pushinteger(L, run_command(L)), 1;

@@ -2,7 +2,7 @@
 local t = require "tests.harness"
 
 -- core/: everything knows no Lua but the bindings, the modules of optional libraries, and the program.
-local CORE_WITH_LUA = { "^bind_[%w_]+%.c$", "^bind%.h$", "^module%.c$", "^dispatch%.c$", "^main%.c$", "^zip%.c$", "^curl%.c$",
+local CORE_WITH_LUA = { "^bind_[%w_]+%.c$", "^bind%.h$", "^module%.c$", "^dispatch%.c$", "^main%.c$", "^interrupt%.[ch]$", "^zip%.c$", "^curl%.c$",
   "^hash%.c$", "^lineedit%.c$", "^md4c%.c$", "^jansson%.c$", "^zmq%.c$", "^microhttpd%.c$" }
 
 -- lua/giemsa/: the stratum of each file (of a folder: of all in it). A file uses its own stratum and lower ones.

@@ -35,6 +35,9 @@ void free_scratch(lua_State *L, int index);
 void stop_begin(lua_State *L);
 void stop_end(lua_State *L);
 #define stoppable(L, kernel) (stop_begin(L), (void)(kernel), stop_end(L))
+// The same for a loop that calls Lua: stop_watch before it, and now and then stop_check, which raises.
+void stop_watch(lua_State *L);
+void stop_check(lua_State *L);
 
 // Tells the collector of memory that it does not see; it may run, so objects must be valid.
 void account_memory(lua_State *L, size_t bytes);

@@ -152,7 +152,7 @@ static int move_pad_lua(lua_State *L) {
         lua_pop(L, 1);
     }
     struct tensor *y = push_tensor(L, t->ndim, shape);
-    move_pad(y->data, to, t->data, from, before, value);
+    stoppable(L, move_pad(y->data, to, t->data, from, before, value));
     return 1;
 }
 
@@ -200,7 +200,7 @@ static int move_take_lua(lua_State *L) {
     memcpy(shape, t->shape, sizeof shape);
     shape[0] = count;
     struct tensor *y = push_tensor(L, t->ndim, shape);
-    move_take(y->data, t->data, rows, (size_t)count, product(t->shape, 1, t->ndim));
+    stoppable(L, move_take(y->data, t->data, rows, (size_t)count, product(t->shape, 1, t->ndim)));
     free_scratch(L, -2);
     return 1;
 }

@@ -29,7 +29,7 @@ static bool is_to_stop(void *unused) {
     return is_asked_for() && (!begun.is_late || sys_now() - begun.started > CLEANING_SECONDS);
 }
 
-void stop_begin(lua_State *L) {
+void stop_watch(lua_State *L) {
     begun.L = L;
     begun.hook = lua_gethook(L);
     lua_getfield(L, LUA_REGISTRYINDEX, "giemsa.is_stopping");
@@ -37,14 +37,25 @@ void stop_begin(lua_State *L) {
     lua_pop(L, 1);
     begun.is_late = is_asked_for();
     begun.started = begun.is_late ? sys_now() : 0;
-    threads_stop_when(is_to_stop, NULL);
 }
 
 // The hook's own error is the better one: it says where, and its owner knows that it was raised.
-void stop_end(lua_State *L) {
-    if (!threads_stop_never()) return;
+static void raise_interrupt(lua_State *L) {
     lua_Debug here = {.event = LUA_HOOKCOUNT};
     lua_Hook hook = lua_gethook(L);
     if (hook && !sys_interrupted()) hook(L, &here);
     luaL_error(L, "interrupted!");
+}
+
+void stop_check(lua_State *L) {
+    if (is_to_stop(NULL)) raise_interrupt(L);
+}
+
+void stop_begin(lua_State *L) {
+    stop_watch(L);
+    threads_stop_when(is_to_stop, NULL);
+}
+
+void stop_end(lua_State *L) {
+    if (threads_stop_never()) raise_interrupt(L);
 }

@@ -234,6 +234,8 @@ static int tensor_from_table(lua_State *L) {
     return 1;
 }
 
+enum { STRIDE = 1 << 16 }; // numbers between two looks for Ctrl-C
+
 static void push_nested(lua_State *L, const struct tensor *t, const float **next, int depth) {
     if (depth >= t->ndim || depth == TENSOR_MAX_DIMS) {
         lua_pushnumber(L, *(*next)++);
@@ -244,12 +246,14 @@ static void push_nested(lua_State *L, const struct tensor *t, const float **next
     for (int i = 1; i <= t->shape[depth]; i++) {
         push_nested(L, t, next, depth + 1);
         lua_rawseti(L, -2, i);
+        if (i % STRIDE == 0) stop_check(L);
     }
 }
 
 static int tensor_totable(lua_State *L) {
     struct tensor *t = check_tensor(L, 1);
     const float *next = t->data;
+    stop_watch(L);
     push_nested(L, t, &next, 0);
     return 1;
 }

@@ -119,7 +119,7 @@ static void run_piece(void *arg, int piece, int thread) {
     }
     const int end = first_unit(piece + 1, p->pieces, p->units);
     int pixels = 0; // in `sums`
-    for (int unit = first_of_piece; unit < end; unit++) {
+    for (int unit = first_of_piece; unit < end && !threads_stopped(); unit++) {
         int image = unit / p->bands, first = unit % p->bands * p->band, rows = min(p->band, p->c.out_h - first);
         struct product q = band_product(p, image, first, rows, threads_scratch(thread));
         q.height = rows;

@@ -145,7 +145,7 @@ static void run_piece(void *arg, int piece, int thread) {
     const int groups = p->pieces / p->splits, group = piece / p->splits, end = first_unit(group + 1, groups, p->units);
     int pixels = 0; // in the piece's sums
     clear_sums(p, piece);
-    for (int unit = first_unit(group, groups, p->units); unit < end; unit++) {
+    for (int unit = first_unit(group, groups, p->units); unit < end && !threads_stopped(); unit++) {
         struct prefetch ahead = {0};
         if (unit + 1 < end) look_ahead(&ahead, p, unit + 1);
         for (int i = 0; i < p->branches; i++) run_branch(p, piece, i, unit, threads_scratch(thread), &ahead);

@@ -358,7 +358,7 @@ static void sum_group(void *arg, int index, int thread) {
     find_taps(&t, k, 0, 0);
     for (int i = 0; i < SOME_TAPS; i++) t.offset[t.count + i] = 0; // fills the last tile; what it sums up is not used
     memset(memory.weights, 0, weights_size(k) * sizeof(float));
-    for (int unit = group * units / s->groups; unit < (group + 1) * units / s->groups; unit++) {
+    for (int unit = group * units / s->groups; unit < (group + 1) * units / s->groups && !threads_stopped(); unit++) {
         p = piece_of(k, unit, index % k->blocks);
         fill_panel(k, &p, memory.panel);
         add_piece(memory.weights, k, &p, memory.panel, s->dy, &t);

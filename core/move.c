@@ -1,5 +1,6 @@
 // Moving numbers. A transpose is done in square tiles, so that both sides stay in the cache.
 #include "move.h"
+#include "elementwise.h"
 #include "threads.h"
 
 #include <string.h>
@@ -78,29 +79,52 @@ void move_runs(float *y, size_t y_step, const float *x, size_t x_step, size_t ro
     threads_run(runs_piece, &job, (int)((rows + job.rows_a_piece - 1) / job.rows_a_piece));
 }
 
-void move_pad(float *y, const int y_shape[TENSOR_MAX_DIMS], const float *x,
-              const int x_shape[TENSOR_MAX_DIMS], const int before[TENSOR_MAX_DIMS], float value) {
-    size_t size = shape_size(TENSOR_MAX_DIMS, y_shape), run = (size_t)x_shape[3];
-    for (size_t i = 0; i < size; i++) y[i] = value;
-    for (int a = 0; a < x_shape[0]; a++) {
-        for (int b = 0; b < x_shape[1]; b++) {
-            size_t plane = (size_t)(before[0] + a) * (size_t)y_shape[1] + (size_t)(before[1] + b);
-            float *to = y + (plane * (size_t)y_shape[2] + (size_t)before[2]) * (size_t)y_shape[3] +
-                        before[3];
-            const float *from =
-                x + ((size_t)a * (size_t)x_shape[1] + (size_t)b) * (size_t)x_shape[2] * run;
-            for (int c = 0; c < x_shape[2]; c++)
-                memcpy(to + (size_t)c * (size_t)y_shape[3], from + (size_t)c * run,
-                       run * sizeof(float));
-        }
-    }
+// ---- pad
+
+struct pad_job {
+    float *y;
+    const float *x;
+    const int *y_shape, *x_shape, *before;
+};
+
+static void pad_plane(void *arg, int plane, int thread) {
+    const struct pad_job *job = arg;
+    const int *in = job->x_shape, *out = job->y_shape, *before = job->before;
+    const size_t run = (size_t)in[3], rows = (size_t)in[2], row = (size_t)out[3];
+    const size_t a = (size_t)(before[0] + plane / in[1]), b = (size_t)(before[1] + plane % in[1]);
+    float *to = job->y + ((a * (size_t)out[1] + b) * (size_t)out[2] + (size_t)before[2]) * row + before[3];
+    const float *from = job->x + (size_t)plane * rows * run;
+    (void)thread;
+    for (size_t c = 0; c < rows; c++) memcpy(to + c * row, from + c * run, run * sizeof(float));
+}
+
+void move_pad(float *y, const int y_shape[TENSOR_MAX_DIMS], const float *x, const int x_shape[TENSOR_MAX_DIMS],
+              const int before[TENSOR_MAX_DIMS], float value) {
+    struct pad_job job = {y, x, y_shape, x_shape, before};
+    elementwise_fill(y, value, shape_size(TENSOR_MAX_DIMS, y_shape));
+    if (shape_size(TENSOR_MAX_DIMS, x_shape) > 0) threads_run(pad_plane, &job, x_shape[0] * x_shape[1]);
 }
 
 // ---- rows
 
+struct take_job {
+    float *y;
+    const float *x;
+    const int *rows;
+    size_t n, count, rows_a_piece;
+};
+
+static void take_piece(void *arg, int piece, int thread) {
+    const struct take_job *job = arg;
+    const size_t first = (size_t)piece * job->rows_a_piece, end = smaller(first + job->rows_a_piece, job->n);
+    (void)thread;
+    for (size_t i = first; i < end; i++)
+        memcpy(job->y + i * job->count, job->x + (size_t)job->rows[i] * job->count, job->count * sizeof(float));
+}
+
 void move_take(float *y, const float *x, const int *rows, size_t n, size_t count) {
-    for (size_t i = 0; i < n; i++)
-        memcpy(y + i * count, x + (size_t)rows[i] * count, count * sizeof(float));
+    struct take_job job = {y, x, rows, n, count, PIECE / (count + 1) + 1};
+    if (count > 0) threads_run(take_piece, &job, (int)((n + job.rows_a_piece - 1) / job.rows_a_piece));
 }
 
 void move_add_rows(float *y, const float *x, const int *rows, size_t n, size_t count) {

@@ -123,8 +123,11 @@ end)
 t.test("Ctrl-C ends the cell, in coroutines and through pcall; the log says so", function()
   need_signals()
   for _, body in ipairs { "while true do end", "while true do pcall(function() while true do end end) end",
-    "coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()" } do
-    lesson("-- %%\nlocal x = 5\n-- %%\n" .. body .. "\n-- %%\nprint 'never'\n")
+    "coroutine.wrap(function() while true do pcall(function() while true do end end) end end)()",
+    "local a = giemsa.tensor.full({ 3000, 3000 }, 0.5) while true do pcall(function() return a:matmul(a) end) end",
+    "local m = giemsa.nn.Sequential{ giemsa.nn.Dense{ 2000, input_shape = { 2000 } } } local a = giemsa.tensor.zeros(4000, 2000) "
+      .. "while true do pcall(m.predict, m, a) end" } do
+    lesson("-- %%\nlocal giemsa = require 'giemsa'\n-- %%\n" .. body .. "\n-- %%\nprint 'never'\n")
     local output, code = t.shell(("cd %s && timeout -k 10 --foreground -s INT 0.5 %s run lesson.lua"):format(folder, giemsa))
     t.equal(code, 124) -- timeout's own
     t.ok(output:find "lesson.lua:4: interrupted!" and not output:find "never", output)

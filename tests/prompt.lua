@@ -166,6 +166,16 @@ t.test("Ctrl-C gives up a line, a chunk, a loop; the process and its variables l
   holds(shown, "\n43\r\n")
 end)
 
+t.test("Ctrl-C gives up a long call of the core: what it was given lives on", function()
+  local shown = type_at_prompt {
+    { after = READY, type = "a = giemsa.tensor.full({ 6000, 6000 }, 0.5)\r" },
+    { after = READY, type = "for i = 1, 1000 do a:matmul(a) end print 'not reached'\r" },
+    { after = RUNNING, pause = 0.5, type = "\3" }, { after = "interrupted!", type = "a:sum():item() + 1\r" }, { after = "18000001", type = "\4" },
+  }
+  holds(shown, "interrupted!")
+  t.ok(not plain(shown):find("\nnot reached", 1, true), shown)
+end)
+
 t.test("two Ctrl-C at the prompt do not leave, but say what does", function()
   local shown, code = type_at_prompt { { after = READY, type = "\3" }, { after = READY, type = "\3" },
     { after = ":quit leaves", type = "40 + 2\r" }, { after = "42", type = "\4" } }

@@ -640,21 +640,22 @@ local function interrupted_run(body)
   return text, select(3, pipe:close())
 end
 
-t.test("Ctrl-C: fit returns within half a second with the history so far; the model works",
-  function()
+t.test("Ctrl-C: fit returns after the step it is in, with the history so far; the model works", function()
   local text, code = interrupted_run [[
+    local steps_after = 0
     local H = model:fit(x, y, { epochs = 100, batch_size = 32, verbose = 0,
       callbacks = { on_batch_end = function(_, step)
+      if sent then steps_after = steps_after + 1 end
       if model.epoch == 1 and step == 2 then interrupt_me() end
     end } })
-    print("took", core.now() - sent < 0.5)
+    print("steps after", steps_after <= 1)
     print("history", #H.loss, H.interrupted, H.partial.epoch, model.epoch)
     print("usable", model:predict(x, { batch_size = 64 }).shape[1])
     print("again", #model:fit(x, y, { epochs = 1, verbose = 0 }).loss)
   ]]
   t.equal(code, 0, text)
   t.ok(text:find("interrupted in epoch 2, step %d+: 1 whole epochs"), text)
-  t.ok(text:find("took\ttrue", 1, true), text)
+  t.ok(text:find("steps after\ttrue", 1, true), text)
   t.ok(text:find("history\t1\ttrue\t2\t1", 1, true), text)
   t.ok(text:find("usable\t512", 1, true) and text:find("again\t1", 1, true), text)
 end)

@@ -300,6 +300,22 @@ end)
 
 -- ---- evaluate and predict -----------------------------------------------------------------------
 
+-- The order must not matter (Keras: the labels of one order met the predictions of another).
+t.test("evaluate of a source that shuffles gives what the source in order gives", function()
+  local x, y = pictures(30, 4)
+  local model = conv_net()
+  model:fit(x, y, { epochs = 2, verbose = 0 })
+  local in_order = model:evaluate(giemsa.data.array(x, y, { batch_size = 7, shuffle = false }))
+  local shuffled = giemsa.data.array(x, y, { batch_size = 7, shuffle = true, seed = 3 })
+  local first = shuffled:batches { epoch = 1, shuffle_batches = false }()
+  t.ok(core.sum(core.abs(first - x:rows(1, 7))):item() > 0, "it did not shuffle")
+  for _ = 1, 2 do
+    local result = model:evaluate(shuffled)
+    t.equal(result.accuracy, in_order.accuracy)
+    t.close(result.loss, in_order.loss, 1e-6)
+  end
+end)
+
 t.test("evaluate gives a table and the values", function()
   local x, y = pictures(20, 1)
   local model = conv_net()

@@ -78,11 +78,17 @@ static void empty(struct buffer *b) {
 
 static void release(struct exchange *e) {
     if (--e->holders > 0) return;
-    if (e->response) MHD_destroy_response(e->response);
     empty(&e->body);
     free(e->method);
     free(e->path);
     free(e);
+}
+
+// Lets go of a response that was never sent: a stream's holds its exchange, too.
+static void drop_response(struct exchange *e) {
+    struct MHD_Response *response = e->response;
+    e->response = NULL;
+    if (response) MHD_destroy_response(response);
 }
 
 static void resume(struct exchange *e) {
@@ -151,8 +157,7 @@ static enum MHD_Result take(void *of_server, struct MHD_Connection *connection, 
     }
     if (e->response) {
         enum MHD_Result result = MHD_queue_response(connection, e->status, e->response);
-        MHD_destroy_response(e->response);
-        e->response = NULL;
+        drop_response(e);
         return result;
     }
     if (e->is_suspended) return MHD_YES;
@@ -176,6 +181,7 @@ static void complete(void *of_server, struct MHD_Connection *connection, void **
     if (e->older) e->older->newer = e->newer;
     e->connection = NULL;
     *of_connection = NULL;
+    drop_response(e);
     release(e);
 }
 
@@ -269,7 +275,8 @@ static void add_headers(lua_State *L, int index, struct MHD_Response *response) 
 
 static void answer(struct exchange *e, unsigned status, struct MHD_Response *response) {
     e->status = status, e->response = response, e->is_answered = true;
-    resume(e);
+    if (e->connection) resume(e);
+    else drop_response(e);
 }
 
 // request:respond(status, headers, body). A client that has gone gets nothing, which is no failure.

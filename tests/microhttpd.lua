@@ -186,6 +186,19 @@ t.test("options, ports, and an end with everything open", function()
   waiting[1]:respond(200, {}, "too late, which is no error")
 end)
 
+-- (that nothing is left of them, the address sanitizer says at the end)
+t.test("a stream that nobody has begun to send when the server ends, or that is opened later, is nothing", function()
+  local server, late, stream = listen(), nil, nil
+  for _ = 1, 2 do client(server, get "/") end
+  serve(server, function(request)
+    if late then stream = request:stream(200, {}) else late = request end
+  end, function() return stream ~= nil end)
+  server:close()
+  t.ok(not stream:is_open() and not stream:write "x")
+  stream = late:stream(200, {})
+  t.ok(not stream:is_open() and not stream:write "x")
+end)
+
 t.test("a signal ends the waiting", function()
   local server <close> = listen()
   core.interrupt_begin()

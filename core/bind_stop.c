@@ -7,13 +7,13 @@
 
 #include <signal.h>
 
-static const double CLEANING_SECONDS = 0.2; // that a kernel may take when Ctrl-C was there before it
+static const double CLEANING_SECONDS = 0.3; // that kernels may take, all together, when Ctrl-C was there before them
 
 static struct {
     lua_State *L;
-    lua_Hook hook;  // before
-    bool is_late;   // Ctrl-C was there before
-    double started;
+    lua_Hook hook;     // before
+    bool is_late;      // Ctrl-C was there before
+    double late_since; // the first kernel of which this is so
     const volatile sig_atomic_t *program_says;
 } begun;
 
@@ -26,7 +26,7 @@ static bool is_asked_for(void) {
 
 static bool is_to_stop(void *unused) {
     (void)unused;
-    return is_asked_for() && (!begun.is_late || sys_now() - begun.started > CLEANING_SECONDS);
+    return is_asked_for() && (!begun.is_late || sys_now() - begun.late_since > CLEANING_SECONDS);
 }
 
 void stop_watch(lua_State *L) {
@@ -35,8 +35,9 @@ void stop_watch(lua_State *L) {
     lua_getfield(L, LUA_REGISTRYINDEX, "giemsa.is_stopping");
     begun.program_says = lua_touserdata(L, -1);
     lua_pop(L, 1);
+    const bool was_late = begun.is_late;
     begun.is_late = is_asked_for();
-    begun.started = begun.is_late ? sys_now() : 0;
+    if (begun.is_late && !was_late) begun.late_since = sys_now();
 }
 
 // The hook's own error is the better one: it says where, and its owner knows that it was raised.

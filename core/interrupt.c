@@ -2,7 +2,7 @@
 // A hook set on the main state never fires while a coroutine runs, so coroutine.resume and coroutine.wrap are replaced
 // by ones that note which state is running; the signal handler sets its hook there (lua_sethook is safe in a handler).
 // Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
-// has ended: the second time after enough steps for cleaning up, then at every step.
+// has ended: the second time after a moment for cleaning up, then at every step.
 #include "interrupt.h"
 
 #include <errno.h>
@@ -12,24 +12,32 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/time.h>
+#include <time.h>
 
-enum { CLEANING_STEPS = 100000, CLEANING_RESUMES = 1000 };
+enum { STEPS = 1000 }; // between two looks at the clock
+static const double CLEANING_SECONDS = 0.3;
 
 static lua_State *volatile running;
 static lua_CFunction plain_resume;
 static volatile sig_atomic_t is_stopping, is_over_time;
 static int stops; // how often the error was raised
-static int resumes; // since then
+static double cleaning_until; // by now()
 static void (*between_calls)(int) = SIG_DFL; // at a terminal's prompt a Ctrl-C that comes too late ends nothing
 static bool ends_nothing; // a second Ctrl-C is like the first
 static const char *last_stop; // why the last resume from here was stopped
 
 static void stop(lua_State *L, lua_Debug *unused);
 
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool may_clean_up(void) { return stops == 1 && now() < cleaning_until; }
+
 static void set_stop(lua_State *L) {
-    bool is_counting = stops == 1 && resumes <= CLEANING_RESUMES;
-    if (is_counting && lua_gethook(L) == stop) return; // counts on
-    if (is_counting) lua_sethook(L, stop, LUA_MASKCOUNT, CLEANING_STEPS);
+    if (may_clean_up()) lua_sethook(L, stop, LUA_MASKCOUNT, STEPS);
     else lua_sethook(L, stop, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
@@ -50,7 +58,11 @@ static void stop(lua_State *L, lua_Debug *unused) {
     (void)unused;
     lua_sethook(L, NULL, 0, 0);
     if (!is_stopping) return; // of a coroutine that slept since an earlier Ctrl-C
-    stops++;
+    if (may_clean_up()) {
+        set_stop(L);
+        return;
+    }
+    if (++stops == 1) cleaning_until = now() + CLEANING_SECONDS;
     set_stop(L);
     push_place(L);
     lua_pushstring(L, is_over_time ? "timed out" : "interrupted!");
@@ -75,7 +87,6 @@ static void set_interrupt(void (*handler)(int)) {
 static int resume(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, 1), *outer = running;
     if (coroutine) running = coroutine;
-    resumes += is_stopping;
     if (coroutine && is_stopping) set_stop(coroutine);
     int results = plain_resume(L); // raises only when argument 1 is no coroutine
     running = outer;
@@ -136,7 +147,7 @@ static int add_traceback(lua_State *L) {
 // What Ctrl-C was to end has ended.
 static void end_stop(lua_State *L, lua_State *outer) {
     last_stop = is_over_time ? "timeout" : is_stopping ? "interrupted" : NULL;
-    is_stopping = is_over_time = stops = resumes = 0;
+    is_stopping = is_over_time = stops = 0;
     lua_sethook(L, NULL, 0, 0);
     if (!outer) set_interrupt(between_calls); // first: on_interrupt needs a state
     running = outer;

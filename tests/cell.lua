@@ -3,6 +3,7 @@
 local t = require "tests.harness"
 local cell = require "giemsa.cell"
 local notebook = require "giemsa.notebook"
+local syntax = require "giemsa.syntax"
 
 local SAMPLES = {}
 local function sample(name, text) SAMPLES[#SAMPLES + 1] = { name = name, text = text } end
@@ -127,6 +128,8 @@ comment ]=]
 local s = [==[
 two lines]==] print(s) -- end]])
 sample("a return at the end", "-- %%\nlocal x = 1\n-- %%\nprint(x)\nreturn x, 2\n")
+sample("a return within a block, before the last cell", "-- %%\nlocal x = 1 print(x)\nif x then return end\n-- %%\nprint 'no'\n")
+sample("a byte order mark", "\xEF\xBB\xBF#! anything\n-- %%\nlocal x = 1\n-- %%\nprint(x)\n")
 sample("code before the first marker", "local x = 5 print(x)\n-- %%\nprint(x + 1)")
 sample("no cell at all", "print 'plain'")
 sample("an empty file", "")
@@ -154,7 +157,7 @@ local function printed(f)
 end
 
 local function plainly(text)
-  return printed(function() return assert(load((text:gsub("^#[^\n]*", "")), "@lesson.lua"))() end)
+  return printed(function() return assert(load(syntax.script(text), "@lesson.lua"))() end)
 end
 
 -- Runs all cells; `before` is called before each.

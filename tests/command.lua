@@ -136,6 +136,17 @@ t.test("Ctrl-C ends the cell, in coroutines and through pcall; the log says so",
   end
 end)
 
+t.test("goto and return among cells mean what they mean to lua5.4", function()
+  for _, text in ipairs {
+    "-- %%\nprint 'one'\ngoto on\n-- %%\nprint 'two'\n-- %%\n::on:: print 'three'\n-- %%\nprint 'four'\n",
+    "-- %%\nlocal n = 0\n::again::\n-- %%\nn = n + 1\nif n < 3 then goto again end\n-- %%\nprint(n)\n",
+    "-- %%\nprint 'one'\nif true then return end\n-- %% [markdown]\n-- text\n-- %%\nprint 'two'\n", "\xEF\xBB\xBF-- %%\nprint 'one'\n" } do
+    lesson(text)
+    local output, code = command "run lesson.lua"
+    t.equal({ (output:gsub("fingerprint[^\n]*\n", "")), code }, { (t.shell(("cd %s && lua5.4 lesson.lua"):format(folder))), 0 })
+  end
+end)
+
 t.test("a second Ctrl-C ends the process in the middle of a C function; the log is kept", function()
   need_signals()
   lesson "-- %%\nprint 'before'\n-- %%\nstring.find(('a'):rep(30000), ('.-'):rep(20) .. 'b')\n"

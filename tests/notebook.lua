@@ -122,7 +122,7 @@ end)
 t.test("any bytes come back as they were", function()
   local random = require "giemsa.random"
   random.seed(1)
-  local pieces = { "-- %%", "--%%", " ", "\n", "\r\n", "-- ---", "#!", "title: x", "[markdown]", "name=", '"', "{", "}", "[", "\\", "%", "--",
+  local pieces = { "\xEF\xBB\xBF", "-- %%", "--%%", " ", "\n", "\r\n", "-- ---", "#!", "title: x", "[markdown]", "name=", '"', "{", "}", "[", "\\", "%", "--",
     "\0", "\255", "x = 1", "=", "tags", "]]", "[[", ",", "-- text", "null", "1e5" }
   for round = 1, 3000 do
     local parts = {}

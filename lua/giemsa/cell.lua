@@ -21,6 +21,7 @@ local cell = {}
 ---@field notebook giemsa.Notebook
 ---@field path string
 ---@field next integer? the code cell that comes; nil at the end
+---@field has_returned boolean? the script ended itself before its last cell
 ---@field environment table? the globals of what is typed at a prompt
 local Session = {}
 Session.__index = Session
@@ -51,7 +52,7 @@ end
 function cell.session(notebook, args)
   local text = notebook:text()
   local path = notebook.path or "notebook"
-  local ok, message = load(source.without_shebang(text), "@" .. path, "t")
+  local ok, message = load(syntax.script(text), "@" .. path, "t")
   message = not ok and message or source.obstacle(notebook, text)
   if message then return nil, message end
   local session = setmetatable({ notebook = notebook, path = path, args = args or {},
@@ -78,7 +79,7 @@ local function harvest(thread, scope, locals)
   return scope:with_values(locals, values)
 end
 
--- Runs text as the script would at this scope: the outcome, and the scope after it.
+-- Runs text as the script would at this scope: the outcome, the scope after it, and whether it came to its end.
 function Session:run_alone(text, scope, name, first_line, environment)
   local chunk, message, locals, names = source.alone(text, scope, name, first_line, environment)
   if not chunk then
@@ -91,12 +92,12 @@ function Session:run_alone(text, scope, name, first_line, environment)
   local thread = coroutine.create(f)
   local outcome = outcomes.resume(thread, table.unpack(self.args))
   if not outcome.ok and not keeper then return outcome, harvest(thread, scope, locals) end
-  if not keeper then return outcome, scope end
+  if not keeper then return outcome, scope, false end -- it failed before any local, or returned from within a block
   local after = scope:extended(locals, names, keeper)
   for _, one in ipairs(locals) do
     if one.attribute == "close" then table.insert(self.closing, after:get(one.name)) end
   end
-  return outcome, after
+  return outcome, after, true
 end
 
 -- The script's function was left for good: what it holds stays, its later text is not run.
@@ -111,10 +112,13 @@ function Session:run_forward(number)
     self:arrive(coming, keeper)
     return outcome
   end
-  if not outcome.ok then -- the coroutine is dead: the lesson can go on cell by cell
-    self.scope = harvest(self.thread, self.scope, self.plan[number].locals)
-    coroutine.close(self.thread)
+  if outcome.ok then
+    self.thread = nil
+    self:expect_nothing(number)
+    return outcome
   end
+  self.scope = harvest(self.thread, self.scope, self.plan[number].locals)
+  coroutine.close(self.thread) -- it is dead, but the lesson can go on cell by cell
   self.thread = nil
   self:expect_after(number)
   return outcome
@@ -124,6 +128,12 @@ end
 function Session:expect_after(number)
   self.next = code_cell(self.notebook, number + 1)
   if self.next then self.scopes[self.next] = self.scope end
+end
+
+-- The script has returned: what stands below is not to run.
+function Session:expect_nothing(number)
+  self.next = nil
+  self.has_returned = code_cell(self.notebook, number + 1) ~= nil
 end
 
 --- Runs a code cell. In order and unedited it is a piece of the running script; else it is compiled
@@ -136,9 +146,9 @@ function Session:run(number)
   self:leave_forward()
   local scope = self.scopes[number] or self.scope
   self.scopes[number] = scope
-  local outcome
-  outcome, self.scope = self:run_alone(source.code_of(one), scope, "@" .. self.path, one.first)
-  self:expect_after(number)
+  local outcome, came_to_end
+  outcome, self.scope, came_to_end = self:run_alone(source.code_of(one), scope, "@" .. self.path, one.first)
+  if outcome.ok and not came_to_end then self:expect_nothing(number) else self:expect_after(number) end
   return outcome
 end
 
@@ -195,7 +205,7 @@ end
 function Session:replace(notebook)
   local text = notebook:text()
   if text == self.notebook:text() then return true end
-  local ok, message = load(source.without_shebang(text), "@" .. self.path, "t")
+  local ok, message = load(syntax.script(text), "@" .. self.path, "t")
   message = not ok and message or source.obstacle(notebook, text)
   if message then return nil, message end
   self:leave_forward()

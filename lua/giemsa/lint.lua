@@ -24,7 +24,7 @@ local TAGS = { solution = true, check = true, hidden = true, ["skip-execution"] 
 -- ---- rules: each calls tell(line, message, is_error)
 
 local function compiles(book, text, tell)
-  local chunk, message = load((text:gsub("^#[^\n]*", "")), "=", "t")
+  local chunk, message = load(syntax.script(text), "=", "t")
   if chunk then return end
   local line, rest = message:match "^:?(%d+): (.*)$"
   tell(tonumber(line) or 1, rest or message, true)

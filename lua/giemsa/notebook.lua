@@ -169,13 +169,14 @@ end
 ---@param path string?
 ---@return giemsa.Notebook
 function notebook.parse(text, path)
-  local lines = {}
+  local lines, byte_order_mark = {}, text:match "^\xEF\xBB\xBF" or ""
+  text = text:sub(#byte_order_mark + 1)
   for line in text:gmatch "[^\n]*\n?" do
     if line ~= "" then lines[#lines + 1] = line end
   end
   local at, meta = header.parse(lines)
   local self = setmetatable({ path = path, meta = meta, cells = {},
-    header = table.concat(lines, "", 1, at - 1) }, Notebook)
+    header = byte_order_mark .. table.concat(lines, "", 1, at - 1) }, Notebook)
   local cell, body
   local function finish()
     if cell then cell.body = table.concat(body) end

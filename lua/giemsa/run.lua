@@ -253,20 +253,31 @@ end
 -- The first status that is not "ok" is the run's.
 local function worse(status, other) return status == "ok" and other or status end
 
-function Runner:all()
-  local stop_at = self.last
-  for _, one in ipairs(self.book.cells) do
-    if one.kind ~= "code" then
-      self:begin(one)
-    else
-      local status = self:cell(one)
-      self.status = worse(self.status, status)
-      local goes_on = status == "ok" or status == "failed" and self.opts.keep_going
-        or status == "timeout" and self.opts.keep_going and not self:is_over()
-      if not goes_on then return end
-    end
-    if one == stop_at then return end
+-- Runs a code cell of the whole. Whether the run goes on.
+function Runner:code(one)
+  local status = self:cell(one)
+  self.status = worse(self.status, status)
+  return status == "ok" or status == "failed" and self.opts.keep_going
+    or status == "timeout" and self.opts.keep_going and not self:is_over()
+end
+
+-- The prose between two cells.
+function Runner:prose(after, before)
+  for number = after + 1, before - 1 do
+    if self.book.cells[number].kind ~= "code" then self:begin(self.book.cells[number]) end
   end
+end
+
+-- The session says which cell comes: after a goto it need not be the one below.
+function Runner:all()
+  local cells, session, at = self.book.cells, self.session, 0
+  local last = self.last and self.last.number or #cells
+  while session.next and session.next <= last do
+    self:prose(at, session.next)
+    at = session.next
+    if not self:code(cells[at]) then return end
+  end
+  if not session.has_returned then self:prose(at, last + 1) end
 end
 
 function Runner:is_over()

@@ -49,6 +49,11 @@ local function read_names(tokens, i, found)
   until not tokens[i] or tokens[i - 1].text ~= ","
 end
 
+--- A script as Lua sees the text of its file: a byte order mark is no Lua, nor is a first line "#!...".
+---@param text string
+---@return string
+function syntax.script(text) return (text:gsub("^\xEF\xBB\xBF", ""):gsub("^#[^\n]*", "")) end
+
 --- Scans a piece of Lua; what does not compile is scanned as far as it makes sense.
 ---@param source string
 ---@return giemsa.Scan

@@ -29,9 +29,6 @@ function source.unique_names(locals)
   return names
 end
 
---- A first line "#!..." is no Lua.
-function source.without_shebang(text) return (text:gsub("^#[^\n]*", "")) end
-
 -- What stands at a stop: the number of the cell that comes, and the keeper.
 local function stop_call(number, names)
   return ("__cell(%d,function()return %s end);"):format(number, table.concat(names, ","))
@@ -52,7 +49,7 @@ end
 ---@return string
 function source.forward(notebook, plan)
   local parts = { "local __cell = ...; return function(...) ",
-    source.without_shebang(notebook.header) }
+    syntax.script(notebook.header) }
   local locals, returns = {}, false
   local function add(text) parts[#parts + 1] = text end
   for i, one in ipairs(notebook.cells) do

@@ -1,6 +1,7 @@
 --- giemsa student: a lesson without its solutions and hidden tests.
 local args = require "giemsa.args"
 local output = require "giemsa.cli.output"
+local syntax = require "giemsa.syntax"
 
 local USAGE = [[
 usage: giemsa student master.lua -o lesson.lua
@@ -30,7 +31,7 @@ return function(line)
   end
   local lesson, taken = exercise.student(master)
   if not lesson then output.complain(taken) return 1 end
-  local compiles, why = load(lesson:text():gsub("^#[^\n]*", ""), "@" .. o.out, "t")
+  local compiles, why = load(syntax.script(lesson:text()), "@" .. o.out, "t")
   if not compiles then
     output.complain("without its solutions the lesson does not compile: " .. why)
     return 1

@@ -5,6 +5,7 @@ local json = require "giemsa.json"
 local notebook = require "giemsa.notebook"
 local parts = require "giemsa.view.parts"
 local runlog = require "giemsa.runlog"
+local syntax = require "giemsa.syntax"
 
 ---@class giemsa.view.Desk
 ---@field path string of the lesson
@@ -25,7 +26,7 @@ Desk.__index = Desk
 
 -- Why a text cannot be run, for one who is just writing it; nil when it can.
 local function complaint(text, path)
-  local ok, message = load(text:gsub("^#[^\n]*", ""), "@" .. path, "t")
+  local ok, message = load(syntax.script(text), "@" .. path, "t")
   return not ok and message or nil
 end
 

@@ -391,6 +391,37 @@ t.test("the pages and the table are safe to open", function()
   t.ok(table_text:find "^student,points,of,check%-mean,check%-double,notes\n", table_text)
 end)
 
+-- Runs a command with a kernel that does not know these system calls (a seccomp filter answers ENOSYS).
+local WITHOUT = [==[
+import ctypes, os, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+calls = [int(n) for n in sys.argv[1].split(",")]
+code = [(0x20, 0, 0, 0)] # load the number of the call
+for i, n in enumerate(calls):
+    code.append((0x15, len(calls) - i, 0, n)) # is it this one: the last line
+code += [(0x06, 0, 0, 0x7fff0000), (0x06, 0, 0, 0x00050000 | 38)]
+filter = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code), ctypes.addressof(filter)))
+if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, program, 0, 0) != 0:
+    sys.exit("no seccomp here")
+os.execvp(sys.argv[2], sys.argv[2:])
+]==]
+
+t.test("where Landlock or seccomp is missing nothing is graded, and it says why", function()
+  need_sandbox()
+  if select(2, t.shell "command -v python3") ~= 0 then t.skip "it takes python3 to hide a system call" end
+  local is_arm = t.shell "uname -m":find "aarch64"
+  local launcher = t.write(folder .. "/without.py", WITHOUT)
+  t.shell(("cd %s && rm -rf one && mkdir one && rm -f one.csv"):format(t.quote(folder)))
+  t.write(folder .. "/one/ada.lua", lesson(("io.open(%q, 'w')\n%s"):format(folder .. "/was-run", MEAN)))
+  for _, missing in ipairs { { calls = "444,445,446", says = "Landlock" }, { calls = is_arm and "277,167" or "317,157", says = "seccomp" } } do
+    local output, exit_code = t.shell(("cd %s && python3 %s %s %s grade master.lua one -o one.csv"):format(t.quote(folder), launcher, missing.calls, giemsa))
+    t.equal(exit_code, 1, output)
+    t.ok(output:find("submissions cannot be enclosed, so they are not run", 1, true) and output:find(missing.says, 1, true), output)
+  end
+  t.ok(not io.open(folder .. "/one.csv") and not io.open(folder .. "/was-run"))
+end)
+
 t.test("a master that cannot grade says why", function()
   need_sandbox()
   local function says(text, pattern)

@@ -45,9 +45,11 @@ PACKAGE_jansson = jansson
 PACKAGE_blas = openblas
 PACKAGE_zmq = libzmq
 PACKAGE_microhttpd = libmicrohttpd
+PACKAGE_http = libmicrohttpd
 OPTIONAL := zip curl hash lineedit md4c jansson blas zmq microhttpd
 MODULES := $(foreach m,$(OPTIONAL),$(if $(wildcard core/$(m).c),$(if $(call has,$(PACKAGE_$(m))),$(m))))
-CORE := $(filter-out dispatch main interrupt $(OPTIONAL),$(basename $(notdir $(wildcard core/*.c))))
+MORE_microhttpd = http # what a module is made of besides its own file
+CORE := $(filter-out dispatch main interrupt $(OPTIONAL) $(foreach m,$(OPTIONAL),$(MORE_$(m))),$(basename $(notdir $(wildcard core/*.c))))
 
 LIB := $(BUILD)/lib/giemsa
 TARGETS := $(BUILD)/bin/giemsa $(LIB)/core.so $(ISAS:%=$(LIB)/core-%.so) $(MODULES:%=$(LIB)/%.so)
@@ -76,7 +78,8 @@ $(LIB)/core.so: $(BUILD)/obj/dispatch.o
 	$(say)$(CC) $(CORE_CFLAGS) -shared -o $@ $< -ldl
 $(MODULES:%=$(LIB)/%.so): $(LIB)/%.so: $(BUILD)/obj/%.o
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CORE_CFLAGS) -shared -Wl,-z,nodelete -o $@ $< $(call flags,--libs $(PACKAGE_$*))
+	$(say)$(CC) $(CORE_CFLAGS) -shared -Wl,-z,nodelete -o $@ $^ $(call flags,--libs $(PACKAGE_$*))
+$(foreach m,$(MODULES),$(eval $(LIB)/$(m).so: $(MORE_$(m):%=$(BUILD)/obj/%.o)))
 $(BUILD)/bin/giemsa: $(BUILD)/obj/main.o $(BUILD)/obj/interrupt.o
 	@mkdir -p $(@D)
 	@ln -sfn $(if $(filter /%,$(BUILD)),$(CURDIR),..)/lua $(BUILD)/lua
@@ -147,7 +150,7 @@ FUZZ_zip   = zip
 FUZZ_md4c  = md4c
 FUZZ_jansson = jansson
 FUZZ_message = message sys
-FUZZ_http = microhttpd
+FUZZ_http = microhttpd http
 FUZZ_LIBS  = $(call flags,--cflags --libs $(LUA) libzip md4c jansson zlib libmicrohttpd)
 FUZZ_FLAGS = -std=gnu11 -D_GNU_SOURCE -O1 -g -Icore -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 FUZZ_FLAGS_image = -fno-sanitize-coverage=trace-cmp # its loops over pixels would take most of the time

@@ -12,6 +12,7 @@
 
 // ---- requests
 
+// A header that comes twice is one with both values (RFC 9110, 5.3): so a second Host does not hide the first.
 static enum MHD_Result add_field(void *of_lua, enum MHD_ValueKind kind, const char *name, const char *value) {
     lua_State *L = of_lua;
     luaL_Buffer b;
@@ -19,7 +20,11 @@ static enum MHD_Result add_field(void *of_lua, enum MHD_ValueKind kind, const ch
     for (const char *p = name; *p; p++)
         luaL_addchar(&b, (char)(kind == MHD_HEADER_KIND && *p >= 'A' && *p <= 'Z' ? *p + 32 : *p));
     luaL_pushresult(&b);
-    lua_pushstring(L, value ? value : "");
+    lua_pushvalue(L, -1);
+    bool is_again = lua_rawget(L, -3) != LUA_TNIL && kind == MHD_HEADER_KIND;
+    if (is_again) lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), value ? value : "");
+    else lua_pushstring(L, value ? value : "");
+    lua_remove(L, -2);
     lua_rawset(L, -3);
     return MHD_YES;
 }

@@ -54,7 +54,7 @@ t.test("a request comes with its path, query, headers and body; several over one
   local server <close> = listen()
   local bytes = "\0\1\r\n\255"
   local asking = client(server, "POST /a%20b/c?x=1&y=%26&z HTTP/1.1\r\nHost: me\r\nX-Odd: Value\r\nContent-Length: " .. #bytes .. "\r\n\r\n" .. bytes
-    .. get "/second" .. get("/third", "Connection: close\r\n"))
+    .. get "/second" .. get("/third", "Connection: close\r\nhost: other\r\n"))
   local seen = {}
   serve(server, function(request)
     seen[#seen + 1] = request
@@ -64,6 +64,7 @@ t.test("a request comes with its path, query, headers and body; several over one
   t.equal({ seen[1].method, seen[1].path, seen[1].body, seen[1].headers["x-odd"] }, { "POST", "/a b/c", bytes, "Value" })
   t.equal(seen[1].query, { x = "1", y = "&", z = "" })
   t.equal(seen[2].path, "/second")
+  t.equal(seen[3].headers.host, "a, other") -- and so no host that is known
   t.ok(asking.text():find("X-Number: 1\r\n", 1, true) and asking.text():find(bytes .. "1", 1, true) and asking.text():find "3$")
 end)
 

@@ -205,6 +205,13 @@ t.test("who only watches has no buttons; a phone's page does not stick out", fun
   browser:size(390, 844)
   os.execute "sleep 0.2"
   t.equal(browser:eval "document.documentElement.scrollWidth - document.documentElement.clientWidth", 0)
+  t.write(path, (LESSON:gsub('%-%- %%%% name="fit"', '-- %%%% [markdown]\n-- ## One\n--\n-- ## Two\n\n%0')))
+  browser:wait "document.querySelector('.toc')"
+  t.ok(browser:eval [[(() => {
+    const [title, goal, toc, code] = ["h1", "#text p", ".toc", "#setup"].map(one => document.querySelector(one).getBoundingClientRect());
+    return title.bottom <= goal.top && goal.bottom <= toc.top && toc.bottom <= code.top;
+  })()]], "the title, what the lesson is about, the contents")
+  t.write(path, LESSON)
   browser:picture(folder .. "/phone.png")
 end)
 

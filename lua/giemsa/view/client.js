@@ -59,6 +59,7 @@ class Cell {
   update(part) {
     this.source = part.source;
     this.kind = part.kind;
+    this.opens = part.opens; // it comes before the contents
     this.box.dataset.kind = part.kind;
     if (this.actions) this.runButtons.forEach(one => { one.hidden = part.kind !== "code"; });
     replaceHtml(this.view, part.html);
@@ -246,18 +247,21 @@ class Cell {
 
 // ---- what the server sends
 
-const place = order => {
-  const container = $("cells");
+const placeIn = (container, list) => {
   let at = container.firstChild;
-  const there = new Set(order);
-  for (const key of order) {
-    const cell = cells.get(key);
-    if (!cell) continue;
+  for (const cell of list) {
     if (cell.gone) cell.note?.replaceChildren();
     cell.gone = false;
     if (cell.box === at) at = at.nextSibling;
     else container.insertBefore(cell.box, at);
   }
+};
+
+const place = order => {
+  const there = new Set(order);
+  const list = order.map(key => cells.get(key)).filter(cell => cell);
+  placeIn($("opening"), list.filter(cell => cell.opens));
+  placeIn($("cells"), list.filter(cell => !cell.opens));
   for (const [key, cell] of cells) {
     if (there.has(key)) continue;
     cell.gone = true;

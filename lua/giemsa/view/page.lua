@@ -33,9 +33,10 @@ local INSIDE = [[
 <span id="status" role="status"></span>
 <label class="end"><input type="checkbox" id="follow"> %s</label>
 </div>
-<div id="contents"></div>
 <main id="text">
 <div id="head"></div>
+<div id="opening"></div>
+<div id="contents"></div>
 <div id="cells"></div>
 <div id="end"></div>
 <noscript>This page is alive: it needs JavaScript. <code>giemsa html</code> makes one that does not.</noscript>

@@ -116,6 +116,29 @@ t.test("a port that is taken, a lesson that is not there", function()
   end)
 end)
 
+-- Whether a text is in Chinese, if it is in words at all.
+local function is_chinese(text) return not text:find "%a" or text:find "[\xe3-\xe9]" ~= nil end
+
+t.test("for a Chinese reader every word of the page, its tips and its messages are Chinese", function()
+  with_view(LESSON:gsub('print%("three", x%)', 'error "no more"'), function(one)
+    local _, body = ask(one, "GET", one.base)
+    local count = 0
+    for word, said in pairs(json.decode(body:match "const GIEMSA = (%b{});").words) do
+      count = count + 1
+      t.ok(is_chinese(said), word)
+    end
+    t.ok(count > 20, count)
+    for _, name in ipairs { "title", "aria%-label" } do
+      for said in body:gmatch(" " .. name .. '="(.-)"') do t.ok(is_chinese(said), said) end
+    end
+    local viewer = watch(one)
+    viewer.wait("the page", function(s) return #s.order == 4 end)
+    t.equal(select(2, order(one, "stop")).message, "这里没有运行中的单元")
+    order(one, "run")
+    viewer.wait("the failure", function(s) return s.status.message == "cell 'three' 出错" end)
+  end, "--lang zh")
+end)
+
 -- ---- the file
 
 t.test("an edit writes its cell and nothing else; what changed underneath is not overwritten", function()

@@ -75,6 +75,31 @@ local CHINESE = {
   ["Take the file's"] = "采用文件中的",
   ["Keep mine"] = "保留我的",
   ["the cell is no longer in the file"] = "文件中已没有这个单元",
+  ["it runs already"] = "已经在运行",
+  ["nothing runs here"] = "这里没有运行中的单元",
+  ["%s failed"] = "%s 出错",
+  ["%s took too long"] = "%s 超时",
+  ["the process was ended; its variables are gone"] = "进程已结束，变量不再保留",
+  ["the process that ran the lesson was ended by signal %d; its variables are gone"] =
+    "运行本课的进程被信号 %d 终止，变量不再保留",
+  ["the process that ran the lesson ended with code %d; its variables are gone"] =
+    "运行本课的进程以代码 %d 退出，变量不再保留",
+
+  ["the run"] = "运行控制",
+  ["Run the whole lesson in a fresh process"] = "在新进程中运行整课",
+  ["Stop the running cell"] = "停止正在运行的单元",
+  ["Run this cell (in its text: Ctrl-Enter)"] = "运行此单元（在文本中按 Ctrl-Enter）",
+  ["Run from this cell to the end"] = "从此单元运行到末尾",
+  ["Edit this cell (or double click)"] = "编辑此单元（或双击）",
+  ["the source of this cell"] = "此单元的源文本",
+  ["Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell"] =
+    "把此单元写入文件（Ctrl-S；Ctrl-Enter 同时运行）。以 -- %% 开头的行开始另一个单元",
+  ["Back to what the file says"] = "恢复为文件中的内容",
+  ["Close the text area (Esc); a draft is kept"] = "关闭文本框（Esc），草稿会保留",
+  ["Put the file's text here"] = "用文件中的文本替换这里的文本",
+  ["The next save writes over the file's text"] = "下次保存将覆盖文件中的文本",
+  ["This page is alive: it needs JavaScript. <code>giemsa html</code> makes one that does not."] =
+    "本页是实时页面，需要 JavaScript。<code>giemsa html</code> 生成不需要脚本的网页。",
 
   ["cached"] = "缓存",
   ["check"] = "检查",

@@ -45,10 +45,10 @@ class Cell {
   addActions() {
     this.actions = make("div", "actions");
     this.runButtons = [
-      button("▶ " + say("Run"), "Run this cell (in its text: Ctrl-Enter)", () => this.run()),
-      button("▶▶ " + say("From here"), "Run from this cell to the end", () => command("run", { from: this.key })),
+      button("▶ " + say("Run"), say("Run this cell (in its text: Ctrl-Enter)"), () => this.run()),
+      button("▶▶ " + say("From here"), say("Run from this cell to the end"), () => command("run", { from: this.key })),
     ];
-    this.editButton = button("✎ " + say("Edit"), "Edit this cell (or double click)", () => this.edit());
+    this.editButton = button("✎ " + say("Edit"), say("Edit this cell (or double click)"), () => this.edit());
     this.actions.append(...this.runButtons, this.editButton);
     this.box.prepend(this.actions);
     this.view.addEventListener("dblclick", event => {
@@ -100,14 +100,15 @@ class Cell {
     this.area = make("textarea");
     this.area.value = this.draft ? this.draft.text : this.source;
     this.area.spellcheck = this.kind !== "code";
-    this.area.setAttribute("aria-label", "the source of this cell");
+    this.area.setAttribute("aria-label", say("the source of this cell"));
     this.note = make("div", "note");
     this.note.setAttribute("role", "alert");
     const bar = make("div", "bar");
     bar.append(
-      button(say("Save"), "Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell", () => this.save()),
-      button(say("Discard"), "Back to what the file says", () => this.discard()),
-      button(say("Close"), "Close the text area (Esc); a draft is kept", () => this.close()));
+      button(say("Save"),
+        say("Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell"), () => this.save()),
+      button(say("Discard"), say("Back to what the file says"), () => this.discard()),
+      button(say("Close"), say("Close the text area (Esc); a draft is kept"), () => this.close()));
     this.editor.append(this.area, bar, this.note);
     this.box.insertBefore(this.editor, this.view);
     this.box.classList.add("editing");
@@ -150,13 +151,13 @@ class Cell {
   showConflict(theirs) {
     const file = make("pre", "", theirs);
     this.tell(say("the cell was changed in the file meanwhile"), file,
-      button(say("Take the file's"), "Put the file's text here", () => {
+      button(say("Take the file's"), say("Put the file's text here"), () => {
         this.before = this.area.value = theirs;
         this.note.replaceChildren();
         this.fit();
         this.keepDraft();
       }),
-      button(say("Keep mine"), "The next save writes over the file's text", () => {
+      button(say("Keep mine"), say("The next save writes over the file's text"), () => {
         this.before = theirs;
         this.note.replaceChildren();
         this.keepDraft();
@@ -287,10 +288,10 @@ const showStatus = () => {
   const where = status.cell && cells.get(status.cell);
   const name = where?.view.querySelector(".bar a")?.textContent;
   const time = isRunning && since ? " · " + seconds((performance.now() - since) / 1000) : "";
-  const words = { ready: "ready", running: "running", elsewhere: "it runs in another process",
-    stopping: "stopping: once more ends the process", lost: "no connection: trying again" };
+  const words = { ready: say("ready"), running: say("running"), elsewhere: say("it runs in another process"),
+    stopping: say("stopping: once more ends the process"), lost: say("no connection: trying again") };
   $("status").textContent = (status.state === "ready" && status.message) ||
-    say(words[status.state] ?? "") + (name ? " " + name : "") + time;
+    (words[status.state] ?? "") + (name ? " " + name : "") + time;
   $("status").className = status.state === "lost" || status.message ? "bad" : status.state;
   $("run").hidden = $("stop").hidden = !mayEdit;
   $("run").disabled = isRunning || status.state === "lost";

@@ -21,6 +21,9 @@ local runlog = require "giemsa.runlog"
 local Desk = {}
 Desk.__index = Desk
 
+-- In the first language of the page.
+function Desk:say(text, ...) return self.parts.page:word(text, ...) end
+
 -- ---- the file
 
 -- Why a text cannot be run, for one who is just writing it; nil when it can.
@@ -96,14 +99,14 @@ local function pass_on(worker)
   io.stderr:write(worker:read "err" or "")
 end
 
-local ENDS = { failed = "failed", timeout = "took too long" } -- that the reader did not ask for
+local ENDS = { failed = "%s failed", timeout = "%s took too long" } -- that the reader did not ask for
 
 local function take_answer(self, answer)
   if answer.folder then self.folder = answer.folder end
   if not answer.done then return end
   self.is_busy, self.asked_to_stop = false, nil
   local how = ENDS[answer.done]
-  self.message = answer.problem or how and ("%s %s"):format(answer.at, how)
+  self.message = answer.problem or how and self:say(how, answer.at)
 end
 
 -- Answers that have come whole: an id, a size, JSON. Each is answered, or the worker would wait.
@@ -125,9 +128,10 @@ function Desk:follow_worker()
   take_answers(self)
   local status = self.worker:status()
   if not status then return end
-  if status ~= 0 then
-    self.message = ("the process that ran the lesson %s; its variables are gone"):format(status > 128
-      and "was ended by signal " .. status - 128 or "ended with code " .. status)
+  if status > 128 then
+    self.message = self:say("the process that ran the lesson was ended by signal %d; its variables are gone", status - 128)
+  elseif status ~= 0 then
+    self.message = self:say("the process that ran the lesson ended with code %d; its variables are gone", status)
   end
   close_worker(self)
 end
@@ -148,7 +152,7 @@ end
 ---@return boolean? ok nil and why not
 ---@return string? message
 function Desk:run(from, to)
-  if self.is_busy then return nil, "it runs already" end
+  if self.is_busy then return nil, self:say "it runs already" end
   local is_ours = self.worker and self.folder == self.run_folder
   if not (from and is_ours) then
     local ok, problem = start_worker(self)
@@ -168,10 +172,10 @@ local PATIENCE = 1 -- seconds after which a second stop ends the process
 ---@return boolean? ok nil and why not
 ---@return string? message
 function Desk:stop()
-  if not self.is_busy then return nil, "nothing runs here" end
+  if not self.is_busy then return nil, self:say "nothing runs here" end
   if self.asked_to_stop and core.now() - self.asked_to_stop > PATIENCE then
     close_worker(self)
-    self.message = "the process was ended; its variables are gone"
+    self.message = self:say "the process was ended; its variables are gone"
     return true
   end
   self.asked_to_stop = self.asked_to_stop or core.now()
@@ -195,9 +199,9 @@ function Desk:edit(key, before, source)
   local number = self.parts:number(key)
   local book = notebook.parse(present, self.path)
   local cell = book.cells[number]
-  if not cell then return nil, "the cell is no longer in the file" end
+  if not cell then return nil, self:say "the cell is no longer in the file" end
   if cell:source() ~= before then
-    return nil, "the cell was changed in the file meanwhile", cell:source()
+    return nil, self:say "the cell was changed in the file meanwhile", cell:source()
   end
   cell:set_source((source:gsub("%s+$", ""))) -- the blank lines behind it stay as they are
   local ok, problem = core.write_file(self.path, book:text())

@@ -123,7 +123,7 @@ local commands = {}
 local function number_of(one, key)
   if key == nil then return nil end
   local number = one.parts:number(key)
-  return number, not number and "the cell is no longer in the file" or nil
+  return number, not number and one:say "the cell is no longer in the file" or nil
 end
 
 function commands.run(one, order)

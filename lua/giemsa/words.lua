@@ -1,11 +1,12 @@
---- What giemsa itself says to a reader, in his language: on pages, in steps, of exercises. The English
--- words are the keys.
+--- What giemsa itself says to a reader, in his language: on pages, in plots, in steps, of exercises. The
+-- English words are the keys.
 local CHINESE = {
   ["All lessons"] = "全部课程",
   ["Contents"] = "目录",
   ["Code"] = "代码",
   ["Error"] = "错误",
   ["Fingerprint"] = "指纹",
+  ["fingerprint: %s"] = "指纹：%s",
   ["Next"] = "下一课",
   ["Output"] = "输出",
   ["Previous"] = "上一课",
@@ -100,6 +101,44 @@ local CHINESE = {
   ["The next save writes over the file's text"] = "下次保存将覆盖文件中的文本",
   ["This page is alive: it needs JavaScript. <code>giemsa html</code> makes one that does not."] =
     "本页是实时页面，需要 JavaScript。<code>giemsa html</code> 生成不需要脚本的网页。",
+
+  ["Training Loss and Accuracy on Dataset"] = "训练的损失与准确率",
+  ["Training so far"] = "目前为止的训练",
+  ["Epoch #"] = "轮次",
+  ["Loss/Accuracy"] = "损失 / 准确率",
+  ["train_loss"] = "训练损失",
+  ["val_loss"] = "验证损失",
+  ["train_acc"] = "训练准确率",
+  ["val_acc"] = "验证准确率",
+  ["ROC curve"] = "ROC 曲线",
+  ["1 - specificity (false positive rate)"] = "1 - 特异度（假阳性率）",
+  ["sensitivity (true positive rate)"] = "灵敏度（真阳性率）",
+  ["guessing"] = "随机猜测",
+  ["Confusion matrix"] = "混淆矩阵",
+  ["predicted"] = "预测类别",
+  ["true"] = "真实类别",
+  ["count"] = "个数",
+  ["density"] = "密度",
+  ["loss"] = "损失",
+  ["accuracy"] = "准确率",
+  ["loss, accuracy"] = "损失、准确率",
+  ["loss (without L2)"] = "损失（不含 L2）",
+  ["learning rate"] = "学习率",
+  ["each batch"] = "各批次",
+  ["smoothed"] = "平滑后",
+  ["falls fastest at %.2g"] = "在 %.2g 处下降最快",
+  ["learning rate: try %.2g"] = "学习率：可试 %.2g",
+  ["the loss never falls: look at the data, the labels, the net"] = "损失从不下降：检查数据、标签和网络",
+  ["step, always the same batch of %d"] = "步（始终是同一批，%d 个样本）",
+  ["the loss is not a number from step %d on: the learning rate %.2g is too large"] =
+    "从第 %d 步起损失不是数：学习率 %.2g 太大",
+  ["loss %.3g -> %.3g in %d steps"] = "损失 %.3g -> %.3g（%d 步）",
+  [", accuracy %.2f"] = "，准确率 %.2f",
+  ["it learns: %s"] = "能学会：%s",
+  ["it does not learn: %s; is the rate %.2g too small or too large, are layers frozen, do the labels fit?"] =
+    "学不会：%s；学习率 %.2g 是否太小或太大？有没有冻结的层？标签对得上吗？",
+  ["it learns slowly: %s; more steps, another rate (lr_find), less dropout or L2?"] =
+    "学得慢：%s；增加步数、换学习率（lr_find）、减少 dropout 或 L2？",
 
   ["cached"] = "缓存",
   ["check"] = "检查",

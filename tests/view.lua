@@ -177,6 +177,37 @@ t.test("an edit writes its cell and nothing else; what changed underneath is not
   end)
 end)
 
+t.test("a new cell goes behind the one it is added to, with a name of its own; all else stays byte by byte", function()
+  with_view(LESSON:gsub("\n", "\r\n"), function(one)
+    local viewer = watch(one)
+    local state = viewer.wait("the page", function(s) return #s.order == 4 end)
+    local two, source = state.order[3], 'x = x + 1\nprint("two", x)'
+    local before = read(one.path)
+    local status, answer = order(one, "add", { key = two, before = source, kind = "code" })
+    t.equal(status, 200)
+    local added = '-- %% name="new-code"\r\n\r\n\r\n'
+    t.equal(read(one.path), (before:gsub('%-%- %%%% name="three"', function(marker) return added .. marker end)))
+    state = viewer.wait("the cell", function(s) return #s.order == 5 end)
+    t.equal({ state.order[3], state.order[4], state.parts[answer.key].source }, { two, answer.key, "" })
+    t.equal(order(one, "edit", { key = answer.key, before = "", source = "y = 1" }), 200)
+    t.ok(read(one.path):find('-- %% name="new-code"\r\ny = 1\r\n\r\n-- %% name="three"', 1, true), read(one.path))
+    -- a text, and another code of the same name
+    t.equal(order(one, "add", { key = two, before = source, kind = "markdown" }), 200)
+    t.equal(order(one, "add", { key = two, before = source, kind = "code" }), 200)
+    t.ok(read(one.path):find('two", x)\r\n\r\n-- %% name="new-code-2"\r\n\r\n\r\n-- %% [markdown] name="new-text"\r\n\r\n\r\n-- %% name="new-code"',
+      1, true), read(one.path))
+    -- what was changed underneath, or asked for badly, writes nothing
+    t.write(one.path, (read(one.path):gsub('print%("two"', 'print("TWO"')))
+    local text = read(one.path)
+    status, answer = order(one, "add", { key = two, before = source, kind = "code" })
+    t.equal({ status, answer.source }, { 409, 'x = x + 1\nprint("TWO", x)' })
+    t.equal(order(one, "add", { key = "cell-99", before = source, kind = "code" }), 409)
+    t.equal(order(one, "add", { key = two, before = answer.source, kind = "raw" }), 409)
+    t.equal(ask(one, "POST", one.watching .. "add", nil, "{}"), 403)
+    t.equal(read(one.path), text)
+  end)
+end)
+
 t.test("a text that does not compile is told above the page; the file may be away for a moment", function()
   with_view(LESSON, function(one)
     local viewer = watch(one)

@@ -61,6 +61,7 @@ local CHINESE = {
   ["Run"] = "运行",
   ["From here"] = "从此处运行",
   ["Edit"] = "编辑",
+  ["Text"] = "文字",
   ["Save"] = "保存",
   ["Close"] = "关闭",
   ["Discard"] = "放弃",
@@ -95,6 +96,8 @@ local CHINESE = {
   ["the source of this cell"] = "此单元的源文本",
   ["Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell"] =
     "把此单元写入文件（Ctrl-S；Ctrl-Enter 同时运行）。以 -- %% 开头的行开始另一个单元",
+  ["A new code cell below this one"] = "在此单元下方新建代码单元",
+  ["A new text cell below this one"] = "在此单元下方新建文字单元",
   ["Back to what the file says"] = "恢复为文件中的内容",
   ["Close the text area (Esc); a draft is kept"] = "关闭文本框（Esc），草稿会保留",
   ["Put the file's text here"] = "用文件中的文本替换这里的文本",

@@ -32,6 +32,16 @@ const isSame = (text, source) => text.trimEnd() === source;
 
 const cells = new Map(); // key -> Cell
 
+let added = null; // key of a cell that was added here and has not come yet
+
+const openAdded = () => {
+  const cell = cells.get(added);
+  if (!cell) return;
+  added = null;
+  cell.edit();
+  cell.box.scrollIntoView({ block: "nearest" });
+};
+
 class Cell {
   constructor(key) {
     this.key = key;
@@ -51,6 +61,11 @@ class Cell {
     this.editButton = button("✎ " + say("Edit"), say("Edit this cell (or double click)"), () => this.edit());
     this.actions.append(...this.runButtons, this.editButton);
     this.box.prepend(this.actions);
+    this.adders = make("div", "add");
+    this.adders.append(
+      button("+ " + say("Code"), say("A new code cell below this one"), () => this.add("code")),
+      button("+ " + say("Text"), say("A new text cell below this one"), () => this.add("markdown")));
+    this.box.append(this.adders);
     this.view.addEventListener("dblclick", event => {
       if (!event.target.closest("a, summary, .output")) this.edit();
     });
@@ -67,6 +82,14 @@ class Cell {
     const language = this.view.firstElementChild?.className.match(/\bin-[\w-]+/);
     this.box.className = this.box.className.replace(/ ?\bin-[\w-]+/, "") + (language ? " " + language[0] : "");
     this.markDraft();
+  }
+
+  // Below this cell; its text area opens as soon as the server has sent it.
+  async add(kind) {
+    const answer = await command("add", { key: this.key, before: this.source, kind });
+    if (!answer?.ok) return;
+    added = answer.key;
+    openAdded();
   }
 
   run() { return command("run", { from: this.key, to: this.key }); }
@@ -324,6 +347,7 @@ source.addEventListener("message", event => {
   }
   news.parts.forEach(take);
   place(news.order);
+  openAdded();
   takeStatus(news.status);
 });
 source.addEventListener("error", () => {
@@ -343,6 +367,8 @@ const command = async (name, order = {}) => {
   try {
     const answer = await post(name, order);
     if (!answer.ok) status = { ...status, message: answer.message };
+    showStatus();
+    return answer;
   } catch { status = { ...status, state: "lost" }; }
   showStatus();
 };

@@ -184,30 +184,60 @@ function Desk:stop()
   return true
 end
 
+-- The lesson as it is in the file now, and in it the cell of a key, when it is as the writer saw it. nil, why not, and
+-- what another than the writer has written.
+local function find_as_seen(self, key, before)
+  local present, message = read(self.path)
+  if not present then return nil, message end
+  self:take_text(present)
+  local book = notebook.parse(present, self.path)
+  local cell = book.cells[self.parts:number(key)]
+  if not cell then return nil, self:say "the cell is no longer in the file" end
+  if cell:source() ~= before then
+    return nil, self:say "the cell was changed in the file meanwhile", { source = cell:source() }
+  end
+  return book, cell
+end
+
+local function write(self, text)
+  local ok, problem = core.write_file(self.path, text)
+  if ok then self:take_text(text) end
+  return ok, problem
+end
+
 --- Writes one cell to the file; nothing else in it changes.
 ---@param key string of the cell
 ---@param before string its source as the writer saw it
 ---@param source string the new one
 ---@return boolean? ok nil and why not
 ---@return string? message
----@return string? now the cell's source in the file: without blank lines at its end, up to a marker of another cell; of an
---- edit that was refused: what another than the writer has written
+---@return {source: string}? now the cell's source in the file: without blank lines at its end, up to a marker of another
+--- cell; of an edit that was refused: what another than the writer has written
 function Desk:edit(key, before, source)
-  local present, message = read(self.path)
-  if not present then return nil, message end
-  self:take_text(present)
-  local number = self.parts:number(key)
-  local book = notebook.parse(present, self.path)
-  local cell = book.cells[number]
-  if not cell then return nil, self:say "the cell is no longer in the file" end
-  if cell:source() ~= before then
-    return nil, self:say "the cell was changed in the file meanwhile", cell:source()
-  end
+  local book, cell, theirs = find_as_seen(self, key, before)
+  if not book then return nil, cell, theirs end
   cell:set_source((source:gsub("%s+$", ""))) -- the blank lines behind it stay as they are
-  local ok, problem = core.write_file(self.path, book:text())
+  local ok, problem = write(self, book:text())
   if not ok then return nil, problem end
-  self:take_text(book:text())
-  return true, nil, self.parts.book.cells[number]:source()
+  return true, nil, { source = self.parts.book.cells[cell.number]:source() }
+end
+
+local NEW = { code = "new-code", markdown = "new-text" } -- names, where they are free
+
+--- Writes a new, empty cell to the file, behind another; nothing else in it changes.
+---@param key string of the cell before it
+---@param before string the source of that as the writer saw it
+---@param kind "code"|"markdown"
+---@return boolean? ok nil and why not
+---@return string? message
+---@return {key: string}? now of the new cell
+function Desk:add(key, before, kind)
+  local book, cell, theirs = find_as_seen(self, key, before)
+  if not book then return nil, cell, theirs end
+  local text, number = book:text_with(cell.number, { kind = kind, options = { name = book:free_name(NEW[kind]) } }, "")
+  local ok, problem = write(self, text)
+  if not ok then return nil, problem end
+  return true, nil, { key = self.parts.keys[number] }
 end
 
 -- ---- all of it

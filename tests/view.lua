@@ -275,13 +275,39 @@ t.test("stop ends the cell and keeps the variables; a cell that fails stops the 
   end)
 end)
 
+t.test("one stop ends a cell that runs programs in a loop, also those that ignore Ctrl-C; the variables stay", function()
+  with_view(LESSON:gsub('print%("three", x%)', 'while x < 5 do x = x + 1 os.execute "sleep 100" end\nprint("three", x)'), function(one)
+    local viewer = watch(one)
+    local third = viewer.wait("the page", function(s) return #s.order == 4 end).order[4]
+    local function stop_in_loop(what)
+      order(one, "run", { from = third })
+      viewer.wait("the loop", function(s) return s.status.cell == third and s.status.state == "running" end)
+      t.equal(order(one, "stop"), 200)
+      local state = viewer.wait("the stop of " .. what, is_done)
+      t.ok(state.parts[third].html:find "chip interrupted", state.parts[third].html)
+      t.equal(state.status.message)
+    end
+    stop_in_loop "a program"
+    local source = viewer.state().parts[third].source
+    for _, program in ipairs { "sleep 100 & wait; sleep 100", "trap '' INT; sleep 100" } do
+      local new = source:gsub('"sleep 100"', ("%q"):format(program))
+      t.equal(order(one, "edit", { key = third, before = viewer.state().parts[third].source, source = new }), 200)
+      viewer.wait("the edit", has(program:sub(1, 6)))
+      stop_in_loop(program)
+    end
+    t.equal(order(one, "edit", { key = third, before = viewer.state().parts[third].source, source = 'print("now", x)' }), 200)
+    order(one, "run", { from = third })
+    viewer.wait("the variable", has "now 5")
+  end)
+end)
+
 t.test("a process that ends itself, or is ended by a second stop, is told; the next run is a new one", function()
   with_view(LESSON:gsub('print%("three", x%)', 'os.exit(3)'), function(one)
     local viewer = watch(one)
     viewer.wait("the page", function(s) return #s.order == 4 end)
     order(one, "run")
     viewer.wait("its end", function(s) return (s.status.message or ""):find "ended with code 3; its variables are gone" end)
-    t.write(one.path, (LESSON:gsub('print%("three", x%)', 'pcall(function() while true do os.execute "sleep 1" end end)')))
+    t.write(one.path, (LESSON:gsub('print%("three", x%)', 'pcall(function() while true do os.execute "trap \'\' INT TERM; sleep 100" end end)')))
     local third = viewer.wait("the new text", has "sleep").order[4]
     order(one, "run")
     viewer.wait("the loop", function(s) return s.status.cell == third end)

@@ -17,6 +17,7 @@ local runlog = require "giemsa.runlog"
 ---@field is_busy boolean it is at it
 ---@field folder string? of the worker's run
 ---@field asked_to_stop number? when
+---@field insisted boolean? what the cell had started, and did not stop, was ended
 ---@field message string? why the last command was not done
 local Desk = {}
 Desk.__index = Desk
@@ -89,7 +90,7 @@ end
 
 local function close_worker(self)
   if self.worker then self.worker:close() end
-  self.worker, self.is_busy, self.folder, self.asked_to_stop = nil, false, nil, nil
+  self.worker, self.is_busy, self.folder, self.asked_to_stop, self.insisted = nil, false, nil, nil, nil
   self.pieces = ""
 end
 
@@ -104,7 +105,7 @@ local ENDS = { failed = "%s failed", timeout = "%s took too long" } -- that the 
 local function take_answer(self, answer)
   if answer.folder then self.folder = answer.folder end
   if not answer.done then return end
-  self.is_busy, self.asked_to_stop = false, nil
+  self.is_busy, self.asked_to_stop, self.insisted = false, nil, nil
   local how = ENDS[answer.done]
   self.message = answer.problem or how and self:say(how, answer.at)
 end
@@ -122,10 +123,18 @@ local function take_answers(self)
   end
 end
 
+local PATIENCE = 1 -- seconds after which a stop ends the programs that the cell runs, and a second one the process
+
+local function is_overdue(self) return self.asked_to_stop and core.now() - self.asked_to_stop > PATIENCE end
+
 function Desk:follow_worker()
   if not self.worker then return end
   pass_on(self.worker)
   take_answers(self)
+  if is_overdue(self) and not self.insisted then
+    self.insisted = true
+    self.worker:interrupt(true)
+  end
   local status = self.worker:status()
   if not status then return end
   if status > 128 then
@@ -166,14 +175,12 @@ function Desk:run(from, to)
   return true
 end
 
-local PATIENCE = 1 -- seconds after which a second stop ends the process
-
 --- Stops the running cell, as Ctrl-C does; asked again, ends the process.
 ---@return boolean? ok nil and why not
 ---@return string? message
 function Desk:stop()
   if not self.is_busy then return nil, self:say "nothing runs here" end
-  if self.asked_to_stop and core.now() - self.asked_to_stop > PATIENCE then
+  if is_overdue(self) then
     close_worker(self)
     self.message = self:say "the process was ended; its variables are gone"
     return true

@@ -211,38 +211,6 @@ class Cell {
     return true;
   }
 
-  // Through the browser's own editing, so that its undo knows of it.
-  insert(text) {
-    if (!document.execCommand("insertText", false, text)) {
-      this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
-      this.area.dispatchEvent(new Event("input"));
-    }
-  }
-
-  // Moves the selected lines in or out by two columns.
-  indent(isOut) {
-    const { value, selectionStart: start, selectionEnd: end } = this.area;
-    if (start === end && !isOut) return this.insert("  ");
-    const first = value.lastIndexOf("\n", start - 1) + 1;
-    const next = value.indexOf("\n", Math.max(end - 1, start));
-    const last = next < 0 ? value.length : next;
-    const lines = value.slice(first, last).split("\n");
-    const moved = lines.map(line => isOut ? line.replace(/^ {1,2}/, "") : line && "  " + line);
-    const by = moved[0].length - lines[0].length;
-    this.area.setSelectionRange(first, last);
-    this.insert(moved.join("\n"));
-    if (start === end) this.area.setSelectionRange(Math.max(first, start + by), Math.max(first, start + by));
-    else this.area.setSelectionRange(first, first + moved.join("\n").length);
-  }
-
-  // A new line begins where the one before does; below one that opens a block, two columns further.
-  newLine() {
-    const { value, selectionStart: start } = this.area;
-    const line = value.slice(value.lastIndexOf("\n", start - 1) + 1, start);
-    const opens = this.kind === "code" && /(\b(then|do|repeat|else)|\bfunction\b[^()]*\([^()]*\)|[{(])\s*$/.test(line);
-    this.insert("\n" + line.match(/^\s*/)[0] + (opens ? "  " : ""));
-  }
-
   async keyPressed(event) {
     const control = event.ctrlKey || event.metaKey;
     const done = () => event.preventDefault();
@@ -257,10 +225,10 @@ class Cell {
       this.save();
     } else if (event.key === "Enter" && !event.altKey) {
       done();
-      this.newLine();
+      keys.newLine(this.area, this.kind === "code");
     } else if (event.key === "Tab" && !control && !event.altKey) {
       done();
-      this.indent(event.shiftKey);
+      keys.indent(this.area, event.shiftKey);
     } else if (event.key === "Escape") {
       done();
       this.close();

@@ -1,5 +1,5 @@
 --- The document of a live page: an empty frame. What it shows comes by the first event, and is put in
--- its place by client.js.
+-- its place by client.js; client.keys.js is what keys do in the text area of a cell.
 local frame = require "giemsa.html.frame"
 local json = require "giemsa.json"
 
@@ -62,7 +62,7 @@ const GIEMSA = %s;
 ---@return string
 function page.html(one, role, nonce)
   local live = one.parts.page
-  local client = read "client.js"
+  local client = read "client.keys.js" .. read "client.js"
   local settings = json.encode{ role = role, lesson = one.path, words = page.words(live, client) }
   return frame.wrap(live, frame.title_text(live), inside(live), { head = ICON, style = read "client.css",
     script = SCRIPT:format(nonce, settings:gsub("</", "<\\/"), client) })

@@ -263,6 +263,8 @@ t.test("stop ends the cell and keeps the variables; a cell that fails stops the 
     order(one, "run")
     viewer.wait("the loop", function(s) return s.status.cell == third and s.status.state == "running" end)
     t.equal(order(one, "run"), 409, "one run at a time")
+    os.execute "sleep 0.5"
+    t.ok(watch(one).wait("who comes later", function(s) return s.last end).last.seconds >= 0.4, "he sees for how long it has run")
     t.equal(order(one, "stop"), 200)
     local state = viewer.wait("the stop", is_done)
     t.ok(state.parts[third].html:find "chip interrupted", state.parts[third].html)

@@ -298,9 +298,9 @@ const follow = cell => {
   if ($("follow").checked && cell) cell.box.scrollIntoView({ block: "center", behavior: "smooth" });
 };
 
-const takeStatus = now => {
+const takeStatus = (now, seconds) => {
   const isNew = now.cell !== status.cell || now.state !== status.state && status.state !== "stopping";
-  if (isNew) since = performance.now();
+  if (isNew) since = performance.now() - 1000 * seconds;
   const moved = now.cell && now.cell !== status.cell;
   status = now;
   showStatus();
@@ -316,7 +316,7 @@ source.addEventListener("message", event => {
   news.parts.forEach(take);
   place(news.order);
   openAdded();
-  takeStatus(news.status);
+  takeStatus(news.status, news.seconds);
 });
 source.addEventListener("error", () => {
   status = { ...status, state: "lost", message: undefined };

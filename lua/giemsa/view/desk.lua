@@ -18,6 +18,7 @@ local runlog = require "giemsa.runlog"
 ---@field folder string? of the worker's run
 ---@field asked_to_stop number? when
 ---@field insisted boolean? what the cell had started, and did not stop, was ended
+---@field since number when what is the case began
 ---@field message string? why the last command was not done
 local Desk = {}
 Desk.__index = Desk
@@ -261,12 +262,24 @@ function Desk:status()
   return { state = state, cell = number and self.parts.keys[number], message = self.message }
 end
 
+-- Since when the cell runs; a stop that is asked for begins nothing new.
+function Desk:note_time(status)
+  local what = (status.state == "stopping" and "running" or status.state) .. (status.cell or "")
+  if what ~= self.what then self.what, self.since = what, core.now() end
+end
+
+--- For how many seconds the status has been what it is.
+---@return number
+function Desk:seconds() return core.now() - self.since end
+
 --- Looks at the file, the run and the process once.
 function Desk:turn()
   self:follow_file()
   self:follow_worker()
   self:follow_run()
-  local status = json.encode(self:status())
+  local now = self:status()
+  self:note_time(now)
+  local status = json.encode(now)
   if status ~= self.shown_status then
     self.shown_status = status
     self.parts.version = self.parts.version + 1

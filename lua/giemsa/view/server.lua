@@ -187,7 +187,7 @@ function Server:news(one, seen, made)
     for i, part in ipairs(one.parts:since(seen)) do list[i] = part end
     local order = setmetatable(table.move(one.parts.order, 1, #one.parts.order, 1, {}), { __jsontype = "array" })
     known[seen] = ("id: %s-%d\ndata: %s\n\n"):format(self.boot, one.parts.version, json.encode{ parts = list,
-      order = order, status = one:status(), fresh = seen == 0 })
+      order = order, status = one:status(), seconds = one:seconds(), fresh = seen == 0 })
   end
   return known[seen]
 end

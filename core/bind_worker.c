@@ -4,8 +4,6 @@
 #include "sys.h"
 #include "worker.h"
 
-#include <signal.h>
-
 #define WORKER_TYPE "giemsa.worker"
 
 static struct worker *check_worker(lua_State *L) { return luaL_checkudata(L, 1, WORKER_TYPE); }
@@ -51,10 +49,10 @@ static int get_status(lua_State *L) {
     return 1;
 }
 
-// w:interrupt(): as Ctrl-C, to the worker and what it started by os.execute and io.popen.
+// w:interrupt([ends_children]): as Ctrl-C, to the worker and what it started by os.execute and io.popen; what ignores
+// that is ended with SIGTERM when it is to be.
 static int interrupt(lua_State *L) {
-    struct worker *w = check_worker(L);
-    if (worker_runs(w)) kill(-w->pid, SIGINT);
+    worker_interrupt(check_worker(L), lua_toboolean(L, 2));
     return 0;
 }
 

@@ -184,6 +184,18 @@ static void set_timer(double seconds) {
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+static volatile sig_atomic_t is_resumed;
+
+// os.execute ignores SIGINT as long as its command runs (C's system does), so Ctrl-C would end the command and leave a loop
+// around it running. A server sends SIGTERM with it, which counts where the other is ignored.
+static void on_terminate(int number) {
+    int error = errno;
+    struct sigaction now;
+    (void)number;
+    if (is_resumed && sigaction(SIGINT, NULL, &now) == 0 && now.sa_handler == SIG_IGN) on_interrupt(SIGINT);
+    errno = error;
+}
+
 // interrupt.resume(coroutine, ...): coroutine.resume that Ctrl-C and the limit end, and nothing beyond it.
 static int resume_until_interrupt(lua_State *L) {
     lua_State *outer = running, *coroutine = lua_tothread(L, 1);
@@ -191,7 +203,9 @@ static int resume_until_interrupt(lua_State *L) {
     running = coroutine;
     set_interrupt(on_interrupt);
     if (limit > 0) set_timer(limit);
+    is_resumed = true;
     int results = plain_resume(L);
+    is_resumed = outer != NULL;
     if (limit > 0) set_timer(limit = 0);
     end_stop(coroutine, outer);
     return results;
@@ -209,12 +223,16 @@ static int get_last_stop(lua_State *L) {
     return 1;
 }
 
-// interrupt.only_resumes(): from now on Ctrl-C ends what interrupt.resume runs and nothing else, however often it comes.
+// interrupt.only_resumes(): from now on Ctrl-C ends what interrupt.resume runs and nothing else, however often it comes;
+// SIGTERM does so where os.execute ignores it, and ends nothing else.
 static int only_resumes(lua_State *L) {
     (void)L;
     running = NULL;
     ends_nothing = true;
     set_interrupt(between_calls = SIG_IGN);
+    struct sigaction action = {.sa_handler = on_terminate};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGTERM, &action, NULL);
     return 0;
 }
 

@@ -43,9 +43,16 @@ static int write_frame(int fd, uint32_t id, const char *bytes, size_t size) {
 
 static volatile pid_t passed_on_to; // who hears of our SIGINT
 
+// SIGTERM first: it must be there before a command that SIGINT ends returns to a worker that ignored that.
+static void interrupt(pid_t pid, bool ends_children) {
+    kill(ends_children ? -pid : pid, SIGTERM);
+    kill(-pid, SIGINT);
+}
+
 static void pass_on(int number) {
     int error = errno;
-    if (passed_on_to > 0) kill(-passed_on_to, number);
+    (void)number;
+    if (passed_on_to > 0) interrupt(passed_on_to, false);
     errno = error;
 }
 
@@ -105,6 +112,10 @@ bool worker_runs(struct worker *w) {
     w->status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     w->pid = passed_on_to = 0; // of a process with several workers none is passed on to
     return false;
+}
+
+void worker_interrupt(struct worker *w, bool ends_children) {
+    if (worker_runs(w)) interrupt(w->pid, ends_children);
 }
 
 int worker_send(struct worker *w, unsigned id, const char *bytes, size_t size) {

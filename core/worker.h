@@ -3,6 +3,8 @@
 // answer, and the server reads those two first, so that outputs and events keep the order in which they were made.
 //
 // The worker dies with its server, and is in a process group of its own: of Ctrl-C it hears from the server, once, or not.
+// That sends SIGINT to it and all that it started by os.execute and io.popen, and SIGTERM to it, for the time when it ignores
+// SIGINT (see interrupt.c): a worker has a handler for both.
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>
@@ -20,6 +22,8 @@ struct worker {
 int worker_start(struct worker *w, char *const argv[], bool passes_on);
 // Whether it still runs.
 bool worker_runs(struct worker *w);
+// As Ctrl-C. With ends_children those that ignore SIGINT get SIGTERM, too.
+void worker_interrupt(struct worker *w, bool ends_children);
 // A request (id 0), or the answer to the event of that id. -1: it has ended.
 int worker_send(struct worker *w, unsigned id, const char *bytes, size_t size);
 // What is there now of one of the pipes, at most size bytes: 0 when nothing is, -1 at the end.

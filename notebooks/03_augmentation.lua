@@ -12,7 +12,17 @@
 -- At the end you will have a picture of each option, sixteen variations of one cell, a close look
 -- at how pictures are made smaller, and the speed of it all on your machine. Time: about ten
 -- seconds of computing, half an hour of reading.
+
+-- %% [markdown] name="goal-zh" lang="zh"
+-- # 3. 一个细胞，一千张图像
 --
+-- **目标**：弄懂 `ImageDataGenerator` 的每一个选项：它对细胞做什么，以什么单位计量，以及为什么只在
+-- 训练时使用。
+--
+-- 学完本课，你会得到每个选项的示意图、同一个细胞的十六种变换、对图像缩小方式的近距离观察，以及这一
+-- 切在你的机器上的速度。所需时间：计算约十秒，阅读半小时。
+
+-- %% [markdown] name="why"
 -- ## Why
 --
 -- 360 training pictures against 294,766 weights: the network could simply learn each picture by
@@ -25,15 +35,7 @@
 -- The rule for every option: *would the label still be right?* Brightness yes. Turning yes. Making
 -- a cell bluer and bluer: careful, the colour of a spot is what tells a parasite from dirt.
 
--- %% [markdown] name="goal-zh" lang="zh"
--- # 3. 一个细胞，一千张图像
---
--- **目标**：弄懂 `ImageDataGenerator` 的每一个选项：它对细胞做什么，以什么单位计量，以及为什么只在
--- 训练时使用。
---
--- 学完本课，你会得到每个选项的示意图、同一个细胞的十六种变换、对图像缩小方式的近距离观察，以及这一
--- 切在你的机器上的速度。所需时间：计算约十秒，阅读半小时。
---
+-- %% [markdown] name="why-zh" lang="zh"
 -- ## 为什么
 --
 -- 360 张训练图像对 294,766 个权重：网络完全可以把每张图像背下来。但我们知道一些它不知道的事。红细胞

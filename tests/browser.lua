@@ -49,13 +49,19 @@ const ask = (path, width) => new Promise(done => {
   frame.onload = () => {
     const page = frame.contentDocument, root = page.documentElement, view = frame.contentWindow;
     const seen = e => e.getClientRects().length > 0;
+    const place = e => e.getBoundingClientRect();
+    const contents = () => {
+      const toc = page.querySelector(".toc"), title = page.querySelector("h1"), goal = page.querySelector(".prose p");
+      if (!toc || place(toc).right <= place(title).left) return toc ? "beside" : "none";
+      return place(title).bottom <= place(goal).top && place(goal).bottom <= place(toc).top ? "after" : "before";
+    };
     const shown = () => [...page.querySelectorAll("h1, h1 > span")].filter(seen).map(e => e.lang).filter(l => l).join("+");
     const beyond = () => root.scrollWidth - root.clientWidth;
-    const before = shown(), first = beyond();
+    const before = shown(), first = beyond(), where = contents();
     page.querySelector("label[for=show-zh]").click();
     const broken = [...page.images].filter(e => !e.naturalWidth).length;
     answers.push([path, width, first, beyond(), view.performance.getEntriesByType("resource").length, broken,
-      before, shown(), page.compatMode].join(" "));
+      before, shown(), page.compatMode, where].join(" "));
     frame.remove();
     done();
   };
@@ -68,8 +74,10 @@ const ask = (path, width) => new Promise(done => {
 })();
 </script>]]
 
+local BESIDE = 74 * 16 -- pixels from which on the contents stand beside the text
+
 -- Every page at every width: nothing sticks out, in either language; nothing is fetched; no picture is broken; the switch
--- works.
+-- works; the title and what the lesson is about come before the contents.
 local function check_widths(in_folder, names, widths)
   local quoted = {}
   for i, name in ipairs(names) do quoted[i] = ("%q"):format(name) end
@@ -80,7 +88,9 @@ local function check_widths(in_folder, names, widths)
   local count = 0
   for line in answers:gmatch "[^\n]+" do
     count = count + 1
-    t.equal(line:match "^%S+ %d+ (.*)$", "0 0 0 0 en zh-Hans CSS1Compat", line)
+    local width, found, where = line:match "^%S+ (%d+) (.*) (%S+)$"
+    t.equal(found, "0 0 0 0 en zh-Hans CSS1Compat", line)
+    t.ok(where == "none" or where == (tonumber(width) >= BESIDE and "beside" or "after"), line)
   end
   t.equal(count, #names * #widths)
 end

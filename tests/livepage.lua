@@ -171,6 +171,28 @@ t.test("Ctrl-Enter writes and runs the cell, with the variables that are there",
   browser:press "Escape"
 end)
 
+t.test("a new cell: below this one, its text area open at once", function()
+  local before = read(path)
+  click(button("setup", "Code"))
+  browser:wait "document.activeElement.tagName === 'TEXTAREA'"
+  t.equal(read(path), (before:gsub('%-%- %%%% name="fit"', '-- %%%% name="new-code"\n\n\n%0')))
+  browser:size(1280, 900)
+  browser:picture(folder .. "/added.png")
+  browser:type "print 'added'"
+  browser:press("s", "ctrl")
+  browser:wait(("%s && !%s.classList.contains('has-draft')"):format(part "new-code", part "new-code"))
+  t.ok(read(path):find('-- %% name="new-code"\nprint \'added\'\n\n-- %% name="fit"', 1, true), read(path))
+  browser:press "Escape"
+  click(button("new-code", "Text"))
+  browser:wait "document.activeElement.tagName === 'TEXTAREA'"
+  browser:type "Words."
+  browser:press("Enter", "ctrl")
+  browser:wait "document.getElementById('new-text')?.innerText.includes('Words.') && !document.querySelector('textarea')"
+  t.ok(read(path):find("-- %% [markdown] name=\"new-text\"\n-- Words.\n\n-- %% name=\"fit\"", 1, true), read(path))
+  t.write(path, before)
+  browser:wait "!document.getElementById('new-text')"
+end)
+
 t.test("the file changed underneath: nothing is lost, the writer chooses; a draft outlives a reload", function()
   open(address)
   edit "after"
@@ -205,6 +227,13 @@ t.test("who only watches has no buttons; a phone's page does not stick out", fun
   browser:size(390, 844)
   os.execute "sleep 0.2"
   t.equal(browser:eval "document.documentElement.scrollWidth - document.documentElement.clientWidth", 0)
+  t.write(path, (LESSON:gsub('%-%- %%%% name="fit"', '-- %%%% [markdown]\n-- ## One\n--\n-- ## Two\n\n%0')))
+  browser:wait "document.querySelector('.toc')"
+  t.ok(browser:eval [[(() => {
+    const [title, goal, toc, code] = ["h1", "#text p", ".toc", "#setup"].map(one => document.querySelector(one).getBoundingClientRect());
+    return title.bottom <= goal.top && goal.bottom <= toc.top && toc.bottom <= code.top;
+  })()]], "the title, what the lesson is about, the contents")
+  t.write(path, LESSON)
   browser:picture(folder .. "/phone.png")
 end)
 

@@ -119,6 +119,25 @@ t.test("languages: a translation stands for the cell before it", function()
   t.equal({ names "en", names "zh", names "de" }, { "a code b", "a-zh code b", "a code c-de" })
 end)
 
+t.test("a cell more: behind another and its translations, between blank lines, with a name of its own", function()
+  local function with(text, number, kind, source)
+    local book = notebook.parse(text)
+    local made, place = book:text_with(number, { kind = kind, options = { name = book:free_name "a" } }, source)
+    t.equal(notebook.parse(made).cells[place]:source(), source)
+    return made
+  end
+  t.equal(with('-- %% name="b"\nx = 1', 1, "code", "y = 2"), '-- %% name="b"\nx = 1\n\n-- %% name="a"\ny = 2\n')
+  t.equal(with("-- %%", 1, "code", ""), '-- %%\n\n-- %% name="a"\n\n')
+  t.equal(with('x = 1\n\n-- %% name="a"\ny = 2\n', 1, "markdown", "hello"),
+    'x = 1\n\n-- %% [markdown] name="a-2"\n-- hello\n\n-- %% name="a"\ny = 2\n')
+  t.equal(with('-- %%\r\nx = 1\r\n-- %%\r\n', 1, "code", "a\nb"), '-- %%\r\nx = 1\r\n\r\n-- %% name="a"\r\na\r\nb\r\n\r\n-- %%\r\n')
+  local text = '-- %% [markdown]\n-- t\n\n-- %% [markdown] lang="zh"\n-- z\n\n'
+  t.equal(with(text .. '-- %% [markdown] lang="de"\n-- d\n', 1, "code", "x = 1"),
+    text .. '-- %% [markdown] lang="de"\n-- d\n\n-- %% name="a"\nx = 1\n')
+  t.equal(with(text .. '-- %% [markdown] lang="zh"\n-- w\n', 2, "code", "x = 1"),
+    text .. '-- %% name="a"\nx = 1\n\n-- %% [markdown] lang="zh"\n-- w\n', "another text of the same language is no translation")
+end)
+
 t.test("any bytes come back as they were", function()
   local random = require "giemsa.random"
   random.seed(1)

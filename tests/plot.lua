@@ -281,6 +281,32 @@ t.test("a font with the letters is taken, or its lack is said once", function()
   t.equal(output, "plot: no font here has 疟; install one with: sudo apt install fonts-noto-cjk\n")
 end)
 
+t.test("a plot's own words are the reader's, where a font has their letters; else English, and what to install", function()
+  local script = [[
+    local plot = require "giemsa.plot"
+    local h = { loss = { 1, 0.5 }, val_loss = { 1, 0.6 }, accuracy = { 0.5, 0.8 }, val_accuracy = { 0.5, 0.7 } }
+    for _, figure in ipairs { plot.training(h), plot.roc({ 1, 2 }, { 0.9, 0.2 }), plot.confusion{ { 3, 1 }, { 0, 4 } },
+      plot.histogram{ 1, 2, 2 }, plot.training(h, { title = "Mine" }) } do io.write(figure:script()) end
+  ]]
+  local function words_of(fonts, settings) -- with a machine that has these fonts
+    os.execute("mkdir -p " .. folder .. "/bin")
+    t.write(folder .. "/bin/fc-list", "#!/bin/sh\necho '" .. fonts .. "'\n")
+    os.execute("chmod +x " .. folder .. "/bin/fc-list")
+    return run(script, ("%s PATH=%s/bin:$PATH"):format(settings, folder))
+  end
+  local english = words_of("Noto Sans CJK SC", "GIEMSA_LANG=en")
+  local chinese = words_of("Noto Sans CJK SC", "GIEMSA_LANG=zh")
+  for _, word in ipairs { "Epoch #", "Loss/Accuracy", "train_loss", "val_acc", "ROC curve", "specificity", "guessing",
+    "Confusion matrix", "predicted", "count" } do
+    t.ok(english:find(word, 1, true) and not chinese:find(word, 1, true), word)
+  end
+  for _, word in ipairs { "轮次", "训练损失", "假阳性率", "混淆矩阵", "个数", "Mine" } do
+    t.ok(chinese:find(word, 1, true), word)
+  end
+  local lacking = "plot: no font here has 训; install one with: sudo apt install fonts-noto-cjk\n"
+  t.equal(words_of("", "GIEMSA_LANG=zh"):gsub(lacking:gsub("%p", "%%%0"), "", 1), english)
+end)
+
 -- ---- wrong use
 
 t.test("without gnuplot the message says what to install", function()

@@ -116,6 +116,29 @@ t.test("a port that is taken, a lesson that is not there", function()
   end)
 end)
 
+-- Whether a text is in Chinese, if it is in words at all.
+local function is_chinese(text) return not text:find "%a" or text:find "[\xe3-\xe9]" ~= nil end
+
+t.test("for a Chinese reader every word of the page, its tips and its messages are Chinese", function()
+  with_view(LESSON:gsub('print%("three", x%)', 'error "no more"'), function(one)
+    local _, body = ask(one, "GET", one.base)
+    local count = 0
+    for word, said in pairs(json.decode(body:match "const GIEMSA = (%b{});").words) do
+      count = count + 1
+      t.ok(is_chinese(said), word)
+    end
+    t.ok(count > 20, count)
+    for _, name in ipairs { "title", "aria%-label" } do
+      for said in body:gmatch(" " .. name .. '="(.-)"') do t.ok(is_chinese(said), said) end
+    end
+    local viewer = watch(one)
+    viewer.wait("the page", function(s) return #s.order == 4 end)
+    t.equal(select(2, order(one, "stop")).message, "这里没有运行中的单元")
+    order(one, "run")
+    viewer.wait("the failure", function(s) return s.status.message == "cell 'three' 出错" end)
+  end, "--lang zh")
+end)
+
 -- ---- the file
 
 t.test("an edit writes its cell and nothing else; what changed underneath is not overwritten", function()
@@ -151,6 +174,37 @@ t.test("an edit writes its cell and nothing else; what changed underneath is not
     state = viewer.state()
     t.equal(order(one, "edit", { key = state.order[1], before = state.parts[state.order[1]].source, source = "# New\n\nwords" }), 200)
     t.ok(read(one.path):find("-- # New\r\n--\r\n-- words\r\n", 1, true))
+  end)
+end)
+
+t.test("a new cell goes behind the one it is added to, with a name of its own; all else stays byte by byte", function()
+  with_view(LESSON:gsub("\n", "\r\n"), function(one)
+    local viewer = watch(one)
+    local state = viewer.wait("the page", function(s) return #s.order == 4 end)
+    local two, source = state.order[3], 'x = x + 1\nprint("two", x)'
+    local before = read(one.path)
+    local status, answer = order(one, "add", { key = two, before = source, kind = "code" })
+    t.equal(status, 200)
+    local added = '-- %% name="new-code"\r\n\r\n\r\n'
+    t.equal(read(one.path), (before:gsub('%-%- %%%% name="three"', function(marker) return added .. marker end)))
+    state = viewer.wait("the cell", function(s) return #s.order == 5 end)
+    t.equal({ state.order[3], state.order[4], state.parts[answer.key].source }, { two, answer.key, "" })
+    t.equal(order(one, "edit", { key = answer.key, before = "", source = "y = 1" }), 200)
+    t.ok(read(one.path):find('-- %% name="new-code"\r\ny = 1\r\n\r\n-- %% name="three"', 1, true), read(one.path))
+    -- a text, and another code of the same name
+    t.equal(order(one, "add", { key = two, before = source, kind = "markdown" }), 200)
+    t.equal(order(one, "add", { key = two, before = source, kind = "code" }), 200)
+    t.ok(read(one.path):find('two", x)\r\n\r\n-- %% name="new-code-2"\r\n\r\n\r\n-- %% [markdown] name="new-text"\r\n\r\n\r\n-- %% name="new-code"',
+      1, true), read(one.path))
+    -- what was changed underneath, or asked for badly, writes nothing
+    t.write(one.path, (read(one.path):gsub('print%("two"', 'print("TWO"')))
+    local text = read(one.path)
+    status, answer = order(one, "add", { key = two, before = source, kind = "code" })
+    t.equal({ status, answer.source }, { 409, 'x = x + 1\nprint("TWO", x)' })
+    t.equal(order(one, "add", { key = "cell-99", before = source, kind = "code" }), 409)
+    t.equal(order(one, "add", { key = two, before = answer.source, kind = "raw" }), 409)
+    t.equal(ask(one, "POST", one.watching .. "add", nil, "{}"), 403)
+    t.equal(read(one.path), text)
   end)
 end)
 
@@ -209,6 +263,8 @@ t.test("stop ends the cell and keeps the variables; a cell that fails stops the 
     order(one, "run")
     viewer.wait("the loop", function(s) return s.status.cell == third and s.status.state == "running" end)
     t.equal(order(one, "run"), 409, "one run at a time")
+    os.execute "sleep 0.5"
+    t.ok(watch(one).wait("who comes later", function(s) return s.last end).last.seconds >= 0.4, "he sees for how long it has run")
     t.equal(order(one, "stop"), 200)
     local state = viewer.wait("the stop", is_done)
     t.ok(state.parts[third].html:find "chip interrupted", state.parts[third].html)
@@ -221,13 +277,39 @@ t.test("stop ends the cell and keeps the variables; a cell that fails stops the 
   end)
 end)
 
+t.test("one stop ends a cell that runs programs in a loop, also those that ignore Ctrl-C; the variables stay", function()
+  with_view(LESSON:gsub('print%("three", x%)', 'while x < 5 do x = x + 1 os.execute "sleep 100" end\nprint("three", x)'), function(one)
+    local viewer = watch(one)
+    local third = viewer.wait("the page", function(s) return #s.order == 4 end).order[4]
+    local function stop_in_loop(what)
+      order(one, "run", { from = third })
+      viewer.wait("the loop", function(s) return s.status.cell == third and s.status.state == "running" end)
+      t.equal(order(one, "stop"), 200)
+      local state = viewer.wait("the stop of " .. what, is_done)
+      t.ok(state.parts[third].html:find "chip interrupted", state.parts[third].html)
+      t.equal(state.status.message)
+    end
+    stop_in_loop "a program"
+    local source = viewer.state().parts[third].source
+    for _, program in ipairs { "sleep 100 & wait; sleep 100", "trap '' INT; sleep 100" } do
+      local new = source:gsub('"sleep 100"', ("%q"):format(program))
+      t.equal(order(one, "edit", { key = third, before = viewer.state().parts[third].source, source = new }), 200)
+      viewer.wait("the edit", has(program:sub(1, 6)))
+      stop_in_loop(program)
+    end
+    t.equal(order(one, "edit", { key = third, before = viewer.state().parts[third].source, source = 'print("now", x)' }), 200)
+    order(one, "run", { from = third })
+    viewer.wait("the variable", has "now 5")
+  end)
+end)
+
 t.test("a process that ends itself, or is ended by a second stop, is told; the next run is a new one", function()
   with_view(LESSON:gsub('print%("three", x%)', 'os.exit(3)'), function(one)
     local viewer = watch(one)
     viewer.wait("the page", function(s) return #s.order == 4 end)
     order(one, "run")
     viewer.wait("its end", function(s) return (s.status.message or ""):find "ended with code 3; its variables are gone" end)
-    t.write(one.path, (LESSON:gsub('print%("three", x%)', 'pcall(function() while true do os.execute "sleep 1" end end)')))
+    t.write(one.path, (LESSON:gsub('print%("three", x%)', 'pcall(function() while true do os.execute "trap \'\' INT TERM; sleep 100" end end)')))
     local third = viewer.wait("the new text", has "sleep").order[4]
     order(one, "run")
     viewer.wait("the loop", function(s) return s.status.cell == third end)

@@ -7,6 +7,7 @@
 --
 -- Only what the lesson still names at its end counts; a word is nil where there is nothing.
 local core = require "giemsa.core"
+local say = require "giemsa.words"
 local version = require "giemsa.version"
 
 local fingerprint = {}
@@ -94,15 +95,16 @@ function fingerprint.of(session)
     weights = weights_word(hash, values) }
 end
 
---- "data 9f3c / code 71ab / weights e02d"
----@param words {data: string?, code: string?, weights: string?}
----@return string
-function fingerprint.text(words)
+--- "fingerprint: data 9f3c / code 71ab / weights e02d", in the reader's language; nil where there is nothing.
+---@param print {data: string?, code: string?, weights: string?}
+---@param lang string?
+---@return string?
+function fingerprint.text(print, lang)
   local parts = {}
   for _, key in ipairs { "data", "code", "weights" } do
-    if words[key] then parts[#parts + 1] = key .. " " .. words[key] end
+    if print[key] then parts[#parts + 1] = say(lang, key) .. " " .. print[key] end
   end
-  return table.concat(parts, " / ")
+  return parts[1] and say(lang, "fingerprint: %s", table.concat(parts, " / "))
 end
 
 return fingerprint

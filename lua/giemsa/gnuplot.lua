@@ -72,6 +72,17 @@ local function warn_of_missing_glyphs(characters)
     :format(utf8.char(tonumber(characters[1], 16))))
 end
 
+local SAMPLE = "训练损失" -- a font that has these has all that we write
+
+--- Whether pictures can be written in Chinese here; where they cannot, says once what to install.
+---@return boolean
+function gnuplot.writes_chinese()
+  local characters = east_asian(SAMPLE)
+  if next(families_with(characters)) then return true end
+  warn_of_missing_glyphs(characters)
+  return false
+end
+
 -- The font a text needs: ours, or one with the characters that ours does not have.
 local function font_for(text)
   local characters = east_asian(text)

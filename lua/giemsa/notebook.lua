@@ -352,6 +352,46 @@ function notebook.cell_text(cell, source)
   return notebook.marker_text(cell) .. "\n" .. text .. (text ~= "" and "\n" or "")
 end
 
+-- The last of the translations of a text, which stand behind it; else the cell itself.
+local function last_translation(cells, number)
+  local own, last = cells[number], number
+  local function is_translation(cell) return cell and cell.kind == "markdown" and cell.lang and cell.lang ~= own.lang end
+  while own.kind == "markdown" and is_translation(cells[last + 1]) do last = last + 1 end
+  return last
+end
+
+--- The bytes of the file with one cell more, behind another and its translations: a blank line stands before and after
+--- it, all else is as it was.
+---@param number integer of the cell that it comes after
+---@param cell {kind: string, title: string?, depth: integer?, options: table?}
+---@param source string
+---@return string text
+---@return integer number of the new cell
+function Notebook:text_with(number, cell, source)
+  number = last_translation(self.cells, number)
+  local before, after = { self.header }, {}
+  for i, one in ipairs(self.cells) do table.insert(i <= number and before or after, one.marker .. one.body) end
+  local head, tail = table.concat(before), table.concat(after)
+  local gap = head:find "\n\r?\n$" and "" or head:find "\n$" and "\n" or "\n\n"
+  local line = source == "" and "\n" or "" -- for what will be written there
+  local added = gap .. notebook.cell_text(cell, source) .. line .. (tail ~= "" and "\n" or "")
+  if head:find "\r\n" then added = added:gsub("\n", "\r\n") end
+  return head .. added .. tail, number + 1
+end
+
+--- A name that no cell has: the one given, or with a number.
+---@param base string
+---@return string
+function Notebook:free_name(base)
+  local taken, name, n = {}, base, 1
+  for _, cell in ipairs(self.cells) do taken[cell.name or ""] = true end
+  while taken[name] do
+    n = n + 1
+    name = base .. "-" .. n
+  end
+  return name
+end
+
 --- A header in the form in which it is written.
 ---@param yaml string its lines, without comment signs
 ---@return string

@@ -295,10 +295,8 @@ function Runner:finish()
     fingerprint = words }
   self:write_times()
   self:note()
-  local text = fingerprint.text(words)
-  if text ~= "" and self.status == "ok" then
-    print((self.is_mid_line and "\n" or "") .. "fingerprint: " .. text)
-  end
+  local text = fingerprint.text(words, self.opts.lang)
+  if text and self.status == "ok" then print((self.is_mid_line and "\n" or "") .. text) end
 end
 
 -- ---- starting

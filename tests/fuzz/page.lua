@@ -1,5 +1,6 @@
 --- What a live page is asked (giemsa.view.server), without a network: whatever a request holds, it is answered once; who does
--- not know the secret, or speaks for another page, changes nothing and learns nothing; an edit writes its cell and no more.
+-- not know the secret, or speaks for another page, changes nothing and learns nothing; an edit writes its cell and no more,
+-- a cell that is added takes nothing away.
 local bend = require "tests.fuzz.bend"
 local core = require "giemsa.core"
 local json = require "giemsa.json"
@@ -54,7 +55,7 @@ function Request:stream(status)
   return { is_open = function() return false end, waiting = function() return 0 end, write = function() return false end }
 end
 
-local WORDS = { "run", "stop", "edit", "events", "run/1/a.png", "run/1/../../lesson.lua", "run/1/%2e%2e", "", "none", "x/y", "\xff", "..",
+local WORDS = { "run", "stop", "edit", "add", "events", "run/1/a.png", "run/1/../../lesson.lua", "run/1/%2e%2e", "", "none", "x/y", "\xff", "..",
   "run/99999999999999999999/a.svg", ("a"):rep(3000) }
 local HOSTS = { "127.0.0.1:4000", "localhost:4000", "127.0.0.1", "evil.example", "127.0.0.1:4000.evil.example", "", "[::1]:4000" }
 local ORIGINS = { "http://127.0.0.1:4000", "http://localhost:4000", "null", "http://evil.example", "https://127.0.0.1:4000", "" }
@@ -68,7 +69,8 @@ local function body()
   local keys = { "cell-1", "cell-2", "cell-3", "cell-9", 7, true, json.null }
   local number = random(3)
   local order = { key = random(4) > 1 and "cell-" .. number or one_of(keys), from = one_of(keys), to = one_of(keys),
-    before = random(4) > 1 and SOURCES[number] or one_of { text(), 5 }, source = random(9) > 1 and text() or {} }
+    before = random(4) > 1 and SOURCES[number] or one_of { text(), 5 }, source = random(9) > 1 and text() or {},
+    kind = one_of { "code", "markdown", "raw", 7 } }
   for name in pairs(order) do
     if random(8) == 1 then order[name] = nil end
   end
@@ -82,7 +84,7 @@ local function mostly(list) return random(8) > 1 and list[1] or one_of(list) end
 --- The next request, with which token it has; all else is chance.
 local function input()
   return { method = one_of { "GET", "POST", "POST", "HEAD" }, token = mostly { "edit", "watch", "wrong", "none" },
-    name = mostly { "lesson", "other", "..", "" }, word = random(3) > 1 and one_of { "edit", "edit", "run", "stop" } or one_of(WORDS),
+    name = mostly { "lesson", "other", "..", "" }, word = random(3) > 1 and one_of { "edit", "edit", "add", "run", "stop" } or one_of(WORDS),
     host = mostly(HOSTS), origin = mostly(ORIGINS), has_origin = random(4) > 1, body = body(),
     last = one_of { "", "abc-5", "-1", "99999999999999999999999-9", "x" } }
 end
@@ -92,6 +94,13 @@ local function begin_again()
   core.write_file(path, LESSON)
   one:turn()
   one:turn()
+end
+
+-- Whether a text is another with some bytes put in at one place.
+local function has_only_more(after, before)
+  local same, more = 0, #after - #before
+  while same < #before and after:byte(same + 1) == before:byte(same + 1) do same = same + 1 end
+  return more > 0 and after:sub(same + more + 1) == before:sub(same + 1)
 end
 
 local function try(given)
@@ -113,7 +122,8 @@ local function try(given)
     if not server.tokens[given.token] or not ours then assert(not request.answer:find("Title", 1, true), "told something") end
   end
   if after ~= before then
-    assert(given.word == "edit" and request.status == 200)
+    assert((given.word == "edit" or given.word == "add") and request.status == 200)
+    assert(given.word == "edit" or has_only_more(after, before), "more than a new cell")
     assert(after:sub(1, 16) == "-- %% [markdown]", "the first marker stays")
   end
   if after ~= before and random(2) == 1 then begin_again() end

@@ -9,8 +9,8 @@ local USAGE = [[
 usage: giemsa view [lesson.lua] [options]
 
 Shows a lesson in the browser, live: the page follows the file as you edit it in any editor, and its
-run as it goes. There you can also run it, stop it, run it from a cell on, and edit cells: only that
-cell of the file is written. Without a lesson: the list of all.
+run as it goes. There you can also run it, stop it, run it from a cell on, edit cells, and add some:
+only that cell of the file is written. Without a lesson: the list of all.
 
   --run               start running at once
   --open              open the page in your browser

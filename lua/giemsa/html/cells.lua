@@ -130,7 +130,8 @@ end
 
 --- The cells that the page shows, one by one; fills page.anchors, and page.prose with the headings.
 ---@param page giemsa.html.Page
----@return {cell: giemsa.Cell, html: string}[] html is "" for a cell that shows nothing
+---@return {cell: giemsa.Cell, html: string, opens: boolean}[] html is "" for a cell that shows nothing; opens: of the
+--- texts before the first chapter and the first code, what the lesson is about
 function cells.list(page)
   local seen, shown, trees, all = audience(page.lesson, page.languages), {}, {}, {}
   for _, cell in ipairs(page.lesson.cells) do
@@ -145,23 +146,24 @@ function cells.list(page)
     end
   end
   page.prose:prepare(all)
-  local list = {}
+  local list, opens = {}, true
   for i, cell in ipairs(shown) do
-    list[i] = { cell = cell, html = trees[cell] and text(page, cell, trees[cell], seen[cell])
-      or cells.code(page, cell) }
+    local html = trees[cell] and text(page, cell, trees[cell], seen[cell]) or cells.code(page, cell)
+    opens = opens and trees[cell] ~= nil and #page.prose.contents == 0
+    list[i] = { cell = cell, html = html, opens = opens }
   end
   return list
 end
 
---- HTML of all cells.
+--- HTML of all cells: of those that open the lesson, and of the rest.
 ---@param page giemsa.html.Page
----@return string
+---@return string opening, string rest
 function cells.html(page)
-  local out = {}
-  for i, one in ipairs(cells.list(page)) do out[i] = one.html end
+  local opening, rest = {}, {}
+  for _, one in ipairs(cells.list(page)) do table.insert(one.opens and opening or rest, one.html) end
   local outside = page.run and page.run.cells[0] -- what finalizers print when all is over
-  out[#out + 1] = outputs_of(page, outside, "the end of the lesson")
-  return table.concat(out)
+  rest[#rest + 1] = outputs_of(page, outside, "the end of the lesson")
+  return table.concat(opening), table.concat(rest)
 end
 
 return cells

@@ -138,8 +138,8 @@ local function contents(page)
     end
   end
   if #items < 2 then return "" end
-  return '<nav class="toc" aria-labelledby="contents">\n<h2 id="contents">' .. page:say "Contents"
-    .. "</h2>\n<ol>\n" .. table.concat(items) .. "</ol>\n</nav>\n"
+  return '<nav class="toc" aria-labelledby="contents">\n<div>\n<h2 id="contents">' .. page:say "Contents"
+    .. "</h2>\n<ol>\n" .. table.concat(items) .. "</ol>\n</div>\n</nav>\n"
 end
 
 local FINGERPRINT = "Data, code and weights of this run, in short. Where your own run ends with the "
@@ -216,13 +216,14 @@ end
 
 frame.contents, frame.end_matter, frame.notice = contents, end_matter, notice
 
---- The page around its cells.
+--- The page around its cells. What the lesson is about comes before the contents: wide screens have both at once.
 ---@param page giemsa.html.Page
----@param inside string
+---@param opening string the first cells
+---@param rest string the others
 ---@return string
-function frame.html(page, inside)
-  return frame.wrap(page, frame.title_text(page), table.concat{ contents(page),
-    '<main id="text">\n', frame.head(page), inside, turn(page), end_matter(page), "</main>\n" })
+function frame.html(page, opening, rest)
+  return frame.wrap(page, frame.title_text(page), table.concat{ '<main id="text">\n', frame.head(page), opening,
+    contents(page), rest, turn(page), end_matter(page), "</main>\n" })
 end
 
 return frame

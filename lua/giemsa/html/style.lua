@@ -240,13 +240,10 @@ tr > :first-child { padding-left: .1rem }
 
 /* ---- wide screens: the contents stand beside the text */
 @media screen and (min-width: 74rem) {
-  .page:has(.toc) { grid-template-columns: 12rem minmax(0, 54rem); column-gap: 2.6rem }
-  .top { grid-column: 1 / -1 }
-  .toc {
-    position: sticky; top: 1.4rem; align-self: start; max-height: calc(100vh - 2.8rem);
-    overflow-y: auto; margin: 1.3rem 0 0;
-  }
-  .toc + main { grid-column: 2 }
+  .page:has(.toc) { grid-template-columns: minmax(0, 68.6rem) }
+  main:has(.toc) { position: relative; padding-left: 14.6rem }
+  .toc { position: absolute; inset: 1.3rem auto 0 0; width: 12rem }
+  .toc > div { position: sticky; top: 1.4rem; max-height: calc(100vh - 2.8rem); overflow-y: auto }
   /* on narrower ones tables of text would fall apart */
   .output pre { white-space: pre-wrap; overflow-wrap: anywhere }
   .output .small { font-size: .62rem }

@@ -208,7 +208,7 @@ local function histogram(spec)
       alone and "#ffffff" or s.color, base.titled(s.title))
   end
   parts[1] = base.frame("histogram", base.with(o, { xrange = o.xrange or { low, high },
-    yrange = o.yrange or { 0, false }, ylabel = o.ylabel or (o.density and "density" or "count"),
+    yrange = o.yrange or { 0, false }, ylabel = o.ylabel or base.say(o.density and "density" or "count"),
   })) .. (named and "" or "unset key\n") .. ("set boxwidth %s\n")
     :format(number((high - low) / bins))
   parts[#parts + 1] = base.plot_command(commands)

@@ -4,6 +4,7 @@
 local core = require "giemsa.core"
 local gnuplot = require "giemsa.gnuplot"
 local options = require "giemsa.options"
+local words = require "giemsa.words"
 
 local quote, number = gnuplot.quote, gnuplot.number
 
@@ -122,6 +123,17 @@ function Figure:show()
     require("giemsa.show").write(self)
     return self
   end)
+end
+
+-- ---- words
+
+--- A plot's own word in the reader's language, as `giemsa run` has found it out; English where no font has its letters.
+---@param text string
+---@param ... any for its %s and %d
+---@return string
+function base.say(text, ...)
+  local lang = os.getenv "GIEMSA_LANG"
+  return words(lang == "zh" and gnuplot.writes_chinese() and lang or nil, text, ...)
 end
 
 -- ---- options

@@ -5,7 +5,7 @@ local options = require "giemsa.options"
 
 local plot = {}
 
-local at_caller, known = base.at_caller, base.known
+local at_caller, known, say = base.at_caller, base.known, base.say
 
 -- ---- series
 
@@ -133,7 +133,7 @@ local function training(history, opts)
     local values = columns[curve.keys[1]] or columns[curve.keys[2]]
     if values and last_epoch(values) > 0 then
       epochs = math.max(epochs, last_epoch(values))
-      spec[#spec + 1] = { y = values, title = curve.title, color = curve.color, dash = curve.dash }
+      spec[#spec + 1] = { y = values, title = say(curve.title), color = curve.color, dash = curve.dash }
     end
   end
   if epochs == 0 then
@@ -143,8 +143,8 @@ local function training(history, opts)
     series.y, series.style = with_gaps(series.y, epochs), epochs <= 3 and "both" or "line"
   end
   local margin = epochs > 1 and 0.015 * (epochs - 1) or 0.5
-  local defaults = { title = "Training Loss and Accuracy on Dataset", xlabel = "Epoch #",
-    ylabel = "Loss/Accuracy", legend = "above", yrange = { 0, false },
+  local defaults = { title = say "Training Loss and Accuracy on Dataset", xlabel = say "Epoch #",
+    ylabel = say "Loss/Accuracy", legend = "above", yrange = { 0, false },
     xrange = { 1 - margin, epochs + margin } }
   for key, value in pairs(defaults) do spec[key] = value end
   for key, value in pairs(o) do spec[key] = value end
@@ -174,8 +174,8 @@ end
 
 local function roc(given, opts)
   local o = options.check("roc", opts, ROC, 0)
-  local spec = { title = "ROC curve", xlabel = "1 - specificity (false positive rate)",
-    ylabel = "sensitivity (true positive rate)", xrange = { -0.01, 1.01 }, yrange = { 0, 1.01 },
+  local spec = { title = say "ROC curve", xlabel = say "1 - specificity (false positive rate)",
+    ylabel = say "sensitivity (true positive rate)", xrange = { -0.01, 1.01 }, yrange = { 0, 1.01 },
     legend = "bottom right", width = 520, height = 520 }
   for key, value in pairs(o) do
     if type(key) == "string" and key ~= "positive" then spec[key] = value end
@@ -183,7 +183,7 @@ local function roc(given, opts)
   for i, curve in ipairs(given) do spec[i] = roc_series(curve, curve.positive or o.positive) end
   if #spec == 0 then error("roc: there is no curve to draw", 0) end
   spec[#spec + 1] = { x = { 0, 1 }, y = { 0, 1 }, dash = true, width = 1.2, color = "grey",
-    title = "guessing" }
+    title = say "guessing" }
   return lines("roc", spec, "set size square\n")
 end
 

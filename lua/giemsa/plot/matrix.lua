@@ -139,8 +139,8 @@ local function confusion(matrix, opts)
     shares[i] = {}
     for j, v in ipairs(row) do shares[i][j] = total > 0 and v / total or 0 end
   end
-  local look = base.with(o, { rows = names, columns = names, title = o.title or "Confusion matrix",
-    xlabel = o.xlabel or "predicted", ylabel = o.ylabel or "true", width = o.width or 480,
+  local look = base.with(o, { rows = names, columns = names, title = o.title or base.say "Confusion matrix",
+    xlabel = o.xlabel or base.say "predicted", ylabel = o.ylabel or base.say "true", width = o.width or 480,
     height = o.height or 440 })
   return heatmap("confusion", look, shares, { 0, 1 }, texts_of(matrix, "%d"))
 end

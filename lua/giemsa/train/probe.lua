@@ -15,7 +15,7 @@ local step = require "giemsa.train.step"
 
 local probe = {}
 
-local finite = step.finite
+local finite, say = step.finite, plot.say
 
 -- ---- a training without a trace
 
@@ -136,16 +136,16 @@ local function lr_figure(rates, raw, smooth, place)
   local margin = 0.4 * math.max(first - lowest, 0.1 * math.abs(first))
   local bottom, top = lowest - margin, math.max(first, lowest) + 2 * margin
   local suggestion = place and rates[place]
-  local says = suggestion and ("learning rate: try %.2g"):format(suggestion)
-    or "the loss never falls: look at the data, the labels, the net"
-  local spec = { title = says, log = "x", xlabel = "learning rate", ylabel = "loss (without L2)",
+  local says = suggestion and say("learning rate: try %.2g", suggestion)
+    or say "the loss never falls: look at the data, the labels, the net"
+  local spec = { title = says, log = "x", xlabel = say "learning rate", ylabel = say "loss (without L2)",
     yrange = { bottom, top }, legend = "top left",
     xrange = { rates[1], rates[#rates] },
-    { x = rates, y = raw, title = "each batch", color = "grey", width = 0.8 },
-    { x = rates, y = smooth, title = "smoothed", color = "blue", width = 2.4 } }
+    { x = rates, y = raw, title = say "each batch", color = "grey", width = 0.8 },
+    { x = rates, y = smooth, title = say "smoothed", color = "blue", width = 2.4 } }
   if suggestion then
     spec[3] = { x = { suggestion, suggestion }, y = { bottom, top }, dash = true, width = 1.6,
-      color = "vermillion", title = ("falls fastest at %.2g"):format(suggestion) }
+      color = "vermillion", title = say("falls fastest at %.2g", suggestion) }
   end
   local figure = lines.lines(spec)
   figure.says, figure.suggestion = says, suggestion
@@ -196,20 +196,18 @@ local function verdict(losses, accuracy, model, failed_at)
   local first, last = losses[1], losses[#losses]
   local rate = model.optimizer:current_lr()
   if failed_at then
-    return false, ("the loss is not a number from step %d on: the learning rate %.2g is too large")
-      :format(failed_at, rate)
+    return false, say("the loss is not a number from step %d on: the learning rate %.2g is too large", failed_at, rate)
   end
-  local numbers = ("loss %.3g -> %.3g in %d steps"):format(first, last, #losses)
-  if accuracy[1] then numbers = numbers .. (", accuracy %.2f"):format(accuracy[#accuracy]) end
+  local numbers = say("loss %.3g -> %.3g in %d steps", first, last, #losses)
+  if accuracy[1] then numbers = numbers .. say(", accuracy %.2f", accuracy[#accuracy]) end
   if last <= LEARNT * first and (accuracy[#accuracy] or 1) >= 0.999 then
-    return true, "it learns: " .. numbers
+    return true, say("it learns: %s", numbers)
   end
   if last > STUCK * first then
-    return false, ("it does not learn: %s; is the rate %.2g too small or too large, "
-      .. "are layers frozen, do the labels fit?"):format(numbers, rate)
+    return false, say("it does not learn: %s; is the rate %.2g too small or too large, "
+      .. "are layers frozen, do the labels fit?", numbers, rate)
   end
-  return false, ("it learns slowly: %s; more steps, another rate (lr_find), less dropout or L2?")
-    :format(numbers)
+  return false, say("it learns slowly: %s; more steps, another rate (lr_find), less dropout or L2?", numbers)
 end
 
 local function repeat_batch(model, x, y, o)
@@ -243,7 +241,7 @@ end
 -- In lines that a title has room for.
 local function broken(text)
   if #text <= 70 then return text end
-  return (text:gsub("; ", ";\n", 1))
+  return (text:gsub("; ", ";\n", 1):gsub("；", "；\n", 1))
 end
 
 local OVERFIT = { steps = "integer", verbose = "integer" }
@@ -259,11 +257,11 @@ local function overfit_one(model, data, y, opts)
   end)
   local learns, says = verdict(losses, accuracy, model, failed_at)
   if #losses == 0 then error("overfit_one: " .. says, 0) end
-  local spec = { title = broken(says), xlabel = "step, always the same batch of " .. #x,
-    ylabel = accuracy[1] and "loss, accuracy" or "loss", yrange = { 0, false }, legend = "above",
-    { y = losses, title = "loss (without L2)", color = "vermillion",
+  local spec = { title = broken(says), xlabel = say("step, always the same batch of %d", #x),
+    ylabel = say(accuracy[1] and "loss, accuracy" or "loss"), yrange = { 0, false }, legend = "above",
+    { y = losses, title = say "loss (without L2)", color = "vermillion",
       style = #losses < 4 and "both" or "line" } }
-  if accuracy[1] then spec[2] = { y = accuracy, title = "accuracy", color = "blue" } end
+  if accuracy[1] then spec[2] = { y = accuracy, title = say "accuracy", color = "blue" } end
   local figure = lines.lines(spec)
   figure.says, figure.learns, figure.losses, figure.accuracy = says, learns, losses, accuracy
   return figure

@@ -1,5 +1,6 @@
 --- What fit shows while it works: a line an epoch and, at a terminal, below it the loss so far as a
 --- curve that grows. Pages and notebooks get the curve as one figure, updated in place.
+local base = require "giemsa.plot.figure"
 local braille = require "giemsa.plot.braille"
 local core = require "giemsa.core"
 local display = require "giemsa.display"
@@ -74,7 +75,7 @@ end
 -- The figure for sinks that show pictures; drawn only where one asks for it.
 local function update_figure(run)
   if not run.figure or done(run) == 0 then return end
-  run.figure:update{ svg = lines.training(run.history, { title = "Training so far" }), live = true }
+  run.figure:update{ svg = lines.training(run.history, { title = base.say "Training so far" }), live = true }
 end
 
 -- ---- the lines

@@ -32,6 +32,16 @@ const isSame = (text, source) => text.trimEnd() === source;
 
 const cells = new Map(); // key -> Cell
 
+let added = null; // key of a cell that was added here and has not come yet
+
+const openAdded = () => {
+  const cell = cells.get(added);
+  if (!cell) return;
+  added = null;
+  cell.edit();
+  cell.box.scrollIntoView({ block: "nearest" });
+};
+
 class Cell {
   constructor(key) {
     this.key = key;
@@ -45,12 +55,17 @@ class Cell {
   addActions() {
     this.actions = make("div", "actions");
     this.runButtons = [
-      button("▶ " + say("Run"), "Run this cell (in its text: Ctrl-Enter)", () => this.run()),
-      button("▶▶ " + say("From here"), "Run from this cell to the end", () => command("run", { from: this.key })),
+      button("▶ " + say("Run"), say("Run this cell (in its text: Ctrl-Enter)"), () => this.run()),
+      button("▶▶ " + say("From here"), say("Run from this cell to the end"), () => command("run", { from: this.key })),
     ];
-    this.editButton = button("✎ " + say("Edit"), "Edit this cell (or double click)", () => this.edit());
+    this.editButton = button("✎ " + say("Edit"), say("Edit this cell (or double click)"), () => this.edit());
     this.actions.append(...this.runButtons, this.editButton);
     this.box.prepend(this.actions);
+    this.adders = make("div", "add");
+    this.adders.append(
+      button("+ " + say("Code"), say("A new code cell below this one"), () => this.add("code")),
+      button("+ " + say("Text"), say("A new text cell below this one"), () => this.add("markdown")));
+    this.box.append(this.adders);
     this.view.addEventListener("dblclick", event => {
       if (!event.target.closest("a, summary, .output")) this.edit();
     });
@@ -59,6 +74,7 @@ class Cell {
   update(part) {
     this.source = part.source;
     this.kind = part.kind;
+    this.opens = part.opens; // it comes before the contents
     this.box.dataset.kind = part.kind;
     if (this.actions) this.runButtons.forEach(one => { one.hidden = part.kind !== "code"; });
     replaceHtml(this.view, part.html);
@@ -66,6 +82,14 @@ class Cell {
     const language = this.view.firstElementChild?.className.match(/\bin-[\w-]+/);
     this.box.className = this.box.className.replace(/ ?\bin-[\w-]+/, "") + (language ? " " + language[0] : "");
     this.markDraft();
+  }
+
+  // Below this cell; its text area opens as soon as the server has sent it.
+  async add(kind) {
+    const answer = await command("add", { key: this.key, before: this.source, kind });
+    if (!answer?.ok) return;
+    added = answer.key;
+    openAdded();
   }
 
   run() { return command("run", { from: this.key, to: this.key }); }
@@ -99,14 +123,15 @@ class Cell {
     this.area = make("textarea");
     this.area.value = this.draft ? this.draft.text : this.source;
     this.area.spellcheck = this.kind !== "code";
-    this.area.setAttribute("aria-label", "the source of this cell");
+    this.area.setAttribute("aria-label", say("the source of this cell"));
     this.note = make("div", "note");
     this.note.setAttribute("role", "alert");
     const bar = make("div", "bar");
     bar.append(
-      button(say("Save"), "Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell", () => this.save()),
-      button(say("Discard"), "Back to what the file says", () => this.discard()),
-      button(say("Close"), "Close the text area (Esc); a draft is kept", () => this.close()));
+      button(say("Save"),
+        say("Write this cell to the file (Ctrl-S; Ctrl-Enter also runs it). A line that begins with -- %% begins another cell"), () => this.save()),
+      button(say("Discard"), say("Back to what the file says"), () => this.discard()),
+      button(say("Close"), say("Close the text area (Esc); a draft is kept"), () => this.close()));
     this.editor.append(this.area, bar, this.note);
     this.box.insertBefore(this.editor, this.view);
     this.box.classList.add("editing");
@@ -149,13 +174,13 @@ class Cell {
   showConflict(theirs) {
     const file = make("pre", "", theirs);
     this.tell(say("the cell was changed in the file meanwhile"), file,
-      button(say("Take the file's"), "Put the file's text here", () => {
+      button(say("Take the file's"), say("Put the file's text here"), () => {
         this.before = this.area.value = theirs;
         this.note.replaceChildren();
         this.fit();
         this.keepDraft();
       }),
-      button(say("Keep mine"), "The next save writes over the file's text", () => {
+      button(say("Keep mine"), say("The next save writes over the file's text"), () => {
         this.before = theirs;
         this.note.replaceChildren();
         this.keepDraft();
@@ -186,38 +211,6 @@ class Cell {
     return true;
   }
 
-  // Through the browser's own editing, so that its undo knows of it.
-  insert(text) {
-    if (!document.execCommand("insertText", false, text)) {
-      this.area.setRangeText(text, this.area.selectionStart, this.area.selectionEnd, "end");
-      this.area.dispatchEvent(new Event("input"));
-    }
-  }
-
-  // Moves the selected lines in or out by two columns.
-  indent(isOut) {
-    const { value, selectionStart: start, selectionEnd: end } = this.area;
-    if (start === end && !isOut) return this.insert("  ");
-    const first = value.lastIndexOf("\n", start - 1) + 1;
-    const next = value.indexOf("\n", Math.max(end - 1, start));
-    const last = next < 0 ? value.length : next;
-    const lines = value.slice(first, last).split("\n");
-    const moved = lines.map(line => isOut ? line.replace(/^ {1,2}/, "") : line && "  " + line);
-    const by = moved[0].length - lines[0].length;
-    this.area.setSelectionRange(first, last);
-    this.insert(moved.join("\n"));
-    if (start === end) this.area.setSelectionRange(Math.max(first, start + by), Math.max(first, start + by));
-    else this.area.setSelectionRange(first, first + moved.join("\n").length);
-  }
-
-  // A new line begins where the one before does; below one that opens a block, two columns further.
-  newLine() {
-    const { value, selectionStart: start } = this.area;
-    const line = value.slice(value.lastIndexOf("\n", start - 1) + 1, start);
-    const opens = this.kind === "code" && /(\b(then|do|repeat|else)|\bfunction\b[^()]*\([^()]*\)|[{(])\s*$/.test(line);
-    this.insert("\n" + line.match(/^\s*/)[0] + (opens ? "  " : ""));
-  }
-
   async keyPressed(event) {
     const control = event.ctrlKey || event.metaKey;
     const done = () => event.preventDefault();
@@ -232,10 +225,10 @@ class Cell {
       this.save();
     } else if (event.key === "Enter" && !event.altKey) {
       done();
-      this.newLine();
+      keys.newLine(this.area, this.kind === "code");
     } else if (event.key === "Tab" && !control && !event.altKey) {
       done();
-      this.indent(event.shiftKey);
+      keys.indent(this.area, event.shiftKey);
     } else if (event.key === "Escape") {
       done();
       this.close();
@@ -246,18 +239,21 @@ class Cell {
 
 // ---- what the server sends
 
-const place = order => {
-  const container = $("cells");
+const placeIn = (container, list) => {
   let at = container.firstChild;
-  const there = new Set(order);
-  for (const key of order) {
-    const cell = cells.get(key);
-    if (!cell) continue;
+  for (const cell of list) {
     if (cell.gone) cell.note?.replaceChildren();
     cell.gone = false;
     if (cell.box === at) at = at.nextSibling;
     else container.insertBefore(cell.box, at);
   }
+};
+
+const place = order => {
+  const there = new Set(order);
+  const list = order.map(key => cells.get(key)).filter(cell => cell);
+  placeIn($("opening"), list.filter(cell => cell.opens));
+  placeIn($("cells"), list.filter(cell => !cell.opens));
   for (const [key, cell] of cells) {
     if (there.has(key)) continue;
     cell.gone = true;
@@ -283,10 +279,10 @@ const showStatus = () => {
   const where = status.cell && cells.get(status.cell);
   const name = where?.view.querySelector(".bar a")?.textContent;
   const time = isRunning && since ? " · " + seconds((performance.now() - since) / 1000) : "";
-  const words = { ready: "ready", running: "running", elsewhere: "it runs in another process",
-    stopping: "stopping: once more ends the process", lost: "no connection: trying again" };
+  const words = { ready: say("ready"), running: say("running"), elsewhere: say("it runs in another process"),
+    stopping: say("stopping: once more ends the process"), lost: say("no connection: trying again") };
   $("status").textContent = (status.state === "ready" && status.message) ||
-    say(words[status.state] ?? "") + (name ? " " + name : "") + time;
+    (words[status.state] ?? "") + (name ? " " + name : "") + time;
   $("status").className = status.state === "lost" || status.message ? "bad" : status.state;
   $("run").hidden = $("stop").hidden = !mayEdit;
   $("run").disabled = isRunning || status.state === "lost";
@@ -302,9 +298,9 @@ const follow = cell => {
   if ($("follow").checked && cell) cell.box.scrollIntoView({ block: "center", behavior: "smooth" });
 };
 
-const takeStatus = now => {
+const takeStatus = (now, seconds) => {
   const isNew = now.cell !== status.cell || now.state !== status.state && status.state !== "stopping";
-  if (isNew) since = performance.now();
+  if (isNew) since = performance.now() - 1000 * seconds;
   const moved = now.cell && now.cell !== status.cell;
   status = now;
   showStatus();
@@ -319,7 +315,8 @@ source.addEventListener("message", event => {
   }
   news.parts.forEach(take);
   place(news.order);
-  takeStatus(news.status);
+  openAdded();
+  takeStatus(news.status, news.seconds);
 });
 source.addEventListener("error", () => {
   status = { ...status, state: "lost", message: undefined };
@@ -338,6 +335,8 @@ const command = async (name, order = {}) => {
   try {
     const answer = await post(name, order);
     if (!answer.ok) status = { ...status, message: answer.message };
+    showStatus();
+    return answer;
   } catch { status = { ...status, state: "lost" }; }
   showStatus();
 };

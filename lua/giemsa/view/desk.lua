@@ -18,9 +18,14 @@ local syntax = require "giemsa.syntax"
 ---@field is_busy boolean it is at it
 ---@field folder string? of the worker's run
 ---@field asked_to_stop number? when
+---@field insisted boolean? what the cell had started, and did not stop, was ended
+---@field since number when what is the case began
 ---@field message string? why the last command was not done
 local Desk = {}
 Desk.__index = Desk
+
+-- In the first language of the page.
+function Desk:say(text, ...) return self.parts.page:word(text, ...) end
 
 -- ---- the file
 
@@ -87,7 +92,7 @@ end
 
 local function close_worker(self)
   if self.worker then self.worker:close() end
-  self.worker, self.is_busy, self.folder, self.asked_to_stop = nil, false, nil, nil
+  self.worker, self.is_busy, self.folder, self.asked_to_stop, self.insisted = nil, false, nil, nil, nil
   self.pieces = ""
 end
 
@@ -97,14 +102,14 @@ local function pass_on(worker)
   io.stderr:write(worker:read "err" or "")
 end
 
-local ENDS = { failed = "failed", timeout = "took too long" } -- that the reader did not ask for
+local ENDS = { failed = "%s failed", timeout = "%s took too long" } -- that the reader did not ask for
 
 local function take_answer(self, answer)
   if answer.folder then self.folder = answer.folder end
   if not answer.done then return end
-  self.is_busy, self.asked_to_stop = false, nil
+  self.is_busy, self.asked_to_stop, self.insisted = false, nil, nil
   local how = ENDS[answer.done]
-  self.message = answer.problem or how and ("%s %s"):format(answer.at, how)
+  self.message = answer.problem or how and self:say(how, answer.at)
 end
 
 -- Answers that have come whole: an id, a size, JSON. Each is answered, or the worker would wait.
@@ -120,15 +125,24 @@ local function take_answers(self)
   end
 end
 
+local PATIENCE = 1 -- seconds after which a stop ends the programs that the cell runs, and a second one the process
+
+local function is_overdue(self) return self.asked_to_stop and core.now() - self.asked_to_stop > PATIENCE end
+
 function Desk:follow_worker()
   if not self.worker then return end
   pass_on(self.worker)
   take_answers(self)
+  if is_overdue(self) and not self.insisted then
+    self.insisted = true
+    self.worker:interrupt(true)
+  end
   local status = self.worker:status()
   if not status then return end
-  if status ~= 0 then
-    self.message = ("the process that ran the lesson %s; its variables are gone"):format(status > 128
-      and "was ended by signal " .. status - 128 or "ended with code " .. status)
+  if status > 128 then
+    self.message = self:say("the process that ran the lesson was ended by signal %d; its variables are gone", status - 128)
+  elseif status ~= 0 then
+    self.message = self:say("the process that ran the lesson ended with code %d; its variables are gone", status)
   end
   close_worker(self)
 end
@@ -149,7 +163,7 @@ end
 ---@return boolean? ok nil and why not
 ---@return string? message
 function Desk:run(from, to)
-  if self.is_busy then return nil, "it runs already" end
+  if self.is_busy then return nil, self:say "it runs already" end
   local is_ours = self.worker and self.folder == self.run_folder
   if not (from and is_ours) then
     local ok, problem = start_worker(self)
@@ -163,16 +177,14 @@ function Desk:run(from, to)
   return true
 end
 
-local PATIENCE = 1 -- seconds after which a second stop ends the process
-
 --- Stops the running cell, as Ctrl-C does; asked again, ends the process.
 ---@return boolean? ok nil and why not
 ---@return string? message
 function Desk:stop()
-  if not self.is_busy then return nil, "nothing runs here" end
-  if self.asked_to_stop and core.now() - self.asked_to_stop > PATIENCE then
+  if not self.is_busy then return nil, self:say "nothing runs here" end
+  if is_overdue(self) then
     close_worker(self)
-    self.message = "the process was ended; its variables are gone"
+    self.message = self:say "the process was ended; its variables are gone"
     return true
   end
   self.asked_to_stop = self.asked_to_stop or core.now()
@@ -181,30 +193,60 @@ function Desk:stop()
   return true
 end
 
+-- The lesson as it is in the file now, and in it the cell of a key, when it is as the writer saw it. nil, why not, and
+-- what another than the writer has written.
+local function find_as_seen(self, key, before)
+  local present, message = read(self.path)
+  if not present then return nil, message end
+  self:take_text(present)
+  local book = notebook.parse(present, self.path)
+  local cell = book.cells[self.parts:number(key)]
+  if not cell then return nil, self:say "the cell is no longer in the file" end
+  if cell:source() ~= before then
+    return nil, self:say "the cell was changed in the file meanwhile", { source = cell:source() }
+  end
+  return book, cell
+end
+
+local function write(self, text)
+  local ok, problem = core.write_file(self.path, text)
+  if ok then self:take_text(text) end
+  return ok, problem
+end
+
 --- Writes one cell to the file; nothing else in it changes.
 ---@param key string of the cell
 ---@param before string its source as the writer saw it
 ---@param source string the new one
 ---@return boolean? ok nil and why not
 ---@return string? message
----@return string? now the cell's source in the file: without blank lines at its end, up to a marker of another cell; of an
---- edit that was refused: what another than the writer has written
+---@return {source: string}? now the cell's source in the file: without blank lines at its end, up to a marker of another
+--- cell; of an edit that was refused: what another than the writer has written
 function Desk:edit(key, before, source)
-  local present, message = read(self.path)
-  if not present then return nil, message end
-  self:take_text(present)
-  local number = self.parts:number(key)
-  local book = notebook.parse(present, self.path)
-  local cell = book.cells[number]
-  if not cell then return nil, "the cell is no longer in the file" end
-  if cell:source() ~= before then
-    return nil, "the cell was changed in the file meanwhile", cell:source()
-  end
+  local book, cell, theirs = find_as_seen(self, key, before)
+  if not book then return nil, cell, theirs end
   cell:set_source((source:gsub("%s+$", ""))) -- the blank lines behind it stay as they are
-  local ok, problem = core.write_file(self.path, book:text())
+  local ok, problem = write(self, book:text())
   if not ok then return nil, problem end
-  self:take_text(book:text())
-  return true, nil, self.parts.book.cells[number]:source()
+  return true, nil, { source = self.parts.book.cells[cell.number]:source() }
+end
+
+local NEW = { code = "new-code", markdown = "new-text" } -- names, where they are free
+
+--- Writes a new, empty cell to the file, behind another; nothing else in it changes.
+---@param key string of the cell before it
+---@param before string the source of that as the writer saw it
+---@param kind "code"|"markdown"
+---@return boolean? ok nil and why not
+---@return string? message
+---@return {key: string}? now of the new cell
+function Desk:add(key, before, kind)
+  local book, cell, theirs = find_as_seen(self, key, before)
+  if not book then return nil, cell, theirs end
+  local text, number = book:text_with(cell.number, { kind = kind, options = { name = book:free_name(NEW[kind]) } }, "")
+  local ok, problem = write(self, text)
+  if not ok then return nil, problem end
+  return true, nil, { key = self.parts.keys[number] }
 end
 
 -- ---- all of it
@@ -221,12 +263,24 @@ function Desk:status()
   return { state = state, cell = number and self.parts.keys[number], message = self.message }
 end
 
+-- Since when the cell runs; a stop that is asked for begins nothing new.
+function Desk:note_time(status)
+  local what = (status.state == "stopping" and "running" or status.state) .. (status.cell or "")
+  if what ~= self.what then self.what, self.since = what, core.now() end
+end
+
+--- For how many seconds the status has been what it is.
+---@return number
+function Desk:seconds() return core.now() - self.since end
+
 --- Looks at the file, the run and the process once.
 function Desk:turn()
   self:follow_file()
   self:follow_worker()
   self:follow_run()
-  local status = json.encode(self:status())
+  local now = self:status()
+  self:note_time(now)
+  local status = json.encode(now)
   if status ~= self.shown_status then
     self.shown_status = status
     self.parts.version = self.parts.version + 1

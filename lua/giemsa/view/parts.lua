@@ -16,6 +16,7 @@ local stale_results = require "giemsa.html.stale"
 ---@field html string
 ---@field kind string? of a cell
 ---@field source string? of a cell, to be edited
+---@field opens boolean? of a cell that comes before the contents
 
 ---@class giemsa.view.Parts
 ---@field version integer of the newest change
@@ -52,7 +53,7 @@ end
 -- Puts a part in its new form; one that is as it was stays at its version.
 function Parts:put(key, fields)
   local part = self.by_key[key]
-  if part and part.html == fields.html and part.source == fields.source then return end
+  if part and part.html == fields.html and part.source == fields.source and part.opens == fields.opens then return end
   self.version = self.version + 1
   fields.key, fields.version = key, self.version
   self.by_key[key] = fields
@@ -111,7 +112,7 @@ function Parts:take_text(book)
   for i, one in ipairs(cells.list(self.page)) do
     local key = self.keys[one.cell.number]
     order[i] = key
-    self:put(key, { html = one.html, kind = one.cell.kind, source = one.cell:source() })
+    self:put(key, { html = one.html, kind = one.cell.kind, source = one.cell:source(), opens = one.opens or nil })
   end
   self.order = order
   self:forget_deleted()

@@ -4,7 +4,7 @@
 --   /TOKEN/NAME/                  a lesson's page
 --   /TOKEN/NAME/events            what changes on it, as server-sent events
 --   /TOKEN/NAME/run/N/FILE        a picture of a run
---   /TOKEN/NAME/run, stop, edit   commands (POST, JSON)
+--   /TOKEN/NAME/run, stop, edit, add   commands (POST, JSON)
 --
 -- There are two tokens: one to run and to edit, one only to watch. Who knows neither learns nothing.
 -- The Host and the Origin of a request must be ours, so that no other page in the browser, and no name
@@ -123,7 +123,7 @@ local commands = {}
 local function number_of(one, key)
   if key == nil then return nil end
   local number = one.parts:number(key)
-  return number, not number and "the cell is no longer in the file" or nil
+  return number, not number and one:say "the cell is no longer in the file" or nil
 end
 
 function commands.run(one, order)
@@ -142,12 +142,21 @@ function commands.edit(one, order)
   return one:edit(order.key, order.before, order.source)
 end
 
+function commands.add(one, order)
+  if type(order.before) ~= "string" or order.kind ~= "code" and order.kind ~= "markdown" then
+    return nil, "a new cell needs the cell before it, its source, and the kind: code or markdown"
+  end
+  return one:add(order.key, order.before, order.kind)
+end
+
 local function obey(request, role, one, name)
   if role ~= "edit" then return refuse(request, 403, "this address is only for watching") end
   local order = json.decode(request.body)
   if type(order) ~= "table" then return refuse(request, 400, "a command is a JSON object") end
-  local ok, why, source = commands[name](one, order)
-  send_json(request, ok and 200 or 409, { message = why, source = source })
+  local ok, why, more = commands[name](one, order)
+  more = more or {}
+  more.message = why
+  send_json(request, ok and 200 or 409, more)
 end
 
 -- ---- who watches
@@ -178,7 +187,7 @@ function Server:news(one, seen, made)
     for i, part in ipairs(one.parts:since(seen)) do list[i] = part end
     local order = setmetatable(table.move(one.parts.order, 1, #one.parts.order, 1, {}), { __jsontype = "array" })
     known[seen] = ("id: %s-%d\ndata: %s\n\n"):format(self.boot, one.parts.version, json.encode{ parts = list,
-      order = order, status = one:status(), fresh = seen == 0 })
+      order = order, status = one:status(), seconds = one:seconds(), fresh = seen == 0 })
   end
   return known[seen]
 end

@@ -11,6 +11,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <string.h>
 #include <sys/time.h>
 #include <time.h>
 
@@ -132,6 +133,29 @@ static void watch_coroutines(lua_State *L) {
     lua_pop(L, 1);
 }
 
+// ---- programs
+
+static lua_CFunction plain_execute;
+
+// C's system ignores SIGINT as long as its command runs: Ctrl-C at a terminal would end the command, and leave a loop around
+// it running. What the command died of is taken for the lesson's, too. (A shell says 130 for a command of several.)
+static int execute(lua_State *L) {
+    int results = plain_execute(L);
+    if (results != 3) return results; // whether there is a shell
+    bool is_signal = strcmp(lua_tostring(L, -2), "signal") == 0;
+    if (lua_tointeger(L, -1) == (is_signal ? SIGINT : 128 + SIGINT)) raise(SIGINT);
+    return results;
+}
+
+static void watch_programs(lua_State *L) {
+    lua_getglobal(L, LUA_OSLIBNAME);
+    lua_getfield(L, -1, "execute");
+    plain_execute = lua_tocfunction(L, -1);
+    lua_pushcfunction(L, execute);
+    lua_setfield(L, -3, "execute");
+    lua_pop(L, 2);
+}
+
 // ---- calls
 
 static int add_traceback(lua_State *L) {
@@ -249,5 +273,6 @@ static void offer_to_lua(lua_State *L) {
 
 void interrupt_open(lua_State *L) {
     watch_coroutines(L);
+    watch_programs(L);
     offer_to_lua(L);
 }

@@ -176,6 +176,16 @@ t.test("Ctrl-C gives up a long call of the core: what it was given lives on", fu
   t.ok(not plain(shown):find("\nnot reached", 1, true), shown)
 end)
 
+t.test("Ctrl-C ends a loop around os.execute, which ignores it as long as the command runs", function()
+  local shown = type_at_prompt {
+    { after = READY, type = "while true do os.execute 'sleep 50' end\r" }, { after = RUNNING, pause = 0.3, type = "\3" },
+    { after = "interrupted!", type = "" }, { after = READY, type = "while true do os.execute 'sleep 50; true' end\r" },
+    { after = RUNNING, pause = 0.3, type = "\3" }, { after = "interrupted!", type = "" },
+    { after = READY, type = "6 * 7\r" }, { after = "42", type = "\4" },
+  }
+  holds(shown, "\n42\r\n")
+end)
+
 t.test("two Ctrl-C at the prompt do not leave, but say what does", function()
   local shown, code = type_at_prompt { { after = READY, type = "\3" }, { after = READY, type = "\3" },
     { after = ":quit leaves", type = "40 + 2\r" }, { after = "42", type = "\4" } }

@@ -6,6 +6,7 @@ local dkjson = require "dkjson"
 local giemsa = require "giemsa"
 local cases = require "tests.bench.cases"
 local live = require "tests.bench.view"
+local lesson = require "tests.bench.lesson"
 local programs = require "tests.bench.programs"
 local rounds = require "tests.bench.rounds"
 
@@ -15,7 +16,8 @@ giemsa tests/bench.lua --scaling [--peers]
   NAME          only these, of: train_step infer_b32 infer_b1 one_thread epoch augment report start
                 predict course resnet50_forward resnet50_step unet_forward unet_step;
                 and when named: conv (layer by layer), heap (PyTorch's, kept or given back),
-                accuracy (ten seeds), view_open view_edit view_watched view_session (the live page)
+                accuracy (ten seeds), nothing first_cell page completion lines (what a lesson's
+                reader waits for), view_open view_edit view_watched view_session (the live page)
   --peers       against PyTorch (apt: python3-torch), ONNX Runtime, keras-preprocessing and
                 scikit-learn (make bench PEERS=yes), as far as they are here
   --json        one JSON object a line, and no table
@@ -94,7 +96,7 @@ end
 
 local function run_case(name)
   local case = cases.make(name)
-  local row = case and row_of(case) or (programs[name] or live[name])(options.peers)
+  local row = case and row_of(case) or (programs[name] or lesson[name] or live[name])(options.peers)
   return complete(row, name)
 end
 
@@ -140,7 +142,7 @@ local usual = { "train_step", "infer_b32", "infer_b1", "one_thread", "resnet50_f
 
 local function check_names(names)
   for _, name in ipairs(names) do
-    if not (name == "conv" or programs[name] or live[name] or cases.make(name)) then
+    if not (name == "conv" or programs[name] or lesson[name] or live[name] or cases.make(name)) then
       error("there is no bench named " .. name, 0)
     end
   end

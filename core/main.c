@@ -152,6 +152,8 @@ static int run_init(lua_State *L) {
 static int run_script(lua_State *L, char **argv) {
     bool is_stdin = strcmp(argv[0], "-") == 0 && strcmp(argv[-1], "--") != 0;
     int status = luaL_loadfile(L, is_stdin ? NULL : argv[0]);
+    if (status == LUA_ERRFILE && !strpbrk(argv[0], "./")) // a command, misspelt
+        lua_pushfstring(L, "there is no file and no command '%s' (%s --help lists the commands)", argv[0], program);
     if (status != LUA_OK) return report(L, status);
     if (lua_getglobal(L, "arg") != LUA_TTABLE) luaL_error(L, "'arg' is not a table");
     int count = (int)luaL_len(L, -1), arg = lua_gettop(L);

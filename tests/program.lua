@@ -116,6 +116,13 @@ local function need_signals()
   if t.sanitizer == "thread" then t.skip("the thread sanitizer holds signals back") end
 end
 
+t.test("a misspelt command is told from a script that is not there", function()
+  local output, code = t.shell(t.program .. " lesons")
+  t.ok(code == 1 and output:find("no file and no command 'lesons'", 1, true) and output:find("--help", 1, true), output)
+  output, code = t.shell(t.program .. " lesons.lua")
+  t.ok(code == 1 and output:find("cannot open lesons.lua", 1, true), output)
+end)
+
 t.test("Ctrl-C ends an endless loop, and one in a coroutine", function()
   need_signals()
   for _, loop in ipairs { "while true do end", "coroutine.wrap(function() while true do end end)()",

@@ -256,6 +256,15 @@ t.test("--step: a failing cell is edited and run again; Ctrl-C ends a cell, not 
   t.ok(shown:find("code 0", 1, true), shown)
 end)
 
+t.test("--step: an editor that fails is told of; b and then r runs the cell that is shown", function()
+  lesson(STEPS)
+  local shown = step({ { after = "q quit", type = "e" }, { after = "the editor `false` ended with code 1", type = "" },
+    { after = "goes on as it was", type = "" }, { after = "q quit", type = "\r" }, { after = "one\t1", type = "" }, { after = "q quit", type = "\r" },
+    { after = "two\t2", type = "" }, { after = "q quit", type = "b" }, { after = "q quit", type = "b" }, { after = "q quit", type = "r" },
+    { after = "one\t1", type = "" }, { after = "q quit", type = "q" } }, "VISUAL= EDITOR=false")
+  t.ok(shown:find("code 0", 1, true), shown)
+end)
+
 t.test("a value that nobody prints is shown as little as by the plain script; a prompt shows it", function()
   lesson '-- %% name="a"\nlocal function f() return "forty" .. "-two" end\nf()\n-- %% name="b"\nf();\n'
   t.equal(command "lesson.lua", "")

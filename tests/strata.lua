@@ -11,7 +11,7 @@ local STRATUM = {
   tensor = 3, methods = 3, random = 3, grad = 3, ops = 3, nn = 3, zoo = 3, optim = 3, loss = 3,
   image = 4, data = 4, progress = 4, train = 4, callbacks = 4, metrics = 4, save = 4, safetensors = 4, plot = 4, gnuplot = 4,
   look = 4, explain = 4, check = 4, montage = 4, show = 4, sixel = 4, display = 4, profile = 4, quick = 4,
-  cli = 5, repl = 5, lookup = 5, docs = 5, help = 5, inspect = 5, complete = 5,
+  cli = 5, repl = 5, editor = 5, lookup = 5, docs = 5, help = 5, inspect = 5, complete = 5,
   notebook = 5, lint = 5, syntax = 5, cell = 5, runlog = 5, run = 5, step = 5, bookmark = 5, lessons = 5, fingerprint = 5, cache = 5, ipynb = 5, kernel = 5, markdown = 5, formula = 5, html = 5,
   exercise = 5, grade = 5, view = 5,
   init = 5, -- names the parts

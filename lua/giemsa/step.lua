@@ -4,6 +4,7 @@
 --   Enter  run the cell        r  run the one before again     e  edit it in $EDITOR
 --   i      a prompt inside the lesson, with its variables      b  back one cell     q  quit
 local core = require "giemsa.core"
+local editor = require "giemsa.editor"
 local highlight = require "giemsa.highlight"
 local markdown = require "giemsa.markdown"
 local notebook = require "giemsa.notebook"
@@ -124,20 +125,17 @@ function actions.back(runner)
   local number = code_cell_before(runner, runner.session.next)
   if not number then return say(runner, "this is the first cell") end
   runner.session:go_to(number)
-  runner.has_failed = false
+  runner.previous, runner.has_failed = number, false -- r is now for the cell that is shown
   arrive(runner)
 end
 
--- $VISUAL or $EDITOR may hold arguments; nearly all editors know +LINE.
 function actions.edit(runner)
   local session = runner.session
   local one = session.notebook.cells[session.next or runner.previous]
-  local editor = os.getenv "VISUAL" or os.getenv "EDITOR" or "vi"
-  local path = "'" .. session.path:gsub("'", "'\\''") .. "'"
-  os.execute(("%s +%d %s"):format(editor, one and one.line or 1, path))
-  local book, message = notebook.read(session.path)
-  local ok
-  if book then ok, message = runner:replace(book) end
+  local book
+  local ok, message = editor.open(session.path, one and one.line)
+  if ok then book, message = notebook.read(session.path) end
+  if book then ok, message = runner:replace(book) else ok = nil end
   if not ok then
     write(message .. "\n")
     return say(runner, "the lesson goes on as it was")

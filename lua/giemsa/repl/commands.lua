@@ -1,6 +1,7 @@
 --- Commands of the prompt: `:name argument`. Each is one entry; a prefix that is no other's will
 -- do.
 local core = require "giemsa.core"
+local editor = require "giemsa.editor"
 local inspect = require "giemsa.inspect"
 local options = require "giemsa.options"
 local present = require "giemsa.repl.present"
@@ -87,8 +88,8 @@ local function edited(text)
   local file = assert(io.open(path, "w"))
   file:write(text, "\n")
   file:close()
-  local editor = os.getenv "VISUAL" or os.getenv "EDITOR" or "nano"
-  local ok = os.execute(("%s '%s'"):format(editor, path))
+  local ok, message = editor.open(path)
+  if not ok then io.write(message, "\n") end
   file = ok and io.open(path)
   local saved = file and file:read "a"
   if file then file:close() end

@@ -49,10 +49,15 @@ static int get_status(lua_State *L) {
     return 1;
 }
 
-// w:interrupt([ends_children]): as Ctrl-C, to the worker and what it started by os.execute and io.popen; what ignores
-// that is ended with SIGTERM when it is to be.
+// w:interrupt(): as Ctrl-C, to the worker and what it started by os.execute and io.popen.
 static int interrupt(lua_State *L) {
-    worker_interrupt(check_worker(L), lua_toboolean(L, 2));
+    worker_interrupt(check_worker(L));
+    return 0;
+}
+
+// w:end_children(): ends what it started so and what ignored the interrupt.
+static int end_children(lua_State *L) {
+    worker_end_children(check_worker(L));
     return 0;
 }
 
@@ -130,7 +135,7 @@ const luaL_Reg worker_functions[] = {{"start_worker", start_worker},
 
 void open_worker(lua_State *L) {
     static const luaL_Reg methods[] = {{"fd", worker_fd},         {"read", read_pipe},       {"send", send_frame},
-                                       {"status", get_status},    {"interrupt", interrupt},  {"close", close_worker},
+                                       {"status", get_status},    {"interrupt", interrupt}, {"end_children", end_children},  {"close", close_worker},
                                        {NULL, NULL}};
     luaL_newmetatable(L, WORKER_TYPE);
     lua_pushcfunction(L, close_worker);

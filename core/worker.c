@@ -44,15 +44,15 @@ static int write_frame(int fd, uint32_t id, const char *bytes, size_t size) {
 static volatile pid_t passed_on_to; // who hears of our SIGINT
 
 // SIGTERM first: it must be there before a command that SIGINT ends returns to a worker that ignored that.
-static void interrupt(pid_t pid, bool ends_children) {
-    kill(ends_children ? -pid : pid, SIGTERM);
+static void interrupt(pid_t pid) {
+    kill(pid, SIGTERM);
     kill(-pid, SIGINT);
 }
 
 static void pass_on(int number) {
     int error = errno;
     (void)number;
-    if (passed_on_to > 0) interrupt(passed_on_to, false);
+    if (passed_on_to > 0) interrupt(passed_on_to);
     errno = error;
 }
 
@@ -114,8 +114,12 @@ bool worker_runs(struct worker *w) {
     return false;
 }
 
-void worker_interrupt(struct worker *w, bool ends_children) {
-    if (worker_runs(w)) interrupt(w->pid, ends_children);
+void worker_interrupt(struct worker *w) {
+    if (worker_runs(w)) interrupt(w->pid);
+}
+
+void worker_end_children(struct worker *w) {
+    if (worker_runs(w)) kill(-w->pid, SIGTERM);
 }
 
 int worker_send(struct worker *w, unsigned id, const char *bytes, size_t size) {
@@ -206,11 +210,13 @@ int worker_event(const char *bytes, size_t size) {
 }
 
 char *worker_ask(const char *bytes, size_t size, size_t *answer_size) {
-    sigset_t interrupt, before;
+    sigset_t interrupt, before, outside;
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
     pthread_sigmask(SIG_BLOCK, &interrupt, &before);
-    char *answer = send_and_await(bytes, size, answer_size, &before);
+    outside = before;
+    sigaddset(&outside, SIGTERM); // it comes with SIGINT, and right before it
+    char *answer = send_and_await(bytes, size, answer_size, &outside);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return answer;
 }

@@ -22,8 +22,10 @@ struct worker {
 int worker_start(struct worker *w, char *const argv[], bool passes_on);
 // Whether it still runs.
 bool worker_runs(struct worker *w);
-// As Ctrl-C. With ends_children those that ignore SIGINT get SIGTERM, too.
-void worker_interrupt(struct worker *w, bool ends_children);
+// As Ctrl-C.
+void worker_interrupt(struct worker *w);
+// Ends the programs that it runs, by SIGTERM: those that ignored the interrupt. The worker hears of no second one.
+void worker_end_children(struct worker *w);
 // A request (id 0), or the answer to the event of that id. -1: it has ended.
 int worker_send(struct worker *w, unsigned id, const char *bytes, size_t size);
 // What is there now of one of the pipes, at most size bytes: 0 when nothing is, -1 at the end.

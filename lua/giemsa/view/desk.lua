@@ -135,7 +135,7 @@ function Desk:follow_worker()
   take_answers(self)
   if is_overdue(self) and not self.insisted then
     self.insisted = true
-    self.worker:interrupt(true)
+    self.worker:end_children()
   end
   local status = self.worker:status()
   if not status then return end

@@ -149,13 +149,19 @@ static int open_beside(char beside[PATH_BYTES], const char *path) {
     return fd < 0 ? sys_fail("cannot write %s: %s", path, strerror(errno)) : fd;
 }
 
-int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t count) {
+// mkstemp makes private files. What we save has the rights of the file that was there, else those of any other new file.
+static void set_rights(int fd, const char *path) {
+    struct stat info;
+    mode_t mask = umask(0);
+    umask(mask);
+    fchmod(fd, stat(path, &info) == 0 ? info.st_mode & 0777 : 0666 & ~mask);
+}
+
+static int replace_file(const char *path, const struct sys_piece pieces[], size_t count) {
     char beside[PATH_BYTES];
     int fd = open_beside(beside, path);
     if (fd < 0) return -1;
-    mode_t mask = umask(0);
-    umask(mask);
-    fchmod(fd, 0666 & ~mask); // mkstemp makes private files; what we save is as public as any other file
+    set_rights(fd, path);
     bool ok = write_pieces(fd, pieces, count) == 0 && fsync(fd) == 0;
     int error = errno;
     if (close(fd) != 0 && ok) ok = false, error = errno;
@@ -167,6 +173,16 @@ int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t c
     }
     sync_folder_of(path);
     return 0;
+}
+
+// A link stays one: what it leads to is written.
+int sys_write_pieces(const char *path, const struct sys_piece pieces[], size_t count) {
+    struct stat info;
+    bool is_link = lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+    char *target = is_link ? realpath(path, NULL) : NULL;
+    int status = replace_file(target ? target : path, pieces, count);
+    free(target);
+    return status;
 }
 
 void *sys_read_file(const char *path, size_t *size) {

@@ -525,4 +525,13 @@ t.test("a place that cannot be written", function()
   t.ok(not ok and where:find("load_model: cannot read"), where)
 end)
 
+t.test("a file that is written again keeps its rights, and a link leads where it led", function()
+  local place = t.tmpdir() .. "/rights"
+  t.shell(("mkdir %s && cd %s && echo old > real && chmod 640 real && ln -s real link && ln -s nothing dangling"):format(place, place))
+  assert(core.write_file(place .. "/link", "new"))
+  assert(core.write_file(place .. "/dangling", "made"))
+  t.equal(t.shell(("cd %s && cat real && readlink link && stat -c %%a real"):format(place)), "newreal\n640\n")
+  t.equal(t.shell(("cat %s/dangling"):format(place)), "made")
+end)
+
 t.done()

@@ -27,15 +27,16 @@ static int set(lua_State *L) {
     return 1;
 }
 
-// core.capture_event(line, cell, is_live, is_quiet): whether other output came after a live line since the last call, and whether
-// the last output did not end its line.
+// core.capture_event(line, cell, is_live, is_quiet): whether other output came after a live line since the last call, whether
+// the last output did not end its line, and whether the log can no longer be written.
 static int event(lua_State *L) {
     size_t size;
     const char *line = luaL_checklstring(L, 1, &size);
     int happened = capture_event(line, size, (int)luaL_optinteger(L, 2, 0), lua_toboolean(L, 3), lua_toboolean(L, 4));
     lua_pushboolean(L, happened & CAPTURE_BROKE);
     lua_pushboolean(L, happened & CAPTURE_MID_LINE);
-    return 2;
+    lua_pushboolean(L, happened & CAPTURE_LOST);
+    return 3;
 }
 
 // core.capture_show(text): to where stdout goes without capture, past the log.

@@ -61,7 +61,8 @@ struct stream {
 };
 
 static struct {
-    int log;
+    int log; // -1: it could not be written any more
+    off_t log_size;
     const char *log_path;
     size_t shown_max, shown, tail_size; // of the running cell
     uint64_t left_out;
@@ -70,6 +71,30 @@ static struct {
     bool is_live, is_quiet, is_broken, is_mid_line;
     struct stream streams[2];
 } helper;
+
+// Appends whole lines, or nothing more from now on: a log without its end can be read, one with a hole could not be trusted.
+static void write_log(const char *bytes, size_t size) {
+    static const off_t most = 1 << 30; // what prints without end must not fill the disk
+    if (helper.log < 0) return;
+    size_t done = 0;
+    int error = helper.log_size + (off_t)size > most ? EFBIG : 0;
+    while (!error && done < size) {
+        ssize_t n = write(helper.log, bytes + done, size - done);
+        if (n > 0) done += (size_t)n;
+        else if (n < 0 && errno != EINTR) error = errno;
+    }
+    if (!error) {
+        helper.log_size += (off_t)size;
+        return;
+    }
+    if (ftruncate(helper.log, helper.log_size) != 0) {} // half a line at the end is left out by who reads
+    close(helper.log);
+    helper.log = -1;
+    char note[500];
+    int length = snprintf(note, sizeof note, "giemsa: cannot write %.300s: %s; what comes now is shown and not kept\n",
+                          helper.log_path, strerror(error));
+    write_all(&helper.streams[1].to, note, (size_t)length);
+}
 
 // The length of the UTF-8 character at p; 0: none is there; -1: it may go on after the end.
 static int character_length(const unsigned char *p, size_t size) {
@@ -116,7 +141,7 @@ static void log_stream(struct stream *s, const char *text, size_t size, bool is_
     memcpy(s->held, joined + taken, s->held_size);
     if (!taken) return;
     memcpy(line + head + length, "\"}\n", 3);
-    write_all(&helper.log, line, (size_t)head + length + 3);
+    write_log(line, (size_t)head + length + 3);
 }
 
 static void remember_tail(const char *text, size_t size) {
@@ -190,14 +215,15 @@ static bool take_event(int events, int answers) {
     if (!is_there || message.cell != helper.cell) end_cell();
     if (!is_there) {
         static const char last[] = "{\"event\":\"end\",\"status\":\"killed\"}\n";
-        write_all(&helper.log, last, sizeof last - 1);
+        write_log(last, sizeof last - 1);
         return false;
     }
     char *line = malloc(message.size ? message.size : 1);
     if (!line || !read_all(events, line, message.size)) return false;
-    write_all(&helper.log, line, message.size);
+    write_log(line, message.size);
     free(line);
-    char answer = (char)(helper.is_broken | helper.is_mid_line << 1);
+    char answer = (char)((helper.is_broken ? CAPTURE_BROKE : 0) | (helper.is_mid_line ? CAPTURE_MID_LINE : 0)
+                         | (helper.log < 0 ? CAPTURE_LOST : 0));
     helper.cell = message.cell;
     helper.is_live = message.is_live;
     helper.is_quiet = message.is_quiet;
@@ -222,7 +248,7 @@ static void serve(void) {
 
 static void run_helper(void) {
     setpgid(0, 0); // whoever kills the run with all that it started must not meet the one who tells of it
-    for (int i = 0; i < 5; i++) signal((int[]){SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGTTOU}[i], SIG_IGN);
+    for (int i = 0; i < 6; i++) signal((int[]){SIGINT, SIGQUIT, SIGHUP, SIGPIPE, SIGTTOU, SIGXFSZ}[i], SIG_IGN);
     signal(SIGTERM, SIG_IGN); // it ends when the run ends
     close(capture.out[WRITE]), close(capture.err[WRITE]), close(capture.events[WRITE]), close(capture.answers[READ]);
     serve();

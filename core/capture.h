@@ -15,7 +15,11 @@ void capture_off(void); // and back; what was written is flushed
 // Appends a line (with its line break; may be empty) to the log after all output so far, and says to which cell what follows
 // belongs (0: none). is_live: the cursor stands at the end of a line that will be redrawn, so output must begin with a line
 // break. is_quiet: what follows goes to the log only. Returns, when the log has it, what happened since the last call.
-enum { CAPTURE_BROKE = 1 /* output came after a live line */, CAPTURE_MID_LINE = 2 /* the last output did not end its line */ };
+enum {
+    CAPTURE_BROKE = 1,    // output came after a live line
+    CAPTURE_MID_LINE = 2, // the last output did not end its line
+    CAPTURE_LOST = 4,     // the log could not be written (a full disk, 1 GB); the helper said so once, and keeps nothing more
+};
 int capture_event(const char *line, size_t size, int cell, bool is_live, bool is_quiet);
 void capture_stop(void); // ends the helper; without it (a crash) the helper writes the log's last line itself
 

@@ -80,6 +80,27 @@ t.test("bytes that are no text are marked, a character is never cut", function()
     "ü " .. bad .. " " .. bad:rep(3) .. " \0\1\127\"\\ \u{1F9A0}\n" .. bad:rep(2))
 end)
 
+t.test("of a picture that is drawn again and again a few states are kept, and what others show too", function()
+  local output, code, log = run [[
+    cell(1)
+    local function svg(i) return "<svg xmlns='http://www.w3.org/2000/svg'><title>" .. i .. "</title></svg>" end
+    display{ svg = svg(1) }
+    local changing = display{ svg = svg(1) }
+    for i = 2, 60 do changing:update{ svg = svg(i) } end
+    done(1) finish()
+  ]]
+  t.equal(code, 0, output)
+  local files = {}
+  for _, entry in ipairs(core.list_folder(folder .. "/out/runs/one/latest")) do
+    if entry[1]:find "%.svg$" then files[#files + 1] = entry[1] end
+  end
+  t.equal(#files, 5) -- the first, which another display shows, and the last four
+  for i, number in ipairs { 1, 60 } do
+    local path = folder .. "/out/runs/one/latest/" .. log.cells[1].outputs[i].data["image/svg+xml"].file
+    t.ok(io.open(path):read "a":find("<title>" .. number .. "<", 1, true))
+  end
+end)
+
 t.test("displays are files beside the log, updates replace them, live ones end with their last state", function()
   local output, code, log = run [[
     local png = require("giemsa.image").from_tensor(core.from_table{ { { 1, 2, 3 }, { 1, 2, 3 } } })

@@ -293,6 +293,7 @@ function Runner:finish()
   local words = fingerprint.of(self.session)
   self.log:close{ event = "end", status = self.status, seconds = core.now() - self.started,
     fingerprint = words }
+  if self.log.is_lost then self.status = worse(self.status, "failed") end
   self:write_times()
   self:note()
   local text = fingerprint.text(words, self.opts.lang)

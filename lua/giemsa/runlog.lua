@@ -26,6 +26,8 @@ local runlog = {}
 ---@field folder string
 ---@field path string of the log
 ---@field is_quiet boolean? what is printed goes to the log and is not shown
+---@field is_lost boolean? the log could not be written any more
+---@field uses table<string, integer> how many displays show a picture of the folder
 local Log = {}
 Log.__index = Log
 
@@ -80,7 +82,7 @@ function runlog.start(lesson)
   local folder, n = claim(parent)
   if not folder then return nil, n end
   core.symlink(tostring(n), parent .. "/latest")
-  return setmetatable({ folder = folder, path = folder .. "/log.jsonl", cell = 0 }, Log)
+  return setmetatable({ folder = folder, path = folder .. "/log.jsonl", cell = 0, uses = {} }, Log)
 end
 
 --- Appends an event. Returns when it is in the log, after all output that was written before it.
@@ -93,9 +95,9 @@ end
 
 -- A line for the log, perhaps none; then all output so far is in the log and shown.
 function Log:send(line)
-  local is_broken, is_mid_line = core.capture_event(line, self.cell, self.is_live, self.is_quiet)
+  local is_broken, is_mid_line, is_lost = core.capture_event(line, self.cell, self.is_live, self.is_quiet)
   self.is_broken = is_broken or self.is_broken
-  self.is_mid_line = is_mid_line
+  self.is_mid_line, self.is_lost = is_mid_line, is_lost
 end
 
 --- Waits until all output so far is in the log and shown. Returns whether it ended its last line.
@@ -130,6 +132,7 @@ function Log:picture(bytes, ending)
   local file = (digest(bytes) or ("picture-%d"):format(self.pictures)) .. ending
   local ok, message = core.write_file(self.folder .. "/" .. file, bytes)
   if not ok then error("display: " .. message, 0) end
+  self.uses[file] = (self.uses[file] or 0) + 1
   local picture = { file = file }
   if ending == ".png" then picture.width, picture.height = (">I4I4"):unpack(bytes, 17) end
   return picture
@@ -148,30 +151,54 @@ function Log:data(forms)
   return data
 end
 
+-- One display less shows this picture; the last one takes the file along.
+function Log:retire(file)
+  self.uses[file] = self.uses[file] - 1
+  if self.uses[file] == 0 then os.remove(self.folder .. "/" .. file) end
+end
+
 local UPDATE_SECONDS = 0.5
+local KEPT = 4 -- pictures of a display: who follows the log may be a little behind
 
 local Sink = {}
 Sink.__index = Sink
 
 --- The sink of display that writes to the log.
-function Log:sink() return setmetatable({ log = self, at = {} }, Sink) end
+function Log:sink() return setmetatable({ log = self, at = {}, files = {} }, Sink) end
+
+-- What a display looked like long ago is not needed again: a curve that grows for hours has thousands of states.
+function Sink:remember(id, data)
+  local files = self.files[id] or {}
+  self.files[id] = files
+  for _, kind in ipairs { "image/png", "image/svg+xml" } do
+    if data[kind] then files[#files + 1] = data[kind].file end
+  end
+  while #files > KEPT do self.log:retire(table.remove(files, 1)) end
+end
 
 function Sink:show(id, forms)
-  local log = self.log
-  log:write{ event = "display", cell = log.cell, id = id, data = log:data(forms) }
+  local log, data = self.log, self.log:data(forms)
+  log:write{ event = "display", cell = log.cell, id = id, data = data }
+  self:remember(id, data)
   self.at[id] = core.now()
 end
 
 -- A live thing is logged twice a second at most, and at its end.
 function Sink:update(id, forms)
   if forms.live and core.now() - (self.at[id] or 0) < UPDATE_SECONDS then return end
-  self.log:write{ event = "update", id = id, data = self.log:data(forms) }
+  self:write_update(id, forms)
   self.at[id] = core.now()
 end
 
+function Sink:write_update(id, forms)
+  local data = self.log:data(forms)
+  self.log:write{ event = "update", id = id, data = data }
+  self:remember(id, data)
+end
+
 function Sink:close(id, forms)
-  if forms then self.log:write{ event = "update", id = id, data = self.log:data(forms) } end
-  self.at[id] = nil
+  if forms then self:write_update(id, forms) end
+  self.at[id], self.files[id] = nil, nil
 end
 
 --- Where display's terminal sink writes while outputs are captured: the terminal itself, in order

@@ -8,6 +8,7 @@ local interrupt = require "giemsa.interrupt"
 local json = require "giemsa.json"
 local notebook = require "giemsa.notebook"
 local run = require "giemsa.run"
+local say = require "giemsa.words"
 
 local function answer(fields) core.worker_event(json.encode(fields)) end
 
@@ -57,7 +58,8 @@ local function obey(runner, request)
   local status, place = run_cells(runner, request.to)
   runner.status = status
   conclude(runner, status)
-  answer{ done = status, at = place }
+  local lost = runner.log.is_lost and say(runner.opts.lang, "the run's log cannot be written (a full disk?): outputs are not kept")
+  answer{ done = status, at = place, problem = lost or nil }
 end
 
 -- The run begins with the first request.

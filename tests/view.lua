@@ -317,6 +317,7 @@ t.test("a process that ends itself, or is ended by a second stop, is told; the n
     os.execute "sleep 1.2"
     order(one, "stop")
     viewer.wait("its end", function(s) return is_done(s) and s.status.message end)
+    viewer.wait("the cell's end", function(s) return s.parts[third].html:find("killed", 1, true) end)
     t.write(one.path, LESSON)
     viewer.wait("the new text", function(s) return not has "sleep"(s) end)
     order(one, "run")

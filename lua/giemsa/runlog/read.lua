@@ -241,7 +241,9 @@ function Follower:read()
   local text = table.concat(self.rest) .. bytes:sub(1, last)
   self.rest = { bytes:sub(last + 1) }
   for line in text:gmatch "[^\n]+" do
+    local running = run.running
     local event = take(run, line)
+    if event and event.event == "end" and running then changed[running] = true end -- killed in the middle of it
     if event and event.event == "edit" then
       for number in pairs(run.cells) do changed[number] = true end
     elseif event then

@@ -220,6 +220,15 @@ t.test("the file changed underneath: nothing is lost, the writer chooses; a draf
   browser:press "Escape"
 end)
 
+t.test("an open text area that was not changed follows the file: what is run is what is seen", function()
+  edit "after"
+  t.write(path, (read(path):gsub("print 'mine'", "print 'from another editor'")))
+  browser:wait(AREA .. ".value === \"print 'from another editor'\"")
+  browser:press("Enter", "ctrl")
+  browser:wait "document.querySelector('#after .output')?.innerText.includes('from another editor')"
+  browser:press "Escape"
+end)
+
 t.test("who only watches has no buttons; a phone's page does not stick out", function()
   open(watching)
   t.equal(browser:eval "document.querySelectorAll('.actions').length", 0)

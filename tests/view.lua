@@ -54,6 +54,7 @@ t.test("who does not know the address, or speaks for another page, gets nothing"
     t.equal(ask(one, "GET", one.base, { Host = "evil.example:" .. one.port }), 403)
     t.equal(ask(one, "GET", one.base, { Host = "127.0.0.1" }), 403)
     t.equal(ask(one, "GET", one.base, { Host = "localhost:" .. one.port }), 200)
+    t.equal(ask(one, "GET", one.base, { Host = "LocalHost:" .. one.port }), 200)
     t.equal(ask(one, "GET", one.base, { Origin = "http://evil.example" }), 403)
     t.equal(ask(one, "POST", one.base .. "run", { Origin = "http://evil.example" }, "{}"), 403)
     t.equal(ask(one, "POST", one.base .. "run", { Origin = "null" }, "{}"), 403)

@@ -82,6 +82,7 @@ local CHINESE = {
   ["%s failed"] = "%s 出错",
   ["%s took too long"] = "%s 超时",
   ["the run's log cannot be written (a full disk?): outputs are not kept"] = "无法写入运行日志（磁盘已满？），输出不再保留",
+  ["this page has ended: open the address that giemsa view prints now"] = "此页面已结束：请打开 giemsa view 现在给出的地址",
   ["the process was ended; its variables are gone"] = "进程已结束，变量不再保留",
   ["the process that ran the lesson was ended by signal %d; its variables are gone"] =
     "运行本课的进程被信号 %d 终止，变量不再保留",

@@ -49,7 +49,7 @@ class Cell {
     this.view = make("div", "view");
     this.box.append(this.view);
     if (mayEdit) this.addActions();
-    this.draft = this.readDraft();
+    this.draft = null;
   }
 
   addActions() {
@@ -72,6 +72,8 @@ class Cell {
   }
 
   update(part) {
+    this.followFile(part.source);
+    this.takeName(part);
     this.source = part.source;
     this.kind = part.kind;
     this.opens = part.opens; // it comes before the contents
@@ -96,10 +98,32 @@ class Cell {
 
   // ---- the text area
 
-  get draftName() { return "giemsa " + GIEMSA.lesson + " " + this.key; }
+  // A text area in which nothing was changed shows what the file says.
+  followFile(source) {
+    if (!this.area || source === this.before || !isSame(this.area.value, this.before)) return;
+    const at = this.area.selectionStart;
+    this.before = this.area.value = source;
+    this.area.setSelectionRange(at, at);
+    this.fit();
+  }
 
-  readDraft() {
-    try { return JSON.parse(sessionStorage.getItem(this.draftName)); } catch { return null; }
+  // Drafts are kept by the cell's name, else by its key. Keys are those of one server: of another one's drafts a cell
+  // takes that which was begun with its text.
+  takeName(part) {
+    const prefix = "giemsa " + GIEMSA.lesson + " ", former = this.draftName;
+    this.draftName = prefix + (part.name ?? GIEMSA.boot + " " + this.key);
+    if (former === this.draftName) return;
+    const isOther = name => name.startsWith(prefix) && / cell-\d+$/.test(name) && !name.startsWith(prefix + GIEMSA.boot);
+    const place = former ?? (this.readDraft(this.draftName) ? this.draftName
+      : Object.keys(sessionStorage).find(name => isOther(name) && this.readDraft(name)?.before === part.source));
+    this.draft ??= place ? this.readDraft(place) : null;
+    if (!this.draft) return;
+    sessionStorage.removeItem(place);
+    sessionStorage.setItem(this.draftName, JSON.stringify(this.draft));
+  }
+
+  readDraft(name) {
+    try { return JSON.parse(sessionStorage.getItem(name)); } catch { return null; }
   }
 
   keepDraft() {
@@ -280,10 +304,11 @@ const showStatus = () => {
   const name = where?.view.querySelector(".bar a")?.textContent;
   const time = isRunning && since ? " · " + seconds((performance.now() - since) / 1000) : "";
   const words = { ready: say("ready"), running: say("running"), elsewhere: say("it runs in another process"),
-    stopping: say("stopping: once more ends the process"), lost: say("no connection: trying again") };
+    stopping: say("stopping: once more ends the process"), lost: say("no connection: trying again"),
+    over: say("this page has ended: open the address that giemsa view prints now") };
   $("status").textContent = (status.state === "ready" && status.message) ||
-    (words[status.state] ?? "") + (name ? " " + name : "") + time;
-  $("status").className = status.state === "lost" || status.message ? "bad" : status.state;
+    (words[status.state] ?? "") + (name && status.state !== "ready" ? " " + name : "") + time;
+  $("status").className = status.state === "lost" || status.state === "over" || status.message ? "bad" : status.state;
   $("run").hidden = $("stop").hidden = !mayEdit;
   $("run").disabled = isRunning || status.state === "lost";
   $("stop").disabled = !isRunning;
@@ -319,7 +344,7 @@ source.addEventListener("message", event => {
   takeStatus(news.status, news.seconds);
 });
 source.addEventListener("error", () => {
-  status = { ...status, state: "lost", message: undefined };
+  status = { ...status, state: source.readyState === EventSource.CLOSED ? "over" : "lost", message: undefined };
   showStatus();
 });
 setInterval(showStatus, 1000);

@@ -16,7 +16,7 @@ const keys = {
     const next = value.indexOf("\n", Math.max(end - 1, start));
     const last = next < 0 ? value.length : next;
     const lines = value.slice(first, last).split("\n");
-    const moved = lines.map(line => isOut ? line.replace(/^ {1,2}/, "") : line && "  " + line);
+    const moved = lines.map(line => isOut ? line.replace(/^(\t| {1,2})/, "") : line && "  " + line);
     const by = moved[0].length - lines[0].length;
     area.setSelectionRange(first, last);
     keys.insert(area, moved.join("\n"));
@@ -28,7 +28,8 @@ const keys = {
   newLine(area, isCode) {
     const { value, selectionStart: start } = area;
     const line = value.slice(value.lastIndexOf("\n", start - 1) + 1, start);
-    const opens = isCode && /(\b(then|do|repeat|else)|\bfunction\b[^()]*\([^()]*\)|[{(])\s*$/.test(line);
+    const code = line.replace(/"([^"\\]|\\.)*"|'([^'\\]|\\.)*'/g, "0").replace(/--.*/, ""); // no strings, no comment
+    const opens = isCode && /(\b(then|do|repeat|else)|\bfunction\b[^()]*\([^()]*\)|[{(])\s*$/.test(code);
     keys.insert(area, "\n" + line.match(/^\s*/)[0] + (opens ? "  " : ""));
   },
 };

@@ -35,11 +35,9 @@ local function complaint(text, path)
   return not ok and message or nil
 end
 
-local function read(path)
-  local file <close>, problem = io.open(path, "rb")
-  if not file then return nil, problem end
-  return file:read "a"
-end
+local TEXT_MAX = 16 << 20
+
+local function read(path) return core.read_ordinary(path, TEXT_MAX) end
 
 function Desk:follow_file()
   local text, problem = read(self.path)
@@ -71,6 +69,19 @@ local function close_follower(self)
   self.follower = nil
 end
 
+local NEWS_SECONDS = 0.2 -- between two looks at a run that goes on: a cell is made anew as a whole
+local READS = 4 -- megabytes at a look
+
+local function read_some(follower)
+  local changed, is_any = follower:read()
+  for _ = 2, READS do
+    local more, has_more = follower:read()
+    if not has_more then break end
+    for number in pairs(more) do changed[number] = true end
+  end
+  return changed, is_any
+end
+
 function Desk:follow_run()
   local folder = runlog.newest(self.path)
   if folder and folder ~= self.run_folder then
@@ -78,10 +89,12 @@ function Desk:follow_run()
     if not follower then return end
     close_follower(self)
     self.follower, self.run_folder = follower, folder
-    self.is_new_run = true
+    self.is_new_run, self.rests_until = true, 0
   end
-  if not self.follower then return end
-  local changed, is_any = self.follower:read()
+  local goes_on = self.is_busy or self.run_folder ~= self.folder
+  if not self.follower or goes_on and core.now() < self.rests_until then return end
+  local changed, is_any = read_some(self.follower)
+  if is_any then self.rests_until = core.now() + NEWS_SECONDS end
   if is_any and self.follower.run.start then
     self.parts:take_results(self.follower.run, not self.is_new_run and changed or nil)
     self.is_new_run = false
@@ -141,7 +154,7 @@ function Desk:follow_worker()
   if not status then return end
   if status > 128 then
     self.message = self:say("the process that ran the lesson was ended by signal %d; its variables are gone", status - 128)
-  elseif status ~= 0 then
+  else
     self.message = self:say("the process that ran the lesson ended with code %d; its variables are gone", status)
   end
   close_worker(self)

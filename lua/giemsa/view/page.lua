@@ -59,11 +59,12 @@ const GIEMSA = %s;
 ---@param one giemsa.view.Desk
 ---@param role "edit"|"watch"
 ---@param nonce string by which the browser knows our script
+---@param boot string which process serves it
 ---@return string
-function page.html(one, role, nonce)
+function page.html(one, role, nonce, boot)
   local live = one.parts.page
   local client = read "client.keys.js" .. read "client.js"
-  local settings = json.encode{ role = role, lesson = one.path, words = page.words(live, client) }
+  local settings = json.encode{ role = role, lesson = one.path, boot = boot, words = page.words(live, client) }
   return frame.wrap(live, frame.title_text(live), inside(live), { head = ICON, style = read "client.css",
     script = SCRIPT:format(nonce, settings:gsub("</", "<\\/"), client) })
 end

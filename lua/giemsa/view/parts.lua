@@ -15,6 +15,7 @@ local stale_results = require "giemsa.html.stale"
 ---@field version integer
 ---@field html string
 ---@field kind string? of a cell
+---@field name string? of a cell
 ---@field source string? of a cell, to be edited
 ---@field opens boolean? of a cell that comes before the contents
 
@@ -39,7 +40,7 @@ function Page:picture_source(picture)
 end
 
 local function new_page(parts, book)
-  local page = setmetatable({ lesson = book, path = parts.path, run = parts.run, navigation = {},
+  local page = setmetatable({ lesson = book, path = parts.path, run = parts.run, navigation = { index = "../" },
     title = tostring(book.meta.title or parts.path), anchors = {}, results = {}, stale = {},
     problem = parts.problem and escape(parts.problem), languages = parts.lang and { parts.lang } or html.languages(book) },
     Page)
@@ -53,7 +54,8 @@ end
 -- Puts a part in its new form; one that is as it was stays at its version.
 function Parts:put(key, fields)
   local part = self.by_key[key]
-  if part and part.html == fields.html and part.source == fields.source and part.opens == fields.opens then return end
+  if part and part.html == fields.html and part.source == fields.source and part.opens == fields.opens
+    and part.name == fields.name then return end
   self.version = self.version + 1
   fields.key, fields.version = key, self.version
   self.by_key[key] = fields
@@ -112,7 +114,8 @@ function Parts:take_text(book)
   for i, one in ipairs(cells.list(self.page)) do
     local key = self.keys[one.cell.number]
     order[i] = key
-    self:put(key, { html = one.html, kind = one.cell.kind, source = one.cell:source(), opens = one.opens or nil })
+    self:put(key, { html = one.html, kind = one.cell.kind, name = one.cell.name,
+      source = one.cell:source(), opens = one.opens or nil })
   end
   self.order = order
   self:forget_deleted()
@@ -143,7 +146,7 @@ function Parts:take_results(run, changed)
     local is_new = not changed or before ~= run or touched[number]
       or self.page.stale[cell] ~= was_stale[cell]
     if cell.kind == "code" and self.by_key[key] and is_new then
-      self:put(key, { html = cells.code(self.page, cell), kind = "code", source = cell:source() })
+      self:put(key, { html = cells.code(self.page, cell), kind = "code", name = cell.name, source = cell:source() })
     end
   end
   self:put_frame()

@@ -62,10 +62,9 @@ end
 
 -- The role of a request; nil and a status with the reason for one that is refused.
 function Server:role(request)
-  if not self.hosts[request.headers.host or ""] then return nil, 403, "this page has another address" end
-  local origin = request.headers.origin
-  if origin and origin ~= self.scheme .. request.headers.host
-    or request.method == "POST" and not origin then
+  local host, origin = (request.headers.host or ""):lower(), request.headers.origin
+  if not self.hosts[host] then return nil, 403, "this page has another address" end
+  if origin and origin:lower() ~= self.scheme .. host or request.method == "POST" and not origin then
     return nil, 403, "only the page itself may ask"
   end
   local token = request.path:match "^/(%w+)/"
@@ -228,7 +227,7 @@ function Server:answer(request)
     if commands[rest] then return obey(request, role, one, rest) end
     return refuse(request, 404, "there is no such command")
   end
-  if rest == "" then return send_page(request, function(nonce) return page.html(one, role, nonce) end) end
+  if rest == "" then return send_page(request, function(nonce) return page.html(one, role, nonce, self.boot) end) end
   if rest == "events" then return self:watch(request, one) end
   local run, file = rest:match "^run/(%d+)/([^/]+)$"
   if run then return send_picture(request, one, run, file) end
@@ -265,11 +264,15 @@ end
 
 -- ---- starting
 
-local function hosts_of(address, port)
-  local hosts = {}
+-- What browsers ask for: without the port where it is the scheme's own.
+local function hosts_of(address, port, scheme)
+  local hosts, is_usual = {}, port == (scheme == "https://" and 443 or 80)
   local names = address:find "^127%." and { address, "localhost" } or { address:find ":" and "[" .. address .. "]"
     or address }
-  for _, name in ipairs(names) do hosts[name .. ":" .. port] = true end
+  for _, name in ipairs(names) do
+    hosts[name:lower() .. ":" .. port] = true
+    hosts[name:lower()] = is_usual or nil
+  end
   return hosts, names[1]
 end
 
@@ -285,8 +288,8 @@ local function new(o)
     key = o.key, connections = CONNECTIONS }
   if not listening then return nil, problem end
   local port = listening:port()
-  local hosts, first = hosts_of(o.host or o.address, port)
   local scheme = o.certificate and "https://" or "http://"
+  local hosts, first = hosts_of(o.host or o.address, port, scheme)
   return setmetatable({ http = listening, hosts = hosts, scheme = scheme,
     origin = ("%s%s:%d"):format(scheme, first, port), options = o.options, desks = {}, viewers = {},
     boot = page.token(), tokens = { edit = page.token(), watch = page.token() } }, Server)

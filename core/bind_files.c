@@ -22,7 +22,8 @@ static int make_folder(lua_State *L) {
     return 1;
 }
 
-// core.file_info(path): {kind = "file"|"folder"|"other", size = bytes, modified = seconds}, or nil and why.
+// core.file_info(path): {kind = "file"|"folder"|"other", size = bytes, modified = seconds, id = text}, or nil and why. Two paths
+// of the same id lead to one file.
 static int file_info(lua_State *L) {
     const char *path = luaL_checkstring(L, 1);
     struct stat info;
@@ -30,11 +31,12 @@ static int file_info(lua_State *L) {
         sys_fail("%s: %s", path, strerror(errno));
         return fail_pair(L);
     }
-    lua_createtable(L, 0, 3);
+    lua_createtable(L, 0, 4);
     const char *kind = S_ISREG(info.st_mode) ? "file" : S_ISDIR(info.st_mode) ? "folder" : "other";
     lua_pushstring(L, kind), lua_setfield(L, -2, "kind");
     lua_pushinteger(L, (lua_Integer)info.st_size), lua_setfield(L, -2, "size");
     lua_pushinteger(L, (lua_Integer)info.st_mtime), lua_setfield(L, -2, "modified");
+    lua_pushfstring(L, "%I:%I", (lua_Integer)info.st_dev, (lua_Integer)info.st_ino), lua_setfield(L, -2, "id");
     return 1;
 }
 

@@ -89,6 +89,44 @@ t.test("student: marks that do not match, and answers that can be read elsewhere
   t.ok(code == 2 and output:find "cannot be the master", output)
 end)
 
+t.test("student: the master stays, by whatever path it is called; marks that are none are found", function()
+  t.write(folder .. "/keep.lua", MASTER)
+  t.shell(("cd %s && ln -sf keep.lua other.lua && ln -f keep.lua hard.lua && cp keep.lua second.lua"):format(folder))
+  for _, out in ipairs { "./keep.lua", "other.lua", "hard.lua", "second.lua" } do
+    local output, code = command("student keep.lua -o " .. out)
+    t.ok(code == 2 and (output:find("cannot be the master", 1, true) or output:find("holds solutions", 1, true)), output)
+    t.equal(io.open(folder .. "/" .. out):read "a", MASTER)
+  end
+  for _, mark in ipairs { "-- begin solution", "-- BEGIN SOLUTON", "-- BEGIN SOLUTION (2 points)", "--[[ BEGIN SOLUTION ]]", "-- Begin Solution:" } do
+    t.write(folder .. "/bad.lua", "-- %% name=\"a\"\n" .. mark .. "\nlocal x = 1\n-- END SOLUTION\n")
+    local output, code = command "student bad.lua -o out.lua"
+    t.ok(code == 1 and output:find("bad.lua:2: this comment marks nothing: write `-- BEGIN SOLUTION`", 1, true), mark .. ": " .. output)
+    output, code = command "lint bad.lua"
+    t.ok(code == 1 and output:find("this comment marks nothing", 1, true), output)
+  end
+  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\nlocal x = 1\n")
+  t.equal(command "lint bad.lua", "")
+  local output, code = command "student bad.lua -o out.lua"
+  t.ok(code == 1 and output:find("holds no solutions", 1, true), output)
+  t.write(folder .. "/bad.lua", MASTER .. "-- %% name=\"c\" tags=[\"solution\"]\nlocal y = 1\n-- %% name=\"d\" tags=[\"hiden\"]\n")
+  output, code = command "student bad.lua -o out.lua"
+  t.ok(code == 1 and output:find("students get all of it", 1, true) and output:find("did you mean 'hidden'", 1, true), output)
+end)
+
+t.test("check: neither os.exit, nor points=0, nor a second check of the name, nor an endless loop is a success", function()
+  local function checks(text, pattern)
+    t.write(folder .. "/c.lua", "-- %%\nlocal check = require 'giemsa.check'\n" .. text)
+    local output, code = command "check c.lua"
+    t.ok(code == 1 and output:find(pattern), output)
+  end
+  checks("-- %% tags=[\"check\"]\ncheck('q', true)\n-- %%\nos.exit(0)\n", "os.exit ends the lesson.*1 of 1 points")
+  checks("-- %% tags=[\"check\"] points=0\ncheck('q', false, 'wrong')\n", "✗ q: wrong")
+  checks("-- %% tags=[\"check\"] points=2\ncheck('q', false, 'wrong')\ncheck('q', true)\n", "0 of 2 points")
+  t.ok(command("lint c.lua"):find("c.lua:5: warning: another check is named 'q', on line 4", 1, true))
+  checks("-- %% tags=[\"check\"] timeout=0.2\ncheck('q', true)\nwhile true do end\n", "timed out")
+  checks("-- %%\nprint 'nothing'\n", "has no cells with checks")
+end)
+
 t.test("new: a lesson that lints, runs, and is a master", function()
   os.remove(folder .. "/03_stain.lua")
   t.equal({ command "new 03_stain.lua" }, { "03_stain.lua\n", 0 })

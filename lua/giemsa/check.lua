@@ -15,20 +15,28 @@ local check = {}
 ---@field name string
 ---@field status "passed"|"failed"|"open"
 ---@field message string? for whoever did not pass
+---@field turn integer? in which it was found
 
 --- All results so far, in order; a check that runs again replaces its result.
 ---@type giemsa.CheckResult[]
 check.results = {}
+
+--- How many cells have begun to run: whoever runs cells counts them. Of two checks with one name in a cell, or in a plain
+--- script, the worse result counts.
+check.turn = 0
 
 local SIGNS = { passed = "✓", failed = "✗", open = "○" }
 local COLORS = { passed = "32", failed = "31", open = "33" }
 local HTML = { passed = "#1a7f37", failed = "#c0392b", open = "#9a6700" }
 local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }
 
+local WORSE = { passed = 1, open = 2, failed = 3 }
+
 local function remember(result)
   for i, before in ipairs(check.results) do
     if before.name == result.name then
-      check.results[i] = result
+      local is_again = before.turn ~= result.turn
+      if is_again or WORSE[result.status] >= WORSE[before.status] then check.results[i] = result end
       return
     end
   end
@@ -63,7 +71,7 @@ end
 local function report(name, status, message)
   if status == "passed" then message = nil end
   if status == "open" then message = say "not answered yet" end -- the hint is for who has tried
-  local result = { name = name, status = status, message = message }
+  local result = { name = name, status = status, message = message, turn = check.turn }
   remember(result)
   tell(result)
   if status ~= "open" then return status == "passed" end

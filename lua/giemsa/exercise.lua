@@ -10,6 +10,7 @@
 -- hold the checks.
 local highlight = require "giemsa.highlight"
 local notebook = require "giemsa.notebook"
+local options = require "giemsa.options"
 local syntax = require "giemsa.syntax"
 
 local exercise = {}
@@ -20,6 +21,18 @@ local KINDS = { SOLUTION = "solution", ["HIDDEN TESTS"] = "hidden tests" }
 local function mark_of(line)
   local which, what = line:match "^%s*%-%-+%s*#*%s*(%u+)%s+(%u[%u ]-)%s*#*%s*$"
   if (which == "BEGIN" or which == "END") and KINDS[what] then return which, what end
+end
+
+local MARKS = {}
+for _, which in ipairs { "BEGIN", "END" } do
+  for what in pairs(KINDS) do MARKS[which .. " " .. what] = true end
+end
+
+-- The mark that a comment may have been meant to be, and is not.
+local function misspelt(line)
+  local comment = line:match "^%s*%-%-+%[*%s*(.-)%s*$"
+  local text = comment and comment:upper():gsub("[^%u ]+.*$", ""):gsub("%s+", " "):match "^%s*(.-)%s*$"
+  return text and #text <= 20 and text:find "^%u+ %u" and options.nearest(text, MARKS) or nil
 end
 
 local function lines_of(body)
@@ -45,6 +58,8 @@ function exercise.blocks(cell)
   for i, line in ipairs(lines_of(cell.body)) do
     local which, what = mark_of(line)
     local at = cell.first + i - 1
+    local meant = not which and misspelt(line)
+    if meant then return nil, ("this comment marks nothing: write `-- %s`, and nothing else on the line"):format(meant), at end
     if which == "BEGIN" then
       if open then return nil, "BEGIN " .. what .. " within BEGIN " .. open.what, at end
       open = { kind = KINDS[what], what = what, first = i }

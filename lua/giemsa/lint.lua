@@ -18,7 +18,8 @@ local LOCALS_NEAR, LOCALS_MAX = 150, 200
 
 local KNOWN = { name = "string", tags = "table", cache = "boolean", timeout = "number",
   points = "number", lang = "string" }
-local TAGS = { solution = true, check = true, hidden = true, ["skip-execution"] = true,
+--- The tags that mean something.
+lint.TAGS = { solution = true, check = true, hidden = true, ["skip-execution"] = true,
   ["raises-exception"] = true, ["hide-input"] = true, ["hide-output"] = true }
 
 -- ---- rules: each calls tell(line, message, is_error)
@@ -145,8 +146,8 @@ local function marker_options(book, _, tell)
     if cell.problem then tell(cell.line, cell.problem, true) end
     for key, value in pairs(cell.options) do check_option(cell, key, value, tell) end
     for _, tag in ipairs(cell.tags) do
-      if not TAGS[tag] and core_options.nearest(tostring(tag), TAGS) then
-        tell(cell.line, ("unknown tag '%s'%s"):format(tag, core_options.hint(tag, TAGS)))
+      if not lint.TAGS[tag] and core_options.nearest(tostring(tag), lint.TAGS) then
+        tell(cell.line, ("unknown tag '%s'%s"):format(tag, core_options.hint(tag, lint.TAGS)))
       end
     end
   end
@@ -160,7 +161,7 @@ end
 
 local RULES = { compiles, hidden_markers, blocks, many_locals, returns, text_lines, magics,
   randomness, names, marker_options, header, exercises.marks, exercises.graded_names,
-  exercises.points, sources.paths, sources.shuffled }
+  exercises.points, exercises.check_names, sources.paths, sources.shuffled }
 
 --- Checks a notebook. Findings come in the order of lines.
 ---@param book giemsa.Notebook

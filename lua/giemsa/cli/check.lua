@@ -1,7 +1,14 @@
 --- giemsa check: the checks of a lesson, at once.
 local args = require "giemsa.args"
 local check = require "giemsa.check"
+local exercises = require "giemsa.exercise"
 local output = require "giemsa.cli.output"
+local quietly = require "giemsa.grade.quietly"
+local words = require "giemsa.words"
+
+local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
+
+local function say(text, ...) return words(require("giemsa.run").language(os.getenv "GIEMSA_LANG"), text, ...) end
 
 local USAGE = [[
 usage: giemsa check lesson.lua
@@ -43,22 +50,32 @@ local function exercise(one, run)
   if all == 0 then return 0, 0 end
   local of = one.points or all
   local points = of * count.passed / all
-  print(("%s: %.4g of %.4g points"):format(one:label(), points, of))
+  print(say("%s: %.4g of %.4g points", one:label(), points, of))
   print(table.concat(lines, "\n"))
-  return points, of
+  return points, of, count.passed == all
+end
+
+-- A cell's own limit of time counts here, too, and os.exit is an error: it must not pass for an end that is well.
+local function guarded(session, one)
+  local exit = os.exit
+  os.exit = function() error("os.exit ends the lesson, and so its checks", 2) end
+  if has_interrupt then interrupt.limit(one.timeout or 0) end
+  local outcome = quietly(session.run, session, one.number)
+  os.exit = exit
+  if outcome.stopped then outcome.ok, outcome.message = false, outcome.message or outcome.stopped end
+  return outcome
 end
 
 local function check_lesson(book, session)
-  local quietly = require "giemsa.grade.quietly"
-  local exercises = require "giemsa.exercise"
   require("giemsa.display").sinks = {}
-  local function run(one) return quietly(session.run, session, one.number) end
-  local points, of, is_well = 0, 0, true
+  local function run(one) return guarded(session, one) end
+  local points, of, is_well, has_checks = 0, 0, true, false
   while session.next do
     local one = book.cells[session.next]
     if exercises.is_check(one) then
-      local got, most = exercise(one, run)
-      points, of = points + got, of + most
+      local got, most, all_passed = exercise(one, run)
+      points, of, has_checks = points + got, of + most, true
+      is_well = is_well and all_passed ~= false
     else
       local outcome = run(one)
       if not outcome.ok and not one:has_tag "raises-exception" then
@@ -67,7 +84,8 @@ local function check_lesson(book, session)
       end
     end
   end
-  print(("%.4g of %.4g points"):format(points, of))
+  if not has_checks then output.complain(book.path .. " has no cells with checks (tag \"check\")") return false end
+  print(say("%.4g of %.4g points", points, of))
   return is_well and points == of
 end
 

@@ -1,5 +1,10 @@
 --- giemsa student: a lesson without its solutions and hidden tests.
 local args = require "giemsa.args"
+local core = require "giemsa.core"
+local exercise = require "giemsa.exercise"
+local lint = require "giemsa.lint"
+local notebook = require "giemsa.notebook"
+local options = require "giemsa.options"
 local output = require "giemsa.cli.output"
 local syntax = require "giemsa.syntax"
 
@@ -15,6 +20,33 @@ read elsewhere in the lesson is reported.
 
 The exit code is 1 when nothing was written, and when something can still be read.]]
 
+-- Why the students' lesson cannot be written there; nil when it can.
+local function obstacle(out, master)
+  local there, here = core.file_info(out), core.file_info(master)
+  if out == "" or there and there.id == here.id then
+    return "-o FILE says where the students' lesson goes; it cannot be the master"
+  end
+  local book = there and notebook.read(out)
+  for _, one in ipairs(book and book.cells or {}) do
+    if #(exercise.blocks(one) or {}) > 0 then return out .. " holds solutions: is it a master? It is left as it is" end
+  end
+end
+
+-- What of the master would be handed out by mistake.
+local function doubts(master)
+  local found = {}
+  for _, one in ipairs(master.cells) do
+    for _, tag in ipairs(one.tags) do
+      local near = not lint.TAGS[tag] and options.nearest(tostring(tag), lint.TAGS)
+      if near then found[#found + 1] = ("%s:%d: unknown tag '%s' (did you mean '%s'?)"):format(master.path, one.line, tag, near) end
+    end
+    if one.kind == "code" and one:has_tag "solution" and #exercise.blocks(one) == 0 then
+      found[#found + 1] = ("%s:%d: this cell is tagged \"solution\" and has no BEGIN SOLUTION: students get all of it"):format(master.path, one.line)
+    end
+  end
+  return found
+end
+
 ---@param line string[] the words after the command
 ---@return integer code the exit code
 return function(line)
@@ -22,15 +54,16 @@ return function(line)
     if word == "-o" then line[i] = "--out" end
   end
   local o = args.parse(USAGE, { out = "" }, 1, line)
-  local exercise = require "giemsa.exercise"
-  local master, message = require("giemsa.notebook").read(o[1])
+  local master, message = notebook.read(o[1])
   if not master then output.complain(message) return 1 end
-  if o.out == "" or o.out == o[1] then
-    output.complain "-o FILE says where the students' lesson goes; it cannot be the master"
-    return 2
-  end
+  local why_not = obstacle(o.out, o[1])
+  if why_not then output.complain(why_not) return 2 end
   local lesson, taken = exercise.student(master)
   if not lesson then output.complain(taken) return 1 end
+  if #taken == 0 then
+    output.complain(o[1] .. " holds no solutions and no hidden tests (-- BEGIN SOLUTION ... -- END SOLUTION): nothing was written")
+    return 1
+  end
   local compiles, why = load(syntax.script(lesson:text()), "@" .. o.out, "t")
   if not compiles then
     output.complain("without its solutions the lesson does not compile: " .. why)
@@ -42,6 +75,8 @@ return function(line)
     output.complain(("%s:%d: `%s` of the solution (%s:%d) can be read here"):format(o.out, leak.at,
       leak.word, o[1], leak.line))
   end
+  local doubtful = doubts(master)
+  for _, doubt in ipairs(doubtful) do output.complain(doubt) end
   print(("%s: %d lines of solutions and hidden tests taken out"):format(o.out, #taken))
-  return #leaks == 0 and 0 or 1
+  return #leaks + #doubtful == 0 and 0 or 1
 end

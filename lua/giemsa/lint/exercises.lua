@@ -34,4 +34,19 @@ function rules.points(book, _, tell)
   end
 end
 
+--- Of two checks with one name the worse result counts, and one of their points is lost.
+function rules.check_names(book, _, tell)
+  for _, cell in ipairs(book.cells) do
+    local seen, line = {}, cell.first - 1
+    for text in (exercise.is_check(cell) and cell.body or ""):gmatch "[^\n]*" do
+      line = line + 1
+      local _, name = text:gsub("^%s*%-%-.*", ""):match "%f[%w_]check[%.%a]*%s*%(%s*([\"'])(.-)%1"
+      if name and seen[name] then
+        tell(line, ("another check is named '%s', on line %d: only the worse result of the two counts"):format(name, seen[name]))
+      end
+      if name then seen[name] = seen[name] or line end
+    end
+  end
+end
+
 return rules

@@ -55,6 +55,13 @@ static int interrupt(lua_State *L) {
     return 0;
 }
 
+// w:interrupts(): how many interrupts were sent or passed on.
+static int get_interrupts(lua_State *L) {
+    check_worker(L);
+    lua_pushinteger(L, worker_interrupts());
+    return 1;
+}
+
 // w:end_children(): ends what it started so and what ignored the interrupt.
 static int end_children(lua_State *L) {
     worker_end_children(check_worker(L));
@@ -135,7 +142,7 @@ const luaL_Reg worker_functions[] = {{"start_worker", start_worker},
 
 void open_worker(lua_State *L) {
     static const luaL_Reg methods[] = {{"fd", worker_fd},         {"read", read_pipe},       {"send", send_frame},
-                                       {"status", get_status},    {"interrupt", interrupt}, {"end_children", end_children},  {"close", close_worker},
+                                       {"status", get_status},    {"interrupt", interrupt}, {"end_children", end_children}, {"interrupts", get_interrupts},  {"close", close_worker},
                                        {NULL, NULL}};
     luaL_newmetatable(L, WORKER_TYPE);
     lua_pushcfunction(L, close_worker);

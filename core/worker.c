@@ -44,7 +44,10 @@ static int write_frame(int fd, uint32_t id, const char *bytes, size_t size) {
 static volatile pid_t passed_on_to; // who hears of our SIGINT
 
 // SIGTERM first: it must be there before a command that SIGINT ends returns to a worker that ignored that.
+static volatile sig_atomic_t interrupts;
+
 static void interrupt(pid_t pid) {
+    interrupts++;
     kill(pid, SIGTERM);
     kill(-pid, SIGINT);
 }
@@ -117,6 +120,8 @@ bool worker_runs(struct worker *w) {
 void worker_interrupt(struct worker *w) {
     if (worker_runs(w)) interrupt(w->pid);
 }
+
+int worker_interrupts(void) { return (int)interrupts; }
 
 void worker_end_children(struct worker *w) {
     if (worker_runs(w)) kill(-w->pid, SIGTERM);

@@ -24,6 +24,8 @@ int worker_start(struct worker *w, char *const argv[], bool passes_on);
 bool worker_runs(struct worker *w);
 // As Ctrl-C.
 void worker_interrupt(struct worker *w);
+// How many there were so far in this process, those included that were passed on.
+int worker_interrupts(void);
 // Ends the programs that it runs, by SIGTERM: those that ignored the interrupt. The worker hears of no second one.
 void worker_end_children(struct worker *w);
 // A request (id 0), or the answer to the event of that id. -1: it has ended.

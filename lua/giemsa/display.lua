@@ -230,6 +230,19 @@ function display.clear(waits)
   end
 end
 
+local latest -- what was shown last
+
+--- A new piece of a session begins: what was shown before it may be shown again.
+function display.begin() latest = nil end
+
+--- Was this value shown last in the piece that runs? `figure:show()` returns its figure, which needs no second look; nor
+--- does a handle.
+---@param value any
+---@return boolean
+function display.is_shown(value)
+  return getmetatable(value) == Handle or latest ~= nil and rawequal(value, latest)
+end
+
 --- Shows something: forms {text=, ansi=, html=, png=, svg=, path=, live=}, or what giemsa.show
 --- takes. `png` and `svg` are bytes or an object with a method of that name; `ansi` is the text
 --- with the terminal's colours; `path` names the picture's file where nothing can be drawn.
@@ -240,6 +253,7 @@ function display.show(given)
   count = count + 1
   local handle = setmetatable({ id = "d" .. count, live = forms.live }, Handle)
   tell("show", handle.id, forms)
+  latest = given
   return handle
 end
 

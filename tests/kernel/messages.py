@@ -438,6 +438,30 @@ class Requests(KernelTest):
         self.assertEqual([r.reply["status"] for r in went_on], ["error", "ok", "ok"])
         self.assertEqual(went_on[2].text(), "true\n")
 
+    def test_cells_behind_an_interrupt_do_not_run(self):
+        fit = ("local giemsa = require 'giemsa'; local nn = giemsa.nn; local m = nn.Sequential{ nn.Dense{ 4, input_shape = { 4 } } }; "
+               "m:compile{ loss = 'mse', optimizer = giemsa.optim.SGD{ lr = 1e-9 } }; print 'begun'; io.stdout:flush(); local t = giemsa.tensor.zeros; "
+               "history = m:fit(t(512, 4), t(512, 4), { epochs = 1000000, batch_size = 1, verbose = 0 })")
+        ids = [self.begin(fit), self.client.execute("after_fit = true")]
+        self.manager.interrupt_kernel()
+        ran = [self.finish(i) for i in ids]
+        self.assertEqual([r.reply["status"] for r in ran], ["ok", "error"])
+        self.assertEqual(ran[1].reply["ename"], "Aborted")
+        self.assertEqual(self.run_code("history.interrupted, after_fit").result(), "true\nnil")
+
+    def test_what_a_cell_has_shown_is_shown_once(self):
+        ran = self.run_code("local plot = require 'giemsa'.plot; fig = plot.lines{ { 1, 3, 2 } }; fig:show()")
+        self.assertEqual((len(ran.of("display_data")), ran.of("execute_result")), (1, []))
+        ran = self.run_code("require 'giemsa'.display{ html = '<b>x</b>' }")
+        self.assertEqual((len(ran.of("display_data")), ran.of("execute_result")), (1, []))
+        ran = self.run_code("fig")
+        self.assertEqual((ran.of("display_data"), len(ran.of("execute_result"))), ([], 1))
+
+    def test_errors_of_files_name_the_cell(self):
+        for code in ["io.lines('/nope')", "io.open('/dev/null'):read('z')"]:
+            self.assertRegex(self.run_code(f"local x = {code}").reply["evalue"], r"^cell \d+:1: (?!.*(typed|plain))", code)
+            self.assertNotRegex(self.run_code(code).reply["evalue"], "typed|plain", code)
+
     def test_comms_are_closed_at_once(self):
         message = self.client.session.msg("comm_open", {"comm_id": "c1", "target_name": "widget", "data": {}})
         self.client.shell_channel.send(message)

@@ -109,7 +109,7 @@ local FOR_WORKER = { execute_request = true, complete_request = true, inspect_re
 function Server:begin(request)
   local kind = request.header.msg_type
   if not FOR_WORKER[kind] then return self:answer("shell", request) end
-  self.current, self.parent = request, request.header_text
+  self.current, self.parent, self.interrupts = request, request.header_text, self.worker:interrupts()
   self:status("busy", request)
   self.streams:begin(request.content.silent == true)
   self.worker:send(0, ("s1s4"):pack(kind, request.content_text))
@@ -140,7 +140,7 @@ function Server:abort_queue()
     if request.header.msg_type ~= "execute_request" then rest[#rest + 1] = request
     else
       self:status("busy", request)
-      local content = error_content("Aborted", "not run: a cell before it failed")
+      local content = error_content("Aborted", "not run: a cell before it failed or was interrupted")
       content.execution_count = 0
       self:send("shell", request, "execute_reply", json.encode(content))
       self:status("idle", request)
@@ -161,13 +161,19 @@ function events.iopub(self, _, kind, content)
   self:publish(kind, content)
 end
 
-function events.reply(self, _, kind, content) self:finish(kind, content) end
-
 -- What is sent once the reply is out was sent by somebody who knows of the failure.
 function events.failed(self, _, kind, content)
   self:fill_queue()
   self:finish(kind, content)
   self:abort_queue()
+end
+
+-- Whoever interrupts a cell does not want those behind it, though it ended well: a training returns what it has.
+function events.reply(self, id, kind, content)
+  local asked = self.current.content
+  local is_cut = self.worker:interrupts() ~= self.interrupts and kind == "execute_reply" and asked.stop_on_error ~= false
+  if is_cut then return events.failed(self, id, kind, content) end
+  self:finish(kind, content)
 end
 
 function events.ask(self, id, kind, content)

@@ -39,23 +39,35 @@ local function read_all(...)
   return table.unpack(results, 1, #given)
 end
 
+-- A function of Lua's own, called for a cell: its errors are told of there and not of here. (Called as a tail: the level
+-- above is the cell's.)
+local function pass_on(name, f, ...)
+  local results = table.pack(pcall(f, ...))
+  if results[1] then return table.unpack(results, 2, results.n) end
+  local problem = results[2]
+  if type(problem) == "string" then
+    problem = problem:gsub("^[^\n:]*typed%.lua:%d+: ", ""):gsub("to 'f'", "to '" .. name .. "'")
+  end
+  error(problem, 2)
+end
+
 --- Makes io.read, io.lines and the methods of io.stdin ask.
 function typed.take_over()
   local methods, stdin = getmetatable(io.stdin).__index, io.stdin
   local plain_read, plain_lines, open_lines = methods.read, methods.lines, io.lines
   function methods.read(file, ...)
     if file == stdin then return read_all(...) end
-    return plain_read(file, ...)
+    return pass_on("read", plain_read, file, ...)
   end
   function methods.lines(file, ...)
-    if file ~= stdin then return plain_lines(file, ...) end
+    if file ~= stdin then return pass_on("lines", plain_lines, file, ...) end
     local given = table.pack(...)
     return function() return read_all(table.unpack(given, 1, given.n)) end
   end
   function io.read(...) return io.input():read(...) end
   function io.lines(path, ...)
     if path == nil then return io.input():lines(...) end
-    return open_lines(path, ...)
+    return pass_on("lines", open_lines, path, ...)
   end
 end
 

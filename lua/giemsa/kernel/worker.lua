@@ -92,7 +92,7 @@ end
 -- What a cell's values look like; nil where there is nothing to see: io.write returns its file.
 local function shown(values)
   local first = values[1]
-  if values.n == 0 or values.n == 1 and (first == nil or io.type(first)) then return true, nil end
+  if values.n == 0 or values.n == 1 and (first == nil or io.type(first) or display.is_shown(first)) then return true, nil end
   return call(bundle.of_values, values)
 end
 

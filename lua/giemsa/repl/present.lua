@@ -1,5 +1,6 @@
 --- What the prompt shows: values, pictures, errors, times.
 local core = require "giemsa.core"
+local display = require "giemsa.display"
 local inspect = require "giemsa.inspect"
 local lookup = require "giemsa.lookup"
 
@@ -59,7 +60,8 @@ end
 function present.values(values)
   for i = 1, values.n do
     local value = values[i]
-    if present.is_drawable(value) then require "giemsa.display"(value)
+    if display.is_shown(value) then -- enough
+    elseif present.is_drawable(value) then display(value)
     else
       local text = inspect.text(value, { columns = present.columns(), colour = present.colour })
       io.write(text, "\n")

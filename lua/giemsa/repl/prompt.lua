@@ -3,6 +3,7 @@
 -- lesson's own variables are seen and set.
 local cell = require "giemsa.cell"
 local core = require "giemsa.core"
+local display = require "giemsa.display"
 local docs = require "giemsa.docs"
 local help = require "giemsa.help"
 local lookup = require "giemsa.lookup"
@@ -76,6 +77,7 @@ end
 ---@return giemsa.Outcome
 function Prompt:attempt(text, name)
   docs.keep("=" .. name, text)
+  display.begin()
   local outcome = guarded(self, self.session.eval, self.session, text, "=" .. name)
   if outcome.ok and outcome.values.n > 0 and outcome.values[1] ~= nil then
     _G._ = outcome.values[1]

@@ -141,8 +141,9 @@ const luaL_Reg worker_functions[] = {{"start_worker", start_worker},
                                      {NULL, NULL}};
 
 void open_worker(lua_State *L) {
-    static const luaL_Reg methods[] = {{"fd", worker_fd},         {"read", read_pipe},       {"send", send_frame},
-                                       {"status", get_status},    {"interrupt", interrupt}, {"end_children", end_children}, {"interrupts", get_interrupts},  {"close", close_worker},
+    static const luaL_Reg methods[] = {{"fd", worker_fd},           {"read", read_pipe},         {"send", send_frame},
+                                       {"status", get_status},      {"interrupt", interrupt},    {"interrupts", get_interrupts},
+                                       {"end_children", end_children}, {"close", close_worker},
                                        {NULL, NULL}};
     luaL_newmetatable(L, WORKER_TYPE);
     lua_pushcfunction(L, close_worker);

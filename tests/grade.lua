@@ -104,7 +104,7 @@ t.test("student: the master stays, by whatever path it is called; marks that are
     output, code = command "lint bad.lua"
     t.ok(code == 1 and output:find("this comment marks nothing", 1, true), output)
   end
-  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\nlocal x = 1\n")
+  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\n-- END SECTION\n-- Begin a session\nlocal x = 1\n")
   t.equal(command "lint bad.lua", "")
   local output, code = command "student bad.lua -o out.lua"
   t.ok(code == 1 and output:find("holds no solutions", 1, true), output)

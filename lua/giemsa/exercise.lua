@@ -23,16 +23,13 @@ local function mark_of(line)
   if (which == "BEGIN" or which == "END") and KINDS[what] then return which, what end
 end
 
-local MARKS = {}
-for _, which in ipairs { "BEGIN", "END" } do
-  for what in pairs(KINDS) do MARKS[which .. " " .. what] = true end
-end
-
 -- The mark that a comment may have been meant to be, and is not.
 local function misspelt(line)
   local comment = line:match "^%s*%-%-+%[*%s*(.-)%s*$"
   local text = comment and comment:upper():gsub("[^%u ]+.*$", ""):gsub("%s+", " "):match "^%s*(.-)%s*$"
-  return text and #text <= 20 and text:find "^%u+ %u" and options.nearest(text, MARKS) or nil
+  local which, what = (text or ""):match "^(%u+) (%u[%u ]*)$"
+  local meant = (which == "BEGIN" or which == "END") and options.nearest(what, KINDS)
+  return meant and which .. " " .. meant or nil
 end
 
 local function lines_of(body)

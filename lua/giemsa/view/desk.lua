@@ -72,14 +72,16 @@ end
 local NEWS_SECONDS = 0.2 -- between two looks at a run that goes on: a cell is made anew as a whole
 local READS = 4 -- megabytes at a look
 
+-- Which cells have changed; nil when nothing has come.
 local function read_some(follower)
-  local changed, is_any = follower:read()
-  for _ = 2, READS do
-    local more, has_more = follower:read()
-    if not has_more then break end
+  local changed
+  for _ = 1, READS do
+    local more, is_any = follower:read()
+    if not is_any then break end
+    changed = changed or {}
     for number in pairs(more) do changed[number] = true end
   end
-  return changed, is_any
+  return changed
 end
 
 function Desk:follow_run()
@@ -93,9 +95,9 @@ function Desk:follow_run()
   end
   local goes_on = self.is_busy or self.run_folder ~= self.folder
   if not self.follower or goes_on and core.now() < self.rests_until then return end
-  local changed, is_any = read_some(self.follower)
-  if is_any then self.rests_until = core.now() + NEWS_SECONDS end
-  if is_any and self.follower.run.start then
+  local changed = read_some(self.follower)
+  if changed then self.rests_until = core.now() + NEWS_SECONDS end
+  if changed and self.follower.run.start then
     self.parts:take_results(self.follower.run, not self.is_new_run and changed or nil)
     self.is_new_run = false
   end

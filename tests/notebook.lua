@@ -210,6 +210,12 @@ t.test("lint finds what exercises lack, paths of one machine, and predictions in
   finds(flow:format(", shuffle = false"))
 end)
 
+t.test("lint: two checks of one name, on one line, in two cells; not in texts and comments", function()
+  finds("-- %%\ncheck('q', 1) check('q', 2)\n-- %%\ngiemsa.check.near(\"q\", 1, 1, 0)\n",
+    "^2 warning another check is named 'q', on line 2", "^4 warning another check is named 'q', on line 2")
+  finds("-- %%\ncheck('q', 1)\n--[[\ncheck('q', 1) ]]\nlocal s = \"check('q')\"\ncheck.answer('r', 1)\ncheck(name, 'q')\n")
+end)
+
 t.test("the lessons are free of them", function()
   for path in t.shell("ls notebooks/*.lua"):gmatch "%S+" do
     local found = lint.check(assert(notebook.read(path)))

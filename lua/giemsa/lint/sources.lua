@@ -1,21 +1,8 @@
 --- Rules of the linter that read the code itself: paths that only one machine has, and predictions
 -- whose order nobody knows.
-local highlight = require "giemsa.highlight"
+local each_cell = require "giemsa.lint.tokens"
 
 local rules = {}
-
--- f(tokens) for each code cell: those with a meaning, each with its line in the file.
-local function each_cell(book, f)
-  for _, cell in ipairs(book.cells) do
-    local tokens, line = {}, cell.first
-    for _, token in ipairs(cell.kind == "code" and highlight.tokens(cell.body) or {}) do
-      token.line = line
-      line = line + select(2, token.text:gsub("\n", ""))
-      if token.kind ~= "space" and token.kind ~= "comment" then tokens[#tokens + 1] = token end
-    end
-    f(tokens)
-  end
-end
 
 local PATHS = { "^/home/", "^/root/", "^/Users/", "^/tmp/", "^/mnt/", "^/media/", "^/data/", "^/srv/",
   "^/var/", "^/opt/", "^~/", "^%a:[/\\]" }

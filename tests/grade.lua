@@ -122,9 +122,28 @@ t.test("check: neither os.exit, nor points=0, nor a second check of the name, no
   checks("-- %% tags=[\"check\"]\ncheck('q', true)\n-- %%\nos.exit(0)\n", "os.exit ends the lesson.*1 of 1 points")
   checks("-- %% tags=[\"check\"] points=0\ncheck('q', false, 'wrong')\n", "✗ q: wrong")
   checks("-- %% tags=[\"check\"] points=2\ncheck('q', false, 'wrong')\ncheck('q', true)\n", "0 of 2 points")
-  t.ok(command("lint c.lua"):find("c.lua:5: warning: another check is named 'q', on line 4", 1, true))
+  t.ok(command("lint c.lua"):find("c.lua:5: warning: another check is named 'q', on line 4: the second one counts as failed", 1, true))
   checks("-- %% tags=[\"check\"] timeout=0.2\ncheck('q', true)\nwhile true do end\n", "timed out")
-  checks("-- %%\nprint 'nothing'\n", "has no cells with checks")
+  checks("-- %% tags=[\"check\"] timeout=0.2\ncheck('q', true)\npcall(function() while true do end end)\n", "1 of 2 points.*timed out")
+  checks("-- %%\nprint 'nothing'\n", "c.lua has no checks")
+  checks("-- %% tags=[\"check\"]\nlocal x = 1\n", "c.lua has no checks")
+end)
+
+t.test("check: what is caught, what does not come, what stands elsewhere is no success", function()
+  local function checks(text, pattern, wanted)
+    t.write(folder .. "/c.lua", "-- %%\nlocal check = require 'giemsa.check'\n" .. text)
+    local output, code = command "check c.lua"
+    t.ok(code == (wanted or 1) and output:find(pattern), output)
+  end
+  local cell = "-- %% name=\"a\" tags=[\"check\"]\n"
+  checks(cell .. "check('q', true)\npcall(os.exit, 0)\n", "1 of 2 points.*os.exit was called")
+  checks("-- %% tags=[\"raises-exception\"]\nos.exit(0)\n" .. cell .. "check('q', true)\n", "os.exit ends the lesson")
+  checks("-- %% tags=[\"raises-exception\"]\nerror 'wanted'\n" .. cell .. "check('q', true)\n", "1 of 1 points\n$", 0)
+  checks("-- %% tags=[\"raises-exception\"]\nlocal x = 1\n" .. cell .. "check('q', true)\n", "should have raised an error")
+  checks("-- %%\ncheck('p', true)\nif true then return end\n" .. cell .. "check('q', false)\n", "cell 'a': the lesson did not come to it")
+  checks("-- %% name=\"b\"\ncheck('p', false, 'wrong')\n" .. cell .. "check('q', true)\n", "cell 'b'\n  ✗ p: wrong\n.*1 of 1 points")
+  checks(cell .. "check('q', false)\n-- %% name=\"b\" tags=[\"check\"]\ncheck('q', true)\n",
+    "cell 'b': 0 of 1 points\n  ✗ q: two checks are named 'q'\n0 of 2 points")
 end)
 
 t.test("new: a lesson that lints, runs, and is a master", function()
@@ -472,6 +491,8 @@ t.test("a master that cannot grade says why", function()
   says("-- %% tags=[\"solution\"]\nlocal x = 1\n", "wrong.lua:1: a cell that is graded needs a name of its own")
   says("-- %% name=\"a\" tags=[\"solution\"]\nlocal x = 1\n", "no checks stand behind")
   says((MASTER:gsub("return 2 %* x", "return 3 * x")), "its own solutions do not pass when graded:\n  check 'a number': twice as much\n  check 'a tensor'")
+  says((MASTER:gsub('check%("not a text"', 'check("mean"')), "check 'mean': two checks are named 'mean'")
+  says((MASTER:gsub('check%("a number"', 'check("mean"')), "check 'mean': two checks are named 'mean'")
   says((MASTER:gsub("local numbers", "error 'no data'\nlocal numbers")), "wrong.lua:%d+: no data")
 end)
 

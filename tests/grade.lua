@@ -97,20 +97,28 @@ t.test("student: the master stays, by whatever path it is called; marks that are
     t.ok(code == 2 and (output:find("cannot be the master", 1, true) or output:find("holds solutions", 1, true)), output)
     t.equal(io.open(folder .. "/" .. out):read "a", MASTER)
   end
-  for _, mark in ipairs { "-- begin solution", "-- BEGIN SOLUTON", "-- BEGIN SOLUTION (2 points)", "--[[ BEGIN SOLUTION ]]", "-- Begin Solution:" } do
+  for _, text in ipairs { "-- %%\n-- BEGIN SOLUTION\nlocal x = 1\n", "-- %% tags=[\"hidden\"]\nlocal x = 1\n" } do -- one that is being written
+    t.write(folder .. "/second.lua", text)
+    t.equal(select(2, command "student keep.lua -o second.lua"), 2)
+  end
+  for _, mark in ipairs { "-- begin solution", "-- BEGIN_SOLUTION", "-- Begin solutions.", "local y = 1 -- BEGIN SOLUTION", "--[==[\nBEGIN SOLUTION\n]==]",
+    "-- BEGIN SOLUTION HERE", "-- ### begin   solution ###", "-- BEGIN SOLUTON", "-- BEGIN SOLUTION (2 points)", "--[[ BEGIN SOLUTION ]]", "-- Begin Solution:" } do
     t.write(folder .. "/bad.lua", "-- %% name=\"a\"\n" .. mark .. "\nlocal x = 1\n-- END SOLUTION\n")
     local output, code = command "student bad.lua -o out.lua"
-    t.ok(code == 1 and output:find("bad.lua:2: this comment marks nothing: write `-- BEGIN SOLUTION`", 1, true), mark .. ": " .. output)
+    t.ok(code == 1 and output:find "bad.lua:[23]: this comment marks nothing: write `%-%- BEGIN SOLUTION`", mark .. ": " .. output)
     output, code = command "lint bad.lua"
     t.ok(code == 1 and output:find("this comment marks nothing", 1, true), output)
   end
-  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\nlocal x = 1\n")
+  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\nlocal x = 1\n"
+    .. "-- The solution:\n-- bad solution\n-- End of the solution\n-- begin solution by reading\n-- end selection\n-- BEGIN\n-- hidden tests\n")
   t.equal(command "lint bad.lua", "")
   local output, code = command "student bad.lua -o out.lua"
   t.ok(code == 1 and output:find("holds no solutions", 1, true), output)
   t.write(folder .. "/bad.lua", MASTER .. "-- %% name=\"c\" tags=[\"solution\"]\nlocal y = 1\n-- %% name=\"d\" tags=[\"hiden\"]\n")
   output, code = command "student bad.lua -o out.lua"
   t.ok(code == 1 and output:find("students get all of it", 1, true) and output:find("did you mean 'hidden'", 1, true), output)
+  output, code = command "lint bad.lua"
+  t.ok(code == 1 and output:find "warning: this cell is tagged \"solution\"" and output:find "%d: unknown tag 'hiden'", output)
 end)
 
 t.test("check: neither os.exit, nor points=0, nor a second check of the name, nor an endless loop is a success", function()

@@ -23,16 +23,29 @@ local function mark_of(line)
   if (which == "BEGIN" or which == "END") and KINDS[what] then return which, what end
 end
 
-local MARKS = {}
-for _, which in ipairs { "BEGIN", "END" } do
-  for what in pairs(KINDS) do MARKS[which .. " " .. what] = true end
+-- Near enough to be meant: the first letter is right, and few others are wrong.
+local function is_near(word, mark, most)
+  return word:sub(1, 1) == mark:sub(1, 1) and options.distance(word, mark) <= most
 end
 
--- The mark that a comment may have been meant to be, and is not.
+-- What a comment says, wherever it begins on a line; a line in capitals may stand within one.
+local function comment_of(line)
+  return line:match "%-%-+[%[=#%s]*(.-)%s*$" or line:match "^%s*(%u[%u%s]*)$"
+end
+
+-- The mark that a comment may have been meant to be, and is not: "begin solution", "BEGIN SOLUTON", "END SOLUTION (2 points)".
+-- Prose goes on in small letters.
 local function misspelt(line)
-  local comment = line:match "^%s*%-%-+%[*%s*(.-)%s*$"
-  local text = comment and comment:upper():gsub("[^%u ]+.*$", ""):gsub("%s+", " "):match "^%s*(.-)%s*$"
-  return text and #text <= 20 and text:find "^%u+ %u" and options.nearest(text, MARKS) or nil
+  local words, text = {}, (comment_of(line) or ""):gsub("[_-]", " ")
+  local is_loud = text:find "^%u+%s+%u+"
+  for word in text:match("^[%a%s]*"):gmatch "%a+" do words[#words + 1] = word:upper() end
+  for _, which in ipairs { "BEGIN", "END" } do
+    for what in pairs(KINDS) do
+      local last = is_loud and (what:find " " and 3 or 2) or #words
+      local is_meant = words[1] and is_near(words[1], which, #which // 2) and is_near(table.concat(words, " ", 2, math.min(last, #words)), what, 2)
+      if is_meant then return which .. " " .. what end
+    end
+  end
 end
 
 local function lines_of(body)

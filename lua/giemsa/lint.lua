@@ -147,7 +147,8 @@ local function marker_options(book, _, tell)
     for key, value in pairs(cell.options) do check_option(cell, key, value, tell) end
     for _, tag in ipairs(cell.tags) do
       if not lint.TAGS[tag] and core_options.nearest(tostring(tag), lint.TAGS) then
-        tell(cell.line, ("unknown tag '%s'%s"):format(tag, core_options.hint(tag, lint.TAGS)))
+        local is_leak = core_options.nearest(tostring(tag), lint.TAGS) == "hidden" -- students would get the cell
+        tell(cell.line, ("unknown tag '%s'%s"):format(tag, core_options.hint(tag, lint.TAGS)), is_leak)
       end
     end
   end
@@ -160,7 +161,7 @@ local function header(book, text, tell)
 end
 
 local RULES = { compiles, hidden_markers, blocks, many_locals, returns, text_lines, magics,
-  randomness, names, marker_options, header, exercises.marks, exercises.graded_names,
+  randomness, names, marker_options, header, exercises.marks, exercises.unmarked, exercises.graded_names,
   exercises.points, exercises.check_names, sources.paths, sources.shuffled }
 
 --- Checks a notebook. Findings come in the order of lines.

@@ -12,15 +12,26 @@ function rules.marks(book, _, tell)
   end
 end
 
+local function is_master(book)
+  for _, cell in ipairs(book.cells) do
+    if #(exercise.blocks(cell) or {}) > 0 or cell:has_tag "hidden" then return true end
+  end
+end
+
+--- In a master, a solution is marked: else students get it.
+function rules.unmarked(book, _, tell)
+  for _, cell in ipairs(is_master(book) and book.cells or {}) do
+    if cell.kind == "code" and cell:has_tag "solution" and #(exercise.blocks(cell) or { 1 }) == 0 then
+      tell(cell.line, "this cell is tagged \"solution\" and has no BEGIN SOLUTION: students get all of it")
+    end
+  end
+end
+
 --- In a master, what is graded has a name, so that it is found in what a student sends.
 function rules.graded_names(book, _, tell)
-  local is_master = false
-  for _, cell in ipairs(book.cells) do
-    is_master = is_master or #(exercise.blocks(cell) or {}) > 0
-  end
-  for _, cell in ipairs(book.cells) do
+  for _, cell in ipairs(is_master(book) and book.cells or {}) do
     local is_graded = exercise.is_region(cell) or exercise.is_check(cell)
-    if is_master and is_graded and not cell.name then
+    if is_graded and not cell.name then
       tell(cell.line, "a cell that is graded needs a name", true)
     end
   end

@@ -87,6 +87,12 @@ t.test("an answer is compared by its digest, which depends on the exercise", fun
   t.equal({ told(check.answer, "patients", nil, digest) }, { "○ patients: not answered yet" })
   t.equal(check.digest("p", " Ring "), check.digest("p", "ring"))
   t.equal(check.digest("p", -0.001), check.digest("p", 0))
+  for _, case in ipairs { { 2.675, 2.6750001 }, { 2.6750001, 2.675 }, { 2.5, 2.4999999, 0 }, { -0.125, -0.1250004 } } do
+    local opts = { digits = case[3] or 2 }
+    t.equal({ told(check.answer, "b", case[1], check.digest("b", case[2], opts), nil, opts) }, { "✓ b", true }, case[1])
+  end
+  t.equal(select(2, told(check.answer, "b", 2.68, check.digest("b", 2.67))), false)
+  t.equal(select(2, told(check.answer, "b", 2.6751, check.digest("b", 2.67))), false)
   t.equal({ told(check.answer, "p", 0.127, check.digest("p", 0.1274, { digits = 3 }), nil,
     { digits = 3 }) }, { "✓ p", true })
 end)

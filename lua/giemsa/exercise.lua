@@ -161,7 +161,8 @@ end
 -- What stands in a solution's place. The names it declares at the cell's top level are declared,
 -- so that what follows runs, and its checks are open.
 local function stub(cell, lines, block)
-  if cell.kind ~= "code" then return "-- YOUR ANSWER HERE\n" end
+  local line_end = lines[block.first]:match "\r?\n$"
+  if cell.kind ~= "code" then return "-- YOUR ANSWER HERE" .. line_end end
   local indent = lines[block.first]:match "^%s*"
   local head = table.concat(lines, "", 1, block.first - 1)
   local inside = table.concat(lines, "", block.first + 1, block.last - 1)
@@ -174,7 +175,7 @@ local function stub(cell, lines, block)
     end
   end
   local declared = #names > 0 and "local " .. table.concat(names, ", ") .. " " or ""
-  return ("%s%s-- YOUR CODE HERE\n"):format(indent, declared)
+  return ("%s%s-- YOUR CODE HERE%s"):format(indent, declared, line_end)
 end
 
 -- A cell's body without solutions and hidden tests, and what was taken out.

@@ -45,7 +45,7 @@ return function(line)
     if word == "-o" then line[i] = "--out" end
   end
   local o = args.parse(USAGE, { out = "grades.csv", feedback = "", data = "", seconds = 10.0,
-    total = 60.0, memory = 2048, jobs = 0 }, 2, line)
+    total = 60.0, memory = 2048, jobs = 0 }, 2, line, 2)
   local list, message = require("giemsa.grade.submissions").list(o[2], o[1]:match "[^/]*$")
   if not list then output.complain(message) return 1 end
   local data = absolute(o.data)

@@ -56,7 +56,7 @@ return function(line)
   for i, word in ipairs(line) do
     if word == "-o" then line[i] = "--out" end
   end
-  local o = args.parse(USAGE, { out = "" }, 1, line)
+  local o = args.parse(USAGE, { out = "" }, 1, line, 1)
   local master, message = notebook.read(o[1])
   if not master then output.complain(message) return 1 end
   local why_not = obstacle(o.out, o[1])

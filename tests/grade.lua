@@ -170,6 +170,36 @@ t.test("new: a lesson that lints, runs, and is a master", function()
   if t.sanitizer == "" then t.ok(output:find "✓ mean of the pixels", output) end
 end)
 
+t.test("student: the line ends of the master are those of the lesson", function()
+  t.write(folder .. "/windows.lua", (MASTER:gsub("\n", "\r\n")) .. "-- %% [markdown]\r\n-- BEGIN SOLUTION\r\n-- because\r\n-- END SOLUTION\r\n")
+  t.equal(select(2, command "student windows.lua -o unix.lua"), 0)
+  local text = io.open(folder .. "/unix.lua", "rb"):read "a"
+  t.ok(text:find("YOUR CODE HERE\r\n", 1, true) and text:find("YOUR ANSWER HERE\r\n", 1, true), text)
+  t.ok(not text:find "[^\r]\n", text)
+end)
+
+t.test("check speaks the reader's language, and so do its checks", function()
+  t.write(folder .. "/c.lua", "-- %% name=\"a\" tags=[\"check\"]\nlocal check = require 'giemsa.check'\ncheck('p', true)\ncheck('q', nil)\n")
+  local wanted = "单元 'a'：1 / 2 分\n  ✓ p\n  ○ q: 尚未作答\n得分 1 / 2\n"
+  t.equal(command "check c.lua --lang zh", wanted)
+  for _, setting in ipairs { "GIEMSA_LANG=zh LANG=C.UTF-8", "GIEMSA_LANG= LC_ALL= LC_MESSAGES= LANG=zh_CN.UTF-8" } do
+    t.equal(t.shell(("cd %s && env %s %s check c.lua"):format(t.quote(folder), setting, giemsa)), wanted, setting)
+  end
+end)
+
+t.test("words too many, and names that are none, are refused", function()
+  for _, line in ipairs { "check master.lua b.lua", "check --hash a 1 2", "new a.lua b.lua", "student master.lua extra -o out.lua", "grade master.lua a b",
+    "run master.lua b.lua", "convert master.lua b.ipynb c.ipynb" } do
+    local output, code = command(line)
+    t.ok(code == 2 and output:find "is one word too many", line .. ": " .. output)
+  end
+  t.ok(not io.open(folder .. "/a.lua"))
+  for name, pattern in pairs { ["$'a\\nb.lua'"] = "control characters", [".lua"] = "needs a name before", ["x/.lua"] = "needs a name before", ["a"] = "ends in .lua" } do
+    local output, code = t.shell(("cd %s && bash -c %s"):format(t.quote(folder), t.quote(giemsa .. " new " .. name)))
+    t.ok(code == 2 and output:find(pattern), name .. ": " .. output)
+  end
+end)
+
 t.test("check --hash gives the line that checks an answer", function()
   if not pcall(require, "giemsa.hash") then t.skip("it needs the hash module") end
   local line = command "check --hash auc 0.9124 --digits 3"

@@ -7,6 +7,7 @@ local CHINESE = {
   ["Error"] = "错误",
   ["Fingerprint"] = "指纹",
   ["%s: %.4g of %.4g points"] = "%s：%.4g / %.4g 分",
+  ["%s has no checks: they stand in cells with the tag \"check\""] = "%s 中没有检查：检查写在带 \"check\" 标签的单元里",
   ["%s: the lesson did not come to it"] = "%s：课程没有运行到这里",
   ["%.4g of %.4g points"] = "得分 %.4g / %.4g",
   ["fingerprint: %s"] = "指纹：%s",

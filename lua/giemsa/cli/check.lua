@@ -1,6 +1,7 @@
 --- giemsa check: the checks of a lesson, at once.
 local args = require "giemsa.args"
 local check = require "giemsa.check"
+local core = require "giemsa.core"
 local exercises = require "giemsa.exercise"
 local outcomes = require "giemsa.cell.outcome"
 local output = require "giemsa.cli.output"
@@ -9,20 +10,21 @@ local words = require "giemsa.words"
 
 local has_interrupt, interrupt = pcall(require, "giemsa.interrupt")
 
-local function say(text, ...) return words(require("giemsa.run").language(os.getenv "GIEMSA_LANG"), text, ...) end
+local function say(text, ...) return words(os.getenv "GIEMSA_LANG", text, ...) end
 
 local USAGE = [[
-usage: giemsa check lesson.lua
+usage: giemsa check lesson.lua [--lang LANG]
        giemsa check --hash NAME VALUE [--digits N]
 
 Runs a lesson and says what its checks say: points and messages for each exercise. What the cells
 print and draw is left out.
 
+  --lang LANG  language of the messages: en, zh (else the locale's)
   --hash       write the line that checks an answer without telling it: the NAME of the check, and
                the right VALUE, a number (rounded) or a text
   --digits N   of the number, after the point (2)
 
-The exit code is 0 when all checks passed.]]
+The exit code is 0 when all checks passed, and every cell ran well.]]
 
 local SIGNS = { passed = "✓", failed = "✗", open = "○" }
 
@@ -53,6 +55,8 @@ local function run(session, one)
   return status, outcome
 end
 
+local function label(one) return (one:label():gsub("^cell", say "cell")) end
+
 -- What the checks of a cell say, line by line.
 local function lines_of(results)
   local lines = {}
@@ -72,7 +76,7 @@ local function graded(one, results, problem)
   if all == 0 then return 0, 0, true end
   local of = one.points or all
   local points = of * passed / all
-  print(say("%s: %.4g of %.4g points", one:label(), points, of))
+  print(say("%s: %.4g of %.4g points", label(one), points, of))
   print(table.concat(lines, "\n"))
   return points, of, passed == all
 end
@@ -81,7 +85,7 @@ end
 local function ungraded(one, results, problem)
   local is_well = not problem and check.count(results).passed == #results
   if not is_well then
-    print(one:label() .. (problem and ": " .. problem or ""))
+    print(label(one) .. (problem and ": " .. problem or ""))
     if #results > 0 then print(table.concat(lines_of(results), "\n")) end
   end
   return is_well
@@ -92,7 +96,7 @@ local function tell_missed(book, has_run)
   local is_well = true
   for _, one in ipairs(book.cells) do
     if exercises.is_check(one) and not has_run[one] and not one:has_tag "skip-execution" then
-      print(say("%s: the lesson did not come to it", one:label()))
+      print(say("%s: the lesson did not come to it", label(one)))
       is_well = false
     end
   end
@@ -115,7 +119,7 @@ local function check_lesson(book, session)
     points, of, is_well = points + got, of + most, is_well and is_right
   end
   is_well = tell_missed(book, has_run) and is_well
-  if count == 0 then output.complain(book.path .. " has no checks: they stand in cells with the tag \"check\"") return false end
+  if count == 0 then output.complain(say("%s has no checks: they stand in cells with the tag \"check\"", book.path)) return false end
   print(say("%.4g of %.4g points", points, of))
   return is_well
 end
@@ -123,11 +127,14 @@ end
 ---@param line string[] the words after the command
 ---@return integer code the exit code
 return function(line)
-  local o = args.parse(USAGE, { hash = false, digits = 2 }, 1, line)
+  local o = args.parse(USAGE, { hash = false, digits = 2, lang = "" }, 1, line, 2)
   if o.hash then
     if not o[2] then output.complain "--hash needs the name of the check, and its value" return 2 end
     return answer_line(o)
   end
+  args.parse(USAGE, { digits = 2, lang = "" }, 1, line, 1) -- one lesson
+  local asked = o.lang ~= "" and o.lang or os.getenv "GIEMSA_LANG"
+  core.set_environment("GIEMSA_LANG", require("giemsa.run").language(asked)) -- the checks' own words, too
   local book, message = require("giemsa.notebook").read(o[1])
   if not book then output.complain(message) return 1 end
   local session, why = require("giemsa.cell").session(book)

@@ -424,6 +424,75 @@ end
 
 local function listing() return (t.shell(("cd %s && find . -not -path './feedback*' -not -name grades.csv | sort"):format(t.quote(folder)))) end
 
+-- ---- archives
+
+-- A .zip archive with these entries, { name, bytes, [size that it claims] }, each name as it is: Python's zipfile would mend some.
+local function zip_of(path, entries)
+  local function crc(bytes)
+    local sum = 0xffffffff
+    for i = 1, #bytes do
+      sum = sum ~ bytes:byte(i)
+      for _ = 1, 8 do sum = sum & 1 == 1 and sum >> 1 ~ 0xedb88320 or sum >> 1 end
+    end
+    return ~sum & 0xffffffff
+  end
+  local body, directory, at = {}, {}, 0
+  for _, entry in ipairs(entries) do
+    local name, bytes, size = entry[1], entry[2], entry[3] or #entry[2]
+    local common = ("<I2I2I2I2I2I4I4I4I2I2"):pack(20, 0x800, 0, 0, 33, crc(bytes), #bytes, size, #name, 0)
+    body[#body + 1] = "PK\3\4" .. common .. name .. bytes
+    directory[#directory + 1] = "PK\1\2" .. ("<I2"):pack(20) .. common .. ("<I2I2I2I4I4"):pack(0, 0, 0, 0, at) .. name
+    at = at + #body[#body]
+  end
+  local index = table.concat(directory)
+  local count = #entries
+  return t.write(path, table.concat(body) .. index .. "PK\5\6" .. ("<I2I2I2I2I4I4I2"):pack(0, 0, count, count, #index, at, 0))
+end
+
+local function listed(entries)
+  local found = {}
+  for _, one in ipairs(assert(require("giemsa.grade.submissions").list(zip_of(folder .. "/all.zip", entries), "master.lua"))) do
+    found[#found + 1] = one.student .. "=" .. (one.text or "!" .. one.problem)
+  end
+  return found
+end
+
+local function need_zip()
+  if not pcall(require, "giemsa.zip") then t.skip "it needs libzip" end
+end
+
+t.test("an archive of submissions: a file a student, a folder a student, all within one folder", function()
+  need_zip()
+  t.equal(listed { { "bo.lua", "2" }, { "ada/master.lua", "1" }, { "ada/notes.lua", "x" }, { "readme.txt", "x" }, { "cy/", "" }, { "cy/own.lua", "3" } },
+    { "ada=1", "bo=2", "cy=3" })
+  t.equal(listed { { "Lesson 3/", "" }, { "Lesson 3/ada.lua", "1" }, { "Lesson 3/bo.lua", "2" }, { "__MACOSX/Lesson 3/._ada.lua", "x" }, { ".DS_Store", "x" } },
+    { "ada=1", "bo=2" })
+  t.equal(listed { { "./L/ada/master.lua", "1" }, { "./L/bo/master.lua", "2" } }, { "ada=1", "bo=2" })
+  t.equal(listed { { "ada/master.lua", "1" }, { "ada/other.lua", "2" } }, { "ada=1" })
+  t.equal(listed { { "ada/own.lua", "1" } }, { "ada=1" })
+  t.equal(listed {}, {})
+end)
+
+t.test("an archive of submissions: what is hostile in it is a submission with a problem", function()
+  need_zip()
+  local found = listed { { "../out.lua", "x" }, { "/etc/a.lua", "x" }, { "a\\b.lua", "x" }, { "big.lua", ("x"):rep((1 << 20) + 1) }, { "bomb.lua", "x", 1 << 31 },
+    { "deep/a/b/c/d.lua", "x" }, { "lies.lua", "xx", 1 }, { "twice.lua", "1" }, { "twice.lua", "2" }, { "zz.lua", "last" } }
+  local wanted = { "^%.%./out=!cannot be read: its name", "^/etc/a=!cannot be read: its name", "^a\\b=!cannot be read: its name", "^big=!.*more than the 1048576",
+    "^bomb=!.*more than", "^deep=!the folder holds 0", "^lies=!cannot be read", "^twice=!.*two files of this name", "^zz=last$" }
+  for i, pattern in ipairs(wanted) do
+    t.ok((found[i] or ""):find(pattern), pattern .. "\n" .. table.concat(found, "\n"))
+  end
+  t.equal(#found, #wanted, table.concat(found, "\n"))
+  local many = {}
+  for i = 1, 300 do many[i] = { ("s%03d.lua"):format(i), ("x"):rep(1 << 10) } end
+  t.equal(#listed(many), 300)
+  local list = require("giemsa.grade.submissions").list
+  t.write(folder .. "/none.zip", "no archive")
+  t.ok(select(2, list(folder .. "/none.zip", "master.lua")):find "not a zip archive")
+  t.ok(select(2, list(folder .. "/master.lua", "master.lua")):find "neither a folder nor a .zip archive")
+  t.ok(select(2, list(folder .. "/nowhere.zip", "master.lua")):find "nowhere.zip")
+end)
+
 t.test("a region that is put together ends its last line", function()
   local checker, notebook = require "giemsa.grade.checker", require "giemsa.notebook"
   local lesson = notebook.parse '-- %% name="a" tags=["solution"]\nx = 1\n\n-- %% name="b" tags=["solution"]\ny = 2\n'
@@ -469,6 +538,21 @@ t.test("each attack and accident gets its row, and nothing else changes", functi
   t.equal(all, count)
   t.equal(listing(), before)
   t.equal(io.open(folder .. "/master.lua"):read "a", MASTER)
+end)
+
+t.test("an archive is graded as its folder is, and nothing of it is written", function()
+  need_sandbox()
+  need_zip()
+  local place = folder .. "/zipped"
+  t.shell(("mkdir -p %s"):format(t.quote(place)))
+  zip_of(place .. "/all.zip", { { "ada/master.lua", lesson() }, { "bo.lua", lesson "local mean = 0" }, { "../../evil.lua", lesson() } })
+  local output, exit_code = command "grade master.lua zipped/all.zip -o zipped/grades.csv"
+  t.equal(exit_code, 0, output)
+  local rows = rows_of(io.open(place .. "/grades.csv"):read "a")
+  t.equal({ rows[2][1], rows[2][2], rows[3][1], rows[3][2], rows[4][1], rows[4][2] }, { "../../evil", "0", "ada", "5", "bo", "4" })
+  t.ok(rows[2][6]:find "leads out of the archive", rows[2][6])
+  t.equal(t.shell(("cd %s && find . -type f | sort"):format(t.quote(place))),
+    "./all.zip\n./feedback/_._.._evil.html\n./feedback/ada.html\n./feedback/bo.html\n./grades.csv\n")
 end)
 
 t.test("the pages and the table are safe to open", function()

@@ -5,8 +5,10 @@ local output = require "giemsa.cli.output"
 
 local USAGE = [[
 usage: giemsa grade master.lua submissions/ [-o grades.csv] [options]
+       giemsa grade master.lua submissions.zip [-o grades.csv] [options]
 
-Grades each file NAME.lua in the folder, or the lesson in each folder NAME. Only the cells of the
+Grades each file NAME.lua in the folder, or the lesson in each folder NAME; so in a .zip archive as learning
+platforms give it, which is read in memory (a submission up to 1 MiB, 256 MiB in all). Only the cells of the
 master that hold solutions are taken from a submission; all else is the master's. A student's code
 runs enclosed: it reads the lesson's data, writes a scratch folder, starts no program and has no
 network. The checks run in another process. Where the kernel cannot enclose it, nothing is graded.

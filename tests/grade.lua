@@ -97,20 +97,28 @@ t.test("student: the master stays, by whatever path it is called; marks that are
     t.ok(code == 2 and (output:find("cannot be the master", 1, true) or output:find("holds solutions", 1, true)), output)
     t.equal(io.open(folder .. "/" .. out):read "a", MASTER)
   end
-  for _, mark in ipairs { "-- begin solution", "-- BEGIN SOLUTON", "-- BEGIN SOLUTION (2 points)", "--[[ BEGIN SOLUTION ]]", "-- Begin Solution:" } do
+  for _, text in ipairs { "-- %%\n-- BEGIN SOLUTION\nlocal x = 1\n", "-- %% tags=[\"hidden\"]\nlocal x = 1\n" } do -- one that is being written
+    t.write(folder .. "/second.lua", text)
+    t.equal(select(2, command "student keep.lua -o second.lua"), 2)
+  end
+  for _, mark in ipairs { "-- begin solution", "-- BEGIN_SOLUTION", "-- Begin solutions.", "local y = 1 -- BEGIN SOLUTION", "--[==[\nBEGIN SOLUTION\n]==]",
+    "-- BEGIN SOLUTION HERE", "-- ### begin   solution ###", "-- BEGIN SOLUTON", "-- BEGIN SOLUTION (2 points)", "--[[ BEGIN SOLUTION ]]", "-- Begin Solution:" } do
     t.write(folder .. "/bad.lua", "-- %% name=\"a\"\n" .. mark .. "\nlocal x = 1\n-- END SOLUTION\n")
     local output, code = command "student bad.lua -o out.lua"
-    t.ok(code == 1 and output:find("bad.lua:2: this comment marks nothing: write `-- BEGIN SOLUTION`", 1, true), mark .. ": " .. output)
+    t.ok(code == 1 and output:find "bad.lua:[23]: this comment marks nothing: write `%-%- BEGIN SOLUTION`", mark .. ": " .. output)
     output, code = command "lint bad.lua"
     t.ok(code == 1 and output:find("this comment marks nothing", 1, true), output)
   end
-  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\n-- END SECTION\n-- Begin a session\nlocal x = 1\n")
+  t.write(folder .. "/bad.lua", "-- %%\n-- the solution begins here: begin with solutions of your own\n-- END SECTION\n-- Begin a session\nlocal x = 1\n"
+    .. "-- The solution:\n-- bad solution\n-- End of the solution\n-- begin solution by reading\n-- end selection\n-- BEGIN\n-- hidden tests\n")
   t.equal(command "lint bad.lua", "")
   local output, code = command "student bad.lua -o out.lua"
   t.ok(code == 1 and output:find("holds no solutions", 1, true), output)
   t.write(folder .. "/bad.lua", MASTER .. "-- %% name=\"c\" tags=[\"solution\"]\nlocal y = 1\n-- %% name=\"d\" tags=[\"hiden\"]\n")
   output, code = command "student bad.lua -o out.lua"
   t.ok(code == 1 and output:find("students get all of it", 1, true) and output:find("did you mean 'hidden'", 1, true), output)
+  output, code = command "lint bad.lua"
+  t.ok(code == 1 and output:find "warning: this cell is tagged \"solution\"" and output:find "%d: unknown tag 'hiden'", output)
 end)
 
 t.test("check: neither os.exit, nor points=0, nor a second check of the name, nor an endless loop is a success", function()
@@ -122,9 +130,28 @@ t.test("check: neither os.exit, nor points=0, nor a second check of the name, no
   checks("-- %% tags=[\"check\"]\ncheck('q', true)\n-- %%\nos.exit(0)\n", "os.exit ends the lesson.*1 of 1 points")
   checks("-- %% tags=[\"check\"] points=0\ncheck('q', false, 'wrong')\n", "✗ q: wrong")
   checks("-- %% tags=[\"check\"] points=2\ncheck('q', false, 'wrong')\ncheck('q', true)\n", "0 of 2 points")
-  t.ok(command("lint c.lua"):find("c.lua:5: warning: another check is named 'q', on line 4", 1, true))
+  t.ok(command("lint c.lua"):find("c.lua:5: warning: another check is named 'q', on line 4: the second one counts as failed", 1, true))
   checks("-- %% tags=[\"check\"] timeout=0.2\ncheck('q', true)\nwhile true do end\n", "timed out")
-  checks("-- %%\nprint 'nothing'\n", "has no cells with checks")
+  checks("-- %% tags=[\"check\"] timeout=0.2\ncheck('q', true)\npcall(function() while true do end end)\n", "1 of 2 points.*timed out")
+  checks("-- %%\nprint 'nothing'\n", "c.lua has no checks")
+  checks("-- %% tags=[\"check\"]\nlocal x = 1\n", "c.lua has no checks")
+end)
+
+t.test("check: what is caught, what does not come, what stands elsewhere is no success", function()
+  local function checks(text, pattern, wanted)
+    t.write(folder .. "/c.lua", "-- %%\nlocal check = require 'giemsa.check'\n" .. text)
+    local output, code = command "check c.lua"
+    t.ok(code == (wanted or 1) and output:find(pattern), output)
+  end
+  local cell = "-- %% name=\"a\" tags=[\"check\"]\n"
+  checks(cell .. "check('q', true)\npcall(os.exit, 0)\n", "1 of 2 points.*os.exit was called")
+  checks("-- %% tags=[\"raises-exception\"]\nos.exit(0)\n" .. cell .. "check('q', true)\n", "os.exit ends the lesson")
+  checks("-- %% tags=[\"raises-exception\"]\nerror 'wanted'\n" .. cell .. "check('q', true)\n", "1 of 1 points\n$", 0)
+  checks("-- %% tags=[\"raises-exception\"]\nlocal x = 1\n" .. cell .. "check('q', true)\n", "should have raised an error")
+  checks("-- %%\ncheck('p', true)\nif true then return end\n" .. cell .. "check('q', false)\n", "cell 'a': the lesson did not come to it")
+  checks("-- %% name=\"b\"\ncheck('p', false, 'wrong')\n" .. cell .. "check('q', true)\n", "cell 'b'\n  ✗ p: wrong\n.*1 of 1 points")
+  checks(cell .. "check('q', false)\n-- %% name=\"b\" tags=[\"check\"]\ncheck('q', true)\n",
+    "cell 'b': 0 of 1 points\n  ✗ q: two checks are named 'q'\n0 of 2 points")
 end)
 
 t.test("new: a lesson that lints, runs, and is a master", function()
@@ -141,6 +168,36 @@ t.test("new: a lesson that lints, runs, and is a master", function()
   output = t.shell(("LUA_PATH='%s/lua/?.lua;%s/lua/?/init.lua;;' LUA_CPATH='%s/lib/?.so;;' lua5.4 %s/03_stain.lua")
     :format(here, here, t.build:sub(1, 1) == "/" and t.build or here .. "/" .. t.build, folder))
   if t.sanitizer == "" then t.ok(output:find "✓ mean of the pixels", output) end
+end)
+
+t.test("student: the line ends of the master are those of the lesson", function()
+  t.write(folder .. "/windows.lua", (MASTER:gsub("\n", "\r\n")) .. "-- %% [markdown]\r\n-- BEGIN SOLUTION\r\n-- because\r\n-- END SOLUTION\r\n")
+  t.equal(select(2, command "student windows.lua -o unix.lua"), 0)
+  local text = io.open(folder .. "/unix.lua", "rb"):read "a"
+  t.ok(text:find("YOUR CODE HERE\r\n", 1, true) and text:find("YOUR ANSWER HERE\r\n", 1, true), text)
+  t.ok(not text:find "[^\r]\n", text)
+end)
+
+t.test("check speaks the reader's language, and so do its checks", function()
+  t.write(folder .. "/c.lua", "-- %% name=\"a\" tags=[\"check\"]\nlocal check = require 'giemsa.check'\ncheck('p', true)\ncheck('q', nil)\n")
+  local wanted = "单元 'a'：1 / 2 分\n  ✓ p\n  ○ q: 尚未作答\n得分 1 / 2\n"
+  t.equal(command "check c.lua --lang zh", wanted)
+  for _, setting in ipairs { "GIEMSA_LANG=zh LANG=C.UTF-8", "GIEMSA_LANG= LC_ALL= LC_MESSAGES= LANG=zh_CN.UTF-8" } do
+    t.equal(t.shell(("cd %s && env %s %s check c.lua"):format(t.quote(folder), setting, giemsa)), wanted, setting)
+  end
+end)
+
+t.test("words too many, and names that are none, are refused", function()
+  for _, line in ipairs { "check master.lua b.lua", "check --hash a 1 2", "new a.lua b.lua", "student master.lua extra -o out.lua", "grade master.lua a b",
+    "run master.lua b.lua", "convert master.lua b.ipynb c.ipynb" } do
+    local output, code = command(line)
+    t.ok(code == 2 and output:find "is one word too many", line .. ": " .. output)
+  end
+  t.ok(not io.open(folder .. "/a.lua"))
+  for name, pattern in pairs { ["$'a\\nb.lua'"] = "control characters", [".lua"] = "needs a name before", ["x/.lua"] = "needs a name before", ["a"] = "ends in .lua" } do
+    local output, code = t.shell(("cd %s && bash -c %s"):format(t.quote(folder), t.quote(giemsa .. " new " .. name)))
+    t.ok(code == 2 and output:find(pattern), name .. ": " .. output)
+  end
 end)
 
 t.test("check --hash gives the line that checks an answer", function()
@@ -367,6 +424,75 @@ end
 
 local function listing() return (t.shell(("cd %s && find . -not -path './feedback*' -not -name grades.csv | sort"):format(t.quote(folder)))) end
 
+-- ---- archives
+
+-- A .zip archive with these entries, { name, bytes, [size that it claims] }, each name as it is: Python's zipfile would mend some.
+local function zip_of(path, entries)
+  local function crc(bytes)
+    local sum = 0xffffffff
+    for i = 1, #bytes do
+      sum = sum ~ bytes:byte(i)
+      for _ = 1, 8 do sum = sum & 1 == 1 and sum >> 1 ~ 0xedb88320 or sum >> 1 end
+    end
+    return ~sum & 0xffffffff
+  end
+  local body, directory, at = {}, {}, 0
+  for _, entry in ipairs(entries) do
+    local name, bytes, size = entry[1], entry[2], entry[3] or #entry[2]
+    local common = ("<I2I2I2I2I2I4I4I4I2I2"):pack(20, 0x800, 0, 0, 33, crc(bytes), #bytes, size, #name, 0)
+    body[#body + 1] = "PK\3\4" .. common .. name .. bytes
+    directory[#directory + 1] = "PK\1\2" .. ("<I2"):pack(20) .. common .. ("<I2I2I2I4I4"):pack(0, 0, 0, 0, at) .. name
+    at = at + #body[#body]
+  end
+  local index = table.concat(directory)
+  local count = #entries
+  return t.write(path, table.concat(body) .. index .. "PK\5\6" .. ("<I2I2I2I2I4I4I2"):pack(0, 0, count, count, #index, at, 0))
+end
+
+local function listed(entries)
+  local found = {}
+  for _, one in ipairs(assert(require("giemsa.grade.submissions").list(zip_of(folder .. "/all.zip", entries), "master.lua"))) do
+    found[#found + 1] = one.student .. "=" .. (one.text or "!" .. one.problem)
+  end
+  return found
+end
+
+local function need_zip()
+  if not pcall(require, "giemsa.zip") then t.skip "it needs libzip" end
+end
+
+t.test("an archive of submissions: a file a student, a folder a student, all within one folder", function()
+  need_zip()
+  t.equal(listed { { "bo.lua", "2" }, { "ada/master.lua", "1" }, { "ada/notes.lua", "x" }, { "readme.txt", "x" }, { "cy/", "" }, { "cy/own.lua", "3" } },
+    { "ada=1", "bo=2", "cy=3" })
+  t.equal(listed { { "Lesson 3/", "" }, { "Lesson 3/ada.lua", "1" }, { "Lesson 3/bo.lua", "2" }, { "__MACOSX/Lesson 3/._ada.lua", "x" }, { ".DS_Store", "x" } },
+    { "ada=1", "bo=2" })
+  t.equal(listed { { "./L/ada/master.lua", "1" }, { "./L/bo/master.lua", "2" } }, { "ada=1", "bo=2" })
+  t.equal(listed { { "ada/master.lua", "1" }, { "ada/other.lua", "2" } }, { "ada=1" })
+  t.equal(listed { { "ada/own.lua", "1" } }, { "ada=1" })
+  t.equal(listed {}, {})
+end)
+
+t.test("an archive of submissions: what is hostile in it is a submission with a problem", function()
+  need_zip()
+  local found = listed { { "../out.lua", "x" }, { "/etc/a.lua", "x" }, { "a\\b.lua", "x" }, { "big.lua", ("x"):rep((1 << 20) + 1) }, { "bomb.lua", "x", 1 << 31 },
+    { "deep/a/b/c/d.lua", "x" }, { "lies.lua", "xx", 1 }, { "twice.lua", "1" }, { "twice.lua", "2" }, { "zz.lua", "last" } }
+  local wanted = { "^%.%./out=!cannot be read: its name", "^/etc/a=!cannot be read: its name", "^a\\b=!cannot be read: its name", "^big=!.*more than the 1048576",
+    "^bomb=!.*more than", "^deep=!the folder holds 0", "^lies=!cannot be read", "^twice=!.*two files of this name", "^zz=last$" }
+  for i, pattern in ipairs(wanted) do
+    t.ok((found[i] or ""):find(pattern), pattern .. "\n" .. table.concat(found, "\n"))
+  end
+  t.equal(#found, #wanted, table.concat(found, "\n"))
+  local many = {}
+  for i = 1, 300 do many[i] = { ("s%03d.lua"):format(i), ("x"):rep(1 << 10) } end
+  t.equal(#listed(many), 300)
+  local list = require("giemsa.grade.submissions").list
+  t.write(folder .. "/none.zip", "no archive")
+  t.ok(select(2, list(folder .. "/none.zip", "master.lua")):find "not a zip archive")
+  t.ok(select(2, list(folder .. "/master.lua", "master.lua")):find "neither a folder nor a .zip archive")
+  t.ok(select(2, list(folder .. "/nowhere.zip", "master.lua")):find "nowhere.zip")
+end)
+
 t.test("a region that is put together ends its last line", function()
   local checker, notebook = require "giemsa.grade.checker", require "giemsa.notebook"
   local lesson = notebook.parse '-- %% name="a" tags=["solution"]\nx = 1\n\n-- %% name="b" tags=["solution"]\ny = 2\n'
@@ -412,6 +538,21 @@ t.test("each attack and accident gets its row, and nothing else changes", functi
   t.equal(all, count)
   t.equal(listing(), before)
   t.equal(io.open(folder .. "/master.lua"):read "a", MASTER)
+end)
+
+t.test("an archive is graded as its folder is, and nothing of it is written", function()
+  need_sandbox()
+  need_zip()
+  local place = folder .. "/zipped"
+  t.shell(("mkdir -p %s"):format(t.quote(place)))
+  zip_of(place .. "/all.zip", { { "ada/master.lua", lesson() }, { "bo.lua", lesson "local mean = 0" }, { "../../evil.lua", lesson() } })
+  local output, exit_code = command "grade master.lua zipped/all.zip -o zipped/grades.csv"
+  t.equal(exit_code, 0, output)
+  local rows = rows_of(io.open(place .. "/grades.csv"):read "a")
+  t.equal({ rows[2][1], rows[2][2], rows[3][1], rows[3][2], rows[4][1], rows[4][2] }, { "../../evil", "0", "ada", "5", "bo", "4" })
+  t.ok(rows[2][6]:find "leads out of the archive", rows[2][6])
+  t.equal(t.shell(("cd %s && find . -type f | sort"):format(t.quote(place))),
+    "./all.zip\n./feedback/_._.._evil.html\n./feedback/ada.html\n./feedback/bo.html\n./grades.csv\n")
 end)
 
 t.test("the pages and the table are safe to open", function()
@@ -472,6 +613,8 @@ t.test("a master that cannot grade says why", function()
   says("-- %% tags=[\"solution\"]\nlocal x = 1\n", "wrong.lua:1: a cell that is graded needs a name of its own")
   says("-- %% name=\"a\" tags=[\"solution\"]\nlocal x = 1\n", "no checks stand behind")
   says((MASTER:gsub("return 2 %* x", "return 3 * x")), "its own solutions do not pass when graded:\n  check 'a number': twice as much\n  check 'a tensor'")
+  says((MASTER:gsub('check%("not a text"', 'check("mean"')), "check 'mean': two checks are named 'mean'")
+  says((MASTER:gsub('check%("a number"', 'check("mean"')), "check 'mean': two checks are named 'mean'")
   says((MASTER:gsub("local numbers", "error 'no data'\nlocal numbers")), "wrong.lua:%d+: no data")
 end)
 

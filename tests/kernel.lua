@@ -71,6 +71,30 @@ t.test("is installed where Jupyter looks", function()
   t.ok(code == 1 and output:find("--user installs it for you alone", 1, true), output)
 end)
 
+t.test("is taken back from where it was installed, and only that", function()
+  local root = folder .. "/away"
+  local place = root .. "/share/jupyter/kernels/giemsa"
+  local function says(options, wanted, pattern)
+    local output, code = t.shell(("%s kernel %s"):format(t.program, options))
+    t.ok(code == wanted and output:find(pattern, 1, true), output)
+  end
+  local prefix = "--prefix " .. t.quote(root)
+  says("--install " .. prefix, 0, "wrote")
+  t.write(place .. "/logo.svg", "of another")
+  says("--uninstall " .. prefix, 0, "removed " .. place .. "/kernel.json")
+  t.ok(core.file_info(place .. "/logo.svg") and not core.file_info(place .. "/kernel.json"))
+  os.remove(place .. "/logo.svg")
+  says("--uninstall " .. prefix, 1, "No such file")
+  says("--install " .. prefix, 0, "wrote")
+  says("--uninstall " .. prefix, 0, "removed")
+  t.ok(not core.file_info(place))
+  says("--install --user " .. prefix, 2, "different places")
+  says("--install --uninstall " .. prefix, 2, "take one")
+  says("--install foo " .. prefix, 2, "'foo' is one word too many")
+  local output, code = t.shell(("env -u HOME -u XDG_DATA_HOME -u JUPYTER_DATA_DIR %s kernel --install --user"):format(t.program))
+  t.ok(code == 1 and output:find("HOME is not set", 1, true) and not output:find "traceback", output)
+end)
+
 t.test("mistakes on the command line are told", function()
   for _, case in ipairs{ { "", "usage" }, { "/no/such/file", "No such file" }, { "--instal", "did you mean" },
     { t.write(folder .. "/a.json", "[1]"), "not a connection file" },

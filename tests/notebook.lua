@@ -210,6 +210,39 @@ t.test("lint finds what exercises lack, paths of one machine, and predictions in
   finds(flow:format(", shuffle = false"))
 end)
 
+t.test("lint: markers that other programs read differently, tags that are none, a seed that is none", function()
+  finds("-- %% Loss = mean\nx = 1\n", "^1 warning the title 'Loss = mean' holds '='")
+  finds("-- %% Set x=1\nx = 1\n", "^1 warning 'x=' is read as an option")
+  finds("-- %% The mean name=\"a\" slideshow={\"a\": 1}\nx = 1\n-- %% Slide slideshow={\"a\": 1}\nx = 2\n")
+  finds("-- %% tags=[\"solution,check\"]\n-- %% tags=[\"check\", \"check\"]\n", "^1 error tag 'solution,check' is one tag", "^2 warning tag 'check' stands here twice")
+  finds("-- %% tags=[\"hiden\"]\n", "^1 error unknown tag 'hiden'")
+  finds("-- ---\n-- title: x\n-- seed: abc\n-- ---\n", "^3 error seed: a whole number is wanted, got 'abc'")
+  finds("-- ---\n-- seed: 1.5\n-- ---\n", "^2 error seed")
+  finds "-- ---\n-- seed: 42 # of all\n-- ---\n"
+end)
+
+t.test("lint: math.random by any name, and not in texts and comments", function()
+  local told = "warning math.random is seeded"
+  finds("-- %%\nlocal m <const> = math\nlocal x = m.random(3)\n", "^3 " .. told)
+  finds("-- %%\nlocal m = math\n-- %%\nlocal x = m[\"random\"](3) + math['random']()\n", "^4 " .. told, "^4 " .. told)
+  finds("-- %%\nlocal r = math.random\nmath.randomseed(1)\n", "^2 " .. told, "^3 " .. told)
+  finds("-- %%\nprint 'math.random'\n--[[ math.random ]]\n--[==[\nmath.random()\n]==]\nlocal s = [[\nmath.random ]]\nlocal f = math.floor(giemsa.random.uniform(0, 1):item())\n")
+end)
+
+t.test("lint: a local declared anew, where a function of an earlier cell keeps the old one", function()
+  local old = "-- %%\nlocal n, k <const> = 1, 2\nlocal function f() return n + k end\n-- %%\n"
+  finds(old .. "local n = 2\nprint(f())\n", "^5 warning 'n' is declared anew: the function of line 3 keeps that of line 2")
+  finds(old .. "n = 2\n-- %%\nlocal m = 3\n")
+  finds "-- %%\nlocal n = 1\nlocal function f(n) return n end\nlocal g = function() local n = 1 return { n = n }, x.n end\n-- %%\nlocal n = 2\n"
+  finds "-- %%\nlocal n = 1\nprint(n)\n-- %%\nlocal n = 2\nlocal function f() for i, n in ipairs {} do print(n) end end\n"
+end)
+
+t.test("lint: two checks of one name, on one line, in two cells; not in texts and comments", function()
+  finds("-- %%\ncheck('q', 1) check('q', 2)\n-- %%\ngiemsa.check.near(\"q\", 1, 1, 0)\n",
+    "^2 warning another check is named 'q', on line 2", "^4 warning another check is named 'q', on line 2")
+  finds("-- %%\ncheck('q', 1)\n--[[\ncheck('q', 1) ]]\nlocal s = \"check('q')\"\ncheck.answer('r', 1)\ncheck(name, 'q')\n")
+end)
+
 t.test("the lessons are free of them", function()
   for path in t.shell("ls notebooks/*.lua"):gmatch "%S+" do
     local found = lint.check(assert(notebook.read(path)))

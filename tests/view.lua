@@ -44,6 +44,14 @@ end
 
 -- ---- who may ask
 
+t.test("options that cannot be are refused", function()
+  for options, pattern in pairs { ["--port 99999"] = "--port needs", ["--port -1"] = "--port needs", ["--address nonsense"] = "--address needs",
+    ["--lang xx"] = "--lang is en or zh", ["--host 'a b'"] = "--host needs", ["--host a:80"] = "--host needs", ["b.lua"] = "'b.lua' is one word too many" } do
+    local output, code = t.shell(("timeout 20 %s view a.lua %s"):format(giemsa, options))
+    t.ok(code == 2 and output:find(pattern, 1, true), options .. ": " .. output)
+  end
+end)
+
 t.test("who does not know the address, or speaks for another page, gets nothing", function()
   with_view(LESSON, function(one)
     local status, body, whole = ask(one, "GET", one.base)

@@ -24,8 +24,9 @@ end
 ---@param defaults table<string, number|string|boolean> option -> value when absent
 ---@param words integer? how many plain words are required
 ---@param line string[]? the words; the script's own (`arg`) when absent
+---@param most integer? how many plain words there may be
 ---@return table<string|integer, any> values the options, and the plain words at 1, 2, ...
-function args.parse(usage, defaults, words, line)
+function args.parse(usage, defaults, words, line, most)
   line = line or arg
   local values = setmetatable({}, { __index = defaults })
   local i = 1
@@ -52,6 +53,7 @@ function args.parse(usage, defaults, words, line)
   if #values < (words or 0) then
     stop(("%d more argument(s) needed"):format(words - #values), usage, 2)
   end
+  if most and #values > most then stop(("'%s' is one word too many"):format(values[most + 1]), usage, 2) end
   return values
 end
 

@@ -11,7 +11,7 @@ local scopes = require "giemsa.cell.scope"
 local source = require "giemsa.cell.source"
 local syntax = require "giemsa.syntax"
 
-local debug = debug -- as it is now: a lesson may change the global
+local debug, begin_checks = debug, require("giemsa.check").begin -- as they are now: a lesson may change them
 
 local cell = {}
 
@@ -130,12 +130,6 @@ function Session:expect_after(number)
   if self.next then self.scopes[self.next] = self.scope end
 end
 
--- A check of a later turn replaces that of an earlier one (giemsa.check, unless a lesson has put something else there).
-local function count_turn()
-  local check = package.loaded["giemsa.check"]
-  if type(check) == "table" and math.type(rawget(check, "turn")) then check.turn = check.turn + 1 end
-end
-
 -- The script has returned: what stands below is not to run.
 function Session:expect_nothing(number)
   self.next = nil
@@ -148,7 +142,7 @@ end
 ---@return giemsa.Outcome
 function Session:run(number)
   local one = self.notebook.cells[number]
-  count_turn()
+  begin_checks(one)
   if self.thread and self.next == number then return self:run_forward(number) end
   self:leave_forward()
   local scope = self.scopes[number] or self.scope
@@ -216,6 +210,7 @@ function Session:replace(notebook)
   message = not ok and message or source.obstacle(notebook, text)
   if message then return nil, message end
   self:leave_forward()
+  begin_checks()
   local to, old_scopes, old_next = changes(self.notebook, notebook), self.scopes, self.next
   local count = #self.notebook.cells
   self.notebook, self.scopes, self.next = notebook, {}, nil
@@ -243,7 +238,7 @@ end
 ---@return giemsa.Outcome
 function Session:eval(text, name)
   local outcome
-  count_turn()
+  begin_checks()
   outcome, self.prompt_scope = self:run_alone(syntax.with_value(text), prompt_scope(self),
     name or "=stdin", 1, self.environment)
   return outcome

@@ -15,32 +15,60 @@ local check = {}
 ---@field name string
 ---@field status "passed"|"failed"|"open"
 ---@field message string? for whoever did not pass
----@field turn integer? in which it was found
 
---- All results so far, in order; a check that runs again replaces its result.
+--- All results so far, in order; a check of a cell that runs again replaces its result.
 ---@type giemsa.CheckResult[]
 check.results = {}
-
---- How many cells have begun to run: whoever runs cells counts them. Of two checks with one name in a cell, or in a plain
---- script, the worse result counts.
-check.turn = 0
 
 local SIGNS = { passed = "✓", failed = "✗", open = "○" }
 local COLORS = { passed = "32", failed = "31", open = "33" }
 local HTML = { passed = "#1a7f37", failed = "#c0392b", open = "#9a6700" }
 local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }
 
-local WORSE = { passed = 1, open = 2, failed = 3 }
+-- In the reader's language, as `giemsa run` has found it out.
+local function say(text, ...) return words(os.getenv "GIEMSA_LANG", text, ...) end
 
-local function remember(result)
-  for i, before in ipairs(check.results) do
-    if before.name == result.name then
-      local is_again = before.turn ~= result.turn
-      if is_again or WORSE[result.status] >= WORSE[before.status] then check.results[i] = result end
-      return
+-- Where each result was found; a result that may be replaced has no place here. A plain script is one place.
+local places, here, doubled = setmetatable({}, { __mode = "k" }), {}, setmetatable({}, { __mode = "k" })
+
+--- Whoever runs a lesson in pieces says which begins: its own checks may come again then, and replace their results.
+--- Without a place (at a prompt, or when the lesson was edited) all may.
+---@param place any
+function check.begin(place)
+  here = place or {}
+  if type(check.results) ~= "table" then check.results = {} end -- a lesson's doing
+  for i = #check.results, 1, -1 do
+    local result = check.results[i]
+    if place == nil or places[result] == place then
+      places[result] = nil
+      if doubled[result] then table.remove(check.results, i) end
     end
   end
-  table.insert(check.results, result)
+end
+
+--- The results that were found in a place when it last ran.
+---@param place any
+---@return giemsa.CheckResult[]
+function check.of(place)
+  local found = {}
+  for _, result in ipairs(check.results) do
+    if places[result] == place then found[#found + 1] = result end
+  end
+  return found
+end
+
+-- A success must not hide the failure of another check of its name: a second one in one run has failed, whatever it found.
+local function remember(result)
+  local at = #check.results + 1
+  for i, before in ipairs(check.results) do
+    if before.name == result.name and places[before] then
+      result.status, result.message = "failed", say("two checks are named '%s'", result.name)
+      doubled[result] = true
+    elseif before.name == result.name then
+      at = math.min(at, i)
+    end
+  end
+  check.results[at], places[result] = result, here
 end
 
 local function has_begun()
@@ -48,9 +76,6 @@ local function has_begun()
     if result.status ~= "open" then return true end
   end
 end
-
--- In the reader's language, as `giemsa run` has found it out.
-local function say(text, ...) return words(os.getenv "GIEMSA_LANG", text, ...) end
 
 local INVITATION = "exercises wait for you in this lesson: replace nil by your answers"
 
@@ -71,10 +96,10 @@ end
 local function report(name, status, message)
   if status == "passed" then message = nil end
   if status == "open" then message = say "not answered yet" end -- the hint is for who has tried
-  local result = { name = name, status = status, message = message, turn = check.turn }
+  local result = { name = name, status = status, message = message }
   remember(result)
   tell(result)
-  if status ~= "open" then return status == "passed" end
+  if result.status ~= "open" then return result.status == "passed" end
 end
 
 local function need_name(who, name, level)
@@ -137,6 +162,14 @@ function check.digest(name, value, opts)
   return require("giemsa.hash").sha256(text):sub(1, 12)
 end
 
+-- An answer beside a border of rounding may have been rounded the other way: 2.675 is stored as 2.67499..., and the right
+-- value may be 2.6750001. So what a thousandth of the last digit more or less rounds to is taken, too.
+local function has_digest(name, got, digest, opts)
+  if check.digest(name, got, opts) == digest then return true end
+  local little = type(got) == "number" and 10.0 ^ -(opts and opts.digits or 2) / 1000
+  return little and (check.digest(name, got - little, opts) == digest or check.digest(name, got + little, opts) == digest)
+end
+
 --- An answer against the digest of the right one, which does not tell it.
 ---@param name string
 ---@param got number|string|boolean|nil nil: not answered yet
@@ -147,15 +180,15 @@ end
 function check.answer(name, got, digest, message, opts)
   need_name("check.answer", name, 2)
   if got == nil then return report(name, "open") end
-  local is_right = check.digest(name, got, opts) == digest
-  return report(name, is_right and "passed" or "failed", message or say "not yet; think again")
+  return report(name, has_digest(name, got, digest, opts) and "passed" or "failed", message or say "not yet; think again")
 end
 
 --- How many passed, failed and are open.
+---@param results giemsa.CheckResult[]? all, when absent
 ---@return {passed: integer, failed: integer, open: integer}
-function check.count()
+function check.count(results)
   local count = { passed = 0, failed = 0, open = 0 }
-  for _, result in ipairs(check.results) do count[result.status] = count[result.status] + 1 end
+  for _, result in ipairs(results or check.results) do count[result.status] = count[result.status] + 1 end
   return count
 end
 

@@ -23,13 +23,29 @@ local function mark_of(line)
   if (which == "BEGIN" or which == "END") and KINDS[what] then return which, what end
 end
 
--- The mark that a comment may have been meant to be, and is not.
+-- Near enough to be meant: the first letter is right, and few others are wrong.
+local function is_near(word, mark, most)
+  return word:sub(1, 1) == mark:sub(1, 1) and options.distance(word, mark) <= most
+end
+
+-- What a comment says, wherever it begins on a line; a line in capitals may stand within one.
+local function comment_of(line)
+  return line:match "%-%-+[%[=#%s]*(.-)%s*$" or line:match "^%s*(%u[%u%s]*)$"
+end
+
+-- The mark that a comment may have been meant to be, and is not: "begin solution", "BEGIN SOLUTON", "END SOLUTION (2 points)".
+-- Prose goes on in small letters.
 local function misspelt(line)
-  local comment = line:match "^%s*%-%-+%[*%s*(.-)%s*$"
-  local text = comment and comment:upper():gsub("[^%u ]+.*$", ""):gsub("%s+", " "):match "^%s*(.-)%s*$"
-  local which, what = (text or ""):match "^(%u+) (%u[%u ]*)$"
-  local meant = (which == "BEGIN" or which == "END") and options.nearest(what, KINDS)
-  return meant and which .. " " .. meant or nil
+  local words, text = {}, (comment_of(line) or ""):gsub("[_-]", " ")
+  local is_loud = text:find "^%u+%s+%u+"
+  for word in text:match("^[%a%s]*"):gmatch "%a+" do words[#words + 1] = word:upper() end
+  for _, which in ipairs { "BEGIN", "END" } do
+    for what in pairs(KINDS) do
+      local last = is_loud and (what:find " " and 3 or 2) or #words
+      local is_meant = words[1] and is_near(words[1], which, #which // 2) and is_near(table.concat(words, " ", 2, math.min(last, #words)), what, 2)
+      if is_meant then return which .. " " .. what end
+    end
+  end
 end
 
 local function lines_of(body)
@@ -145,7 +161,8 @@ end
 -- What stands in a solution's place. The names it declares at the cell's top level are declared,
 -- so that what follows runs, and its checks are open.
 local function stub(cell, lines, block)
-  if cell.kind ~= "code" then return "-- YOUR ANSWER HERE\n" end
+  local line_end = lines[block.first]:match "\r?\n$"
+  if cell.kind ~= "code" then return "-- YOUR ANSWER HERE" .. line_end end
   local indent = lines[block.first]:match "^%s*"
   local head = table.concat(lines, "", 1, block.first - 1)
   local inside = table.concat(lines, "", block.first + 1, block.last - 1)
@@ -158,7 +175,7 @@ local function stub(cell, lines, block)
     end
   end
   local declared = #names > 0 and "local " .. table.concat(names, ", ") .. " " or ""
-  return ("%s%s-- YOUR CODE HERE\n"):format(indent, declared)
+  return ("%s%s-- YOUR CODE HERE%s"):format(indent, declared, line_end)
 end
 
 -- A cell's body without solutions and hidden tests, and what was taken out.

@@ -62,22 +62,49 @@ local function environment(name)
   return value ~= "" and value or nil
 end
 
--- Where Jupyter looks for what belongs to a user.
+-- Where Jupyter looks for what belongs to a user; nil and why.
 local function user_folder()
-  return environment "JUPYTER_DATA_DIR" or (environment "XDG_DATA_HOME" or os.getenv "HOME" .. "/.local/share") .. "/jupyter"
+  local own, home = environment "JUPYTER_DATA_DIR", environment "HOME"
+  local data = environment "XDG_DATA_HOME" or home and home .. "/.local/share"
+  if not own and not data then return nil, "the folder of this user is not known: HOME is not set (--prefix DIR says where to)" end
+  return own or data .. "/jupyter"
+end
+
+---@alias giemsa.kernel.Where {user: boolean?, prefix: string?} for this user, or below a prefix; else /usr/local
+
+-- The folder that tells Jupyter of the kernel; nil and why.
+local function folder_of(where)
+  local folder, message = (where.prefix or "/usr/local") .. "/share/jupyter", nil
+  if where.user then folder, message = user_folder() end
+  return folder and folder .. "/kernels/giemsa", message
 end
 
 --- Tells Jupyter of the kernel: writes kernel.json to where it looks.
----@param where {user: boolean?, prefix: string?} for this user, or below a prefix; else /usr/local
+---@param where giemsa.kernel.Where
 ---@return string? path of the kernel.json; nil and why
 ---@return string? message
 function kernel.install(where)
-  local folder = where.user and user_folder() or (where.prefix or "/usr/local") .. "/share/jupyter"
-  local path = folder .. "/kernels/giemsa/kernel.json"
+  local folder, why = folder_of(where)
+  if not folder then return nil, why end
+  local path = folder .. "/kernel.json"
   local argv = { core.program_path(), "kernel", "{connection_file}" }
   local ok, message = core.write_file(path, json.encode{ argv = argv, display_name = "Lua (giemsa)", language = "lua",
     interrupt_mode = "signal", metadata = { debugger = false } } .. "\n")
   if not ok then return nil, message end
+  return path
+end
+
+--- Takes back what kernel.install told Jupyter. What else is in the folder stays.
+---@param where giemsa.kernel.Where
+---@return string? path that was removed; nil and why
+---@return string? message
+function kernel.uninstall(where)
+  local folder, why = folder_of(where)
+  if not folder then return nil, why end
+  local path = folder .. "/kernel.json"
+  local ok, message = os.remove(path)
+  if not ok then return nil, message end
+  os.remove(folder) -- when it is empty
   return path
 end
 

@@ -1,9 +1,9 @@
 --- What may go wrong with a notebook, found without running it: traps of the format, in which other
 -- notebook programs read something else than Lua does, and traps of Lua scripts cut into cells.
-local core_options = require "giemsa.options"
 local exercises = require "giemsa.lint.exercises"
-local json = require "giemsa.json"
+local markers = require "giemsa.lint.markers"
 local notebook = require "giemsa.notebook"
+local shadows = require "giemsa.lint.shadows"
 local sources = require "giemsa.lint.sources"
 local syntax = require "giemsa.syntax"
 
@@ -16,11 +16,7 @@ local lint = {}
 
 local LOCALS_NEAR, LOCALS_MAX = 150, 200
 
-local KNOWN = { name = "string", tags = "table", cache = "boolean", timeout = "number",
-  points = "number", lang = "string" }
---- The tags that mean something.
-lint.TAGS = { solution = true, check = true, hidden = true, ["skip-execution"] = true,
-  ["raises-exception"] = true, ["hide-input"] = true, ["hide-output"] = true }
+lint.TAGS = markers.TAGS
 
 -- ---- rules: each calls tell(line, message, is_error)
 
@@ -105,63 +101,9 @@ local function magics(book, _, tell)
   end)
 end
 
-local function randomness(book, _, tell)
-  for _, cell in ipairs(book.cells) do
-    local line = cell.first
-    local source = cell.kind == "code" and cell.body or ""
-    for text in (source .. "\n"):gmatch "(.-)\n" do
-      if text:gsub("%-%-.*$", ""):find "%f[%w_]math%.random" then
-        tell(line, "math.random is seeded differently at each start: take giemsa.random")
-      end
-      line = line + 1
-    end
-  end
-end
-
-local function names(book, _, tell)
-  local lines = {}
-  for _, cell in ipairs(book.cells) do
-    local name = cell.name
-    if name and (not name:find "^[%w_-]+$" or #name > 64) then
-      tell(cell.line, ("name '%s': letters, digits, '-' and '_', at most 64"):format(name), true)
-    elseif name and lines[name] then
-      tell(cell.line, ("another cell is named '%s', on line %d"):format(name, lines[name]), true)
-    end
-    if name then lines[name] = lines[name] or cell.line end
-  end
-end
-
-local function check_option(cell, key, value, tell)
-  local expected = KNOWN[key]
-  if expected and type(value) ~= expected then
-    local got = value == json.null and "nothing" or json.encode(value)
-    tell(cell.line, ("option '%s' is a %s, got %s"):format(key, expected, got), true)
-  elseif not expected and core_options.nearest(key, KNOWN) then
-    tell(cell.line, ("unknown option '%s'%s"):format(key, core_options.hint(key, KNOWN)))
-  end
-end
-
-local function marker_options(book, _, tell)
-  for _, cell in ipairs(book.cells) do
-    if cell.problem then tell(cell.line, cell.problem, true) end
-    for key, value in pairs(cell.options) do check_option(cell, key, value, tell) end
-    for _, tag in ipairs(cell.tags) do
-      if not lint.TAGS[tag] and core_options.nearest(tostring(tag), lint.TAGS) then
-        tell(cell.line, ("unknown tag '%s'%s"):format(tag, core_options.hint(tag, lint.TAGS)))
-      end
-    end
-  end
-end
-
-local function header(book, text, tell)
-  if text:find "^%-%- %-%-%-%s*\n" and not book:yaml() then
-    tell(1, "the header has no end, '-- ---'", true)
-  end
-end
-
-local RULES = { compiles, hidden_markers, blocks, many_locals, returns, text_lines, magics,
-  randomness, names, marker_options, header, exercises.marks, exercises.graded_names,
-  exercises.points, exercises.check_names, sources.paths, sources.shuffled }
+local RULES = { compiles, hidden_markers, blocks, many_locals, returns, text_lines, magics, sources.random,
+  markers.names, markers.options, markers.titles, markers.tags, markers.header, exercises.marks, exercises.unmarked,
+  exercises.graded_names, exercises.points, exercises.check_names, sources.paths, sources.shuffled, shadows }
 
 --- Checks a notebook. Findings come in the order of lines.
 ---@param book giemsa.Notebook

@@ -2,7 +2,10 @@
 --- is not.
 local options = {}
 
--- Edit distance (Levenshtein), for "did you mean".
+--- Edit distance (Levenshtein), for "did you mean".
+---@param a string
+---@param b string
+---@return integer
 local function distance(a, b)
   local row = {}
   for j = 0, #b do row[j] = j end
@@ -16,6 +19,8 @@ local function distance(a, b)
   end
   return row[#b]
 end
+
+options.distance = distance
 
 -- How far a name is from a known one: edits, but a beginning ("rotation" of "rotation_range") is
 -- near too.

@@ -11,6 +11,7 @@ local fingerprint = require "giemsa.fingerprint"
 local json = require "giemsa.json"
 local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
+local outcomes = require "giemsa.cell.outcome"
 local progress = require "giemsa.progress"
 local runlog = require "giemsa.runlog"
 local version = require "giemsa.version"
@@ -92,27 +93,6 @@ function Runner:limit(one)
     limit = limit > 0 and math.min(limit, left) or left
   end
   return limit
-end
-
-local STOPPED = { interrupted = "interrupted!", timeout = "timed out" }
-
--- "lesson.lua:12: message" of a cell that itself raised nothing.
-local function fail(outcome, path, one, message)
-  outcome.ok, outcome.traceback = false, {}
-  outcome.message = ("%s:%d: %s"):format(path, one.first, message)
-end
-
-local function status_of(one, outcome, path)
-  if outcome.ok and outcome.stopped then -- it caught the error
-    fail(outcome, path, one, STOPPED[outcome.stopped])
-  end
-  if outcome.stopped then return outcome.stopped end
-  local should_fail = one:has_tag "raises-exception"
-  if outcome.ok and should_fail then
-    fail(outcome, path, one, "the cell should have raised an error (tag raises-exception)")
-    return "failed"
-  end
-  return (outcome.ok or should_fail) and "ok" or "failed"
 end
 
 function Runner:log_error(one, outcome)
@@ -237,7 +217,7 @@ function Runner:cell(one)
   local started = core.now()
   local outcome, keep = self:execute(one)
   local seconds = core.now() - started
-  local status = status_of(one, outcome, self.book.path)
+  local status = outcomes.status(outcome, one, self.book.path)
   if not outcome.ok then
     self:log_error(one, outcome)
     self:show_error(one, outcome)

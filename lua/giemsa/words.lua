@@ -7,6 +7,8 @@ local CHINESE = {
   ["Error"] = "错误",
   ["Fingerprint"] = "指纹",
   ["%s: %.4g of %.4g points"] = "%s：%.4g / %.4g 分",
+  ["%s has no checks: they stand in cells with the tag \"check\""] = "%s 中没有检查：检查写在带 \"check\" 标签的单元里",
+  ["%s: the lesson did not come to it"] = "%s：课程没有运行到这里",
   ["%.4g of %.4g points"] = "得分 %.4g / %.4g",
   ["fingerprint: %s"] = "指纹：%s",
   ["Next"] = "下一课",
@@ -55,6 +57,7 @@ local CHINESE = {
   ["not answered yet"] = "尚未作答",
   ["a number is wanted, got %s"] = "需要一个数，得到的是 %s",
   ["%g is not it"] = "不是 %g",
+  ["two checks are named '%s'"] = "有两项检查都叫 '%s'",
   ["not yet; think again"] = "还不对，再想想",
 
   ["Run all"] = "全部运行",

@@ -109,4 +109,30 @@ function outcomes.resume(thread, ...)
   return outcome, number, keeper
 end
 
+-- ---- what it means for a cell
+
+local STOPPED = { interrupted = "interrupted!", timeout = "timed out" }
+
+-- "lesson.lua:12: message" of a cell that itself raised nothing.
+local function fail(outcome, path, one, message)
+  outcome.ok, outcome.traceback = false, {}
+  outcome.message = ("%s:%d: %s"):format(path, one.first, message)
+end
+
+--- Whether a cell has run well; an outcome that is not gets its message.
+---@param outcome giemsa.Outcome
+---@param one giemsa.Cell
+---@param path string of the lesson
+---@return "ok"|"failed"|"interrupted"|"timeout"
+function outcomes.status(outcome, one, path)
+  if outcome.ok and outcome.stopped then fail(outcome, path, one, STOPPED[outcome.stopped]) end -- it caught the error
+  if outcome.stopped then return outcome.stopped end
+  local should_fail = one:has_tag "raises-exception"
+  if outcome.ok and should_fail then
+    fail(outcome, path, one, "the cell should have raised an error (tag raises-exception)")
+    return "failed"
+  end
+  return (outcome.ok or should_fail) and "ok" or "failed"
+end
+
 return outcomes

@@ -19,7 +19,7 @@ end
 ---@param line string[] the words after the command
 ---@return integer code the exit code
 return function(line)
-  local o = args.parse(USAGE, { run = "" }, 2, line)
+  local o = args.parse(USAGE, { run = "" }, 2, line, 2)
   local ipynb = require "giemsa.ipynb"
   local text, message = read(o[1])
   local result

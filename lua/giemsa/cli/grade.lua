@@ -5,8 +5,10 @@ local output = require "giemsa.cli.output"
 
 local USAGE = [[
 usage: giemsa grade master.lua submissions/ [-o grades.csv] [options]
+       giemsa grade master.lua submissions.zip [-o grades.csv] [options]
 
-Grades each file NAME.lua in the folder, or the lesson in each folder NAME. Only the cells of the
+Grades each file NAME.lua in the folder, or the lesson in each folder NAME; so in a .zip archive as learning
+platforms give it, which is read in memory (a submission up to 1 MiB, 256 MiB in all). Only the cells of the
 master that hold solutions are taken from a submission; all else is the master's. A student's code
 runs enclosed: it reads the lesson's data, writes a scratch folder, starts no program and has no
 network. The checks run in another process. Where the kernel cannot enclose it, nothing is graded.
@@ -45,7 +47,7 @@ return function(line)
     if word == "-o" then line[i] = "--out" end
   end
   local o = args.parse(USAGE, { out = "grades.csv", feedback = "", data = "", seconds = 10.0,
-    total = 60.0, memory = 2048, jobs = 0 }, 2, line)
+    total = 60.0, memory = 2048, jobs = 0 }, 2, line, 2)
   local list, message = require("giemsa.grade.submissions").list(o[2], o[1]:match "[^/]*$")
   if not list then output.complain(message) return 1 end
   local data = absolute(o.data)

@@ -76,8 +76,10 @@ end, "does it go over the whole list?")
 ---@param line string[] the words after the command
 ---@return integer code the exit code
 return function(line)
-  local path = args.parse(USAGE, {}, 1, line)[1]
-  if not path:find "%.lua$" then output.complain(path .. ": a lesson's name ends in .lua") return 2 end
+  local path = args.parse(USAGE, {}, 1, line, 1)[1]
+  local problem = not path:find "%.lua$" and "a lesson's name ends in .lua"
+    or path:find "%f[^/%z]%.lua$" and "a lesson needs a name before .lua" or path:find "%c" and "a name has no line breaks or other control characters"
+  if problem then output.complain(("%s: %s"):format(path:gsub("%c", "?"), problem)) return 2 end
   if core.file_info(path) then output.complain(path .. " is there already") return 1 end
   local title = path:match("([^/]*)%.lua$"):gsub("^%d+_", ""):gsub("[_%c{}=]", " ")
   local text = LESSON:gsub("@TITLE@", { ["@TITLE@"] = title:sub(1, 1):upper() .. title:sub(2) })

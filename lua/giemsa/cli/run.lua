@@ -48,7 +48,7 @@ return function(line)
   local words, rest = split(line)
   local o = args.parse(USAGE, { step = false, to = "", from = "", fresh = false, seed = "",
     quick = false, timeout = 0.0, cell_timeout = 0.0, keep_going = false, lang = "", html = "",
-    ipynb = "" }, 1, words)
+    ipynb = "" }, 1, words, 1)
   local seed = o.seed ~= "" and (math.tointeger(tonumber(o.seed)) or o.seed) or nil
   if type(seed) == "string" then
     output.complain("--seed needs a whole number, got '" .. seed .. "'")

@@ -28,7 +28,10 @@ local function obstacle(out, master)
   end
   local book = there and notebook.read(out)
   for _, one in ipairs(book and book.cells or {}) do
-    if #(exercise.blocks(one) or {}) > 0 then return out .. " holds solutions: is it a master? It is left as it is" end
+    local blocks = exercise.blocks(one)
+    if not blocks or #blocks > 0 or one:has_tag "hidden" then -- nil: marks that do not match are marks, too
+      return out .. " holds solutions: is it a master? It is left as it is"
+    end
   end
 end
 
@@ -53,7 +56,7 @@ return function(line)
   for i, word in ipairs(line) do
     if word == "-o" then line[i] = "--out" end
   end
-  local o = args.parse(USAGE, { out = "" }, 1, line)
+  local o = args.parse(USAGE, { out = "" }, 1, line, 1)
   local master, message = notebook.read(o[1])
   if not master then output.complain(message) return 1 end
   local why_not = obstacle(o.out, o[1])

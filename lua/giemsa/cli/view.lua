@@ -32,6 +32,17 @@ Ctrl-C ends the page and what it runs. Outputs stay in out/runs/LESSON.]]
 local OPTIONS = { run = false, open = false, quick = false, seed = "", lang = "", port = 0,
   address = "127.0.0.1", host = "", certificate = "", key = "" }
 
+-- Why an option cannot be what was given; nil when it can.
+local function wrong_option(o)
+  local is_address = o.address:find "^%d+%.%d+%.%d+%.%d+$" or o.address:find "^[%x:.]*:[%x:.]*$"
+  if not is_address then return ("--address needs an address as 127.0.0.1 or ::1, got '%s'"):format(o.address) end
+  if o.port < 0 or o.port > 65535 then return ("--port needs a number from 1 to 65535 (0: one that is free), got %d"):format(o.port) end
+  if o.host ~= "" and not o.host:find "^[%w.-]+$" and not o.host:find "^%[?%x*:[%x:.]*:[%x:.]*%]?$" then
+    return ("--host needs the name or address by which browsers ask, without a port, got '%s'"):format(o.host)
+  end
+  if o.lang ~= "" and o.lang ~= "en" and o.lang ~= "zh" then return ("--lang is en or zh, got '%s'"):format(o.lang) end
+end
+
 local function given(text) return text ~= "" and text or nil end
 
 local function read(path)
@@ -105,7 +116,9 @@ end
 ---@return integer code the exit code
 return function(line)
   if line[1] == "--runner" then return require "giemsa.view.runner"() end -- the process that runs cells
-  local o = args.parse(USAGE, OPTIONS, 0, line)
+  local o = args.parse(USAGE, OPTIONS, 0, line, 1)
+  local wrong = wrong_option(o)
+  if wrong then output.complain(wrong) return 2 end
   local lesson, message
   if o[1] then
     lesson, message = find(o[1])

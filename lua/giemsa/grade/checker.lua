@@ -195,10 +195,9 @@ end
 
 -- The checks of a cell.
 local function run_checks(session, number)
-  check.results = {}
   local outcome = session:run(number)
   local results = {}
-  for i, one in ipairs(check.results) do
+  for i, one in ipairs(check.of(session.notebook.cells[number])) do
     results[i] = { name = one.name, status = one.status,
       message = one.message and one.message:sub(1, 1000) }
   end

@@ -1,20 +1,31 @@
---- Rules of the linter that read the code itself: paths that only one machine has, and predictions
--- whose order nobody knows.
-local highlight = require "giemsa.highlight"
+--- Rules of the linter that read the code itself: random numbers that do not repeat, paths that only one
+-- machine has, and predictions whose order nobody knows.
+local each_cell = require "giemsa.lint.tokens"
 
 local rules = {}
 
--- f(tokens) for each code cell: those with a meaning, each with its line in the file.
-local function each_cell(book, f)
-  for _, cell in ipairs(book.cells) do
-    local tokens, line = {}, cell.first
-    for _, token in ipairs(cell.kind == "code" and highlight.tokens(cell.body) or {}) do
-      token.line = line
-      line = line + select(2, token.text:gsub("\n", ""))
-      if token.kind ~= "space" and token.kind ~= "comment" then tokens[#tokens + 1] = token end
+-- The name that "NAME = math" or "NAME <const> = math" gives to the table at tokens[i]; nil where it is a part of something.
+local function alias(tokens, i)
+  local function text(k) return (tokens[k] or {}).text end
+  if text(i - 1) ~= "=" or text(i + 1) == "." or text(i + 1) == "[" then return end
+  return text(i - 2) == ">" and text(i - 5) or text(i - 2)
+end
+
+--- Lua's own random numbers, by whatever name.
+function rules.random(book, _, tell)
+  local names = { math = true }
+  each_cell(book, function(tokens)
+    for i, token in ipairs(tokens) do
+      local before, after, field = tokens[i - 1], tokens[i + 1] or {}, tokens[i + 2] or {}
+      local is_table = token.kind == "name" and names[token.text] and (before or {}).text ~= "."
+      local new = is_table and alias(tokens, i)
+      if new then names[new] = true end
+      local is_field = after.text == "." and field.kind ~= "string" or after.text == "[" and field.kind == "string"
+      if is_table and is_field and field.text:find "^[\"']?random" then
+        tell(token.line, "math.random is seeded differently at each start: take giemsa.random")
+      end
     end
-    f(tokens)
-  end
+  end)
 end
 
 local PATHS = { "^/home/", "^/root/", "^/Users/", "^/tmp/", "^/mnt/", "^/media/", "^/data/", "^/srv/",

@@ -278,6 +278,45 @@ class Outputs(KernelTest):
         self.assertIn("Epoch 1/1", updates[-1]["data"]["text/plain"])
         self.assertIn("━─", updates[0]["data"]["text/plain"])
 
+    def check_training(self, epochs, options=""):
+        """The outputs of fit: how many there are, and what the one with the lines shows in the end."""
+        ran = self.run_code(f"""
+            local giemsa = require 'giemsa'
+            local nn, core = giemsa.nn, require 'giemsa.core'
+            local model = nn.Sequential{{ nn.Dense{{ 1, input_shape = {{ 4 }} }} }}
+            model:compile{{ loss = 'mse', optimizer = 'sgd' }}
+            local history = model:fit(core.uniform({{ 16, 4 }}, 0, 1, 1), core.full({{ 16, 1 }}, 1), {{ epochs = {epochs} {options} }})
+            print 'behind it'""")
+        self.assertEqual(ran.reply["status"], "ok", ran.reply)
+        shown = ran.of("display_data")
+        texts = {d["transient"]["display_id"]: d["data"]["text/plain"] for d in shown + ran.of("update_display_data")}
+        self.assertEqual(set(texts), {d["transient"]["display_id"] for d in shown})
+        return len(shown), max(texts.values(), key=len)
+
+    def test_a_training_has_few_outputs(self):
+        count, text = self.check_training(120, ", verbose = 1")
+        self.assertLessEqual(count, 2)  # the curve and the lines
+        self.assertEqual([line.split(" - ")[0] for line in text.splitlines()], [f"Epoch {i}/120" for i in range(1, 121)])
+        count, text = self.check_training(60, ", verbose = 2")
+        self.assertEqual((count, len(text.splitlines())), (1, 60))
+
+    def test_both_ends_of_a_long_training(self):
+        count, text = self.check_training(1000)
+        lines = text.splitlines()
+        self.assertLessEqual(count, 2)
+        self.assertEqual((len(lines), lines[100]), (301, "[... 700 more are not shown]"))
+        self.assertIn("Epoch 100/1000", lines[99])
+        self.assertIn("Epoch 1000/1000", lines[-1])
+
+    def test_a_bar_of_its_own_is_an_output_of_its_own(self):
+        ran = self.run_code("""
+            local progress = require 'giemsa.progress'
+            for _ in progress(2, 'one') do end
+            print 'between'
+            for _ in progress(2, 'two') do end""")
+        kinds = [kind for kind in ran.kinds() if kind != "update_display_data"]
+        self.assertEqual(kinds, ["execute_input", "display_data", "stream", "display_data"])
+
     def test_pictures(self):
         ran = self.run_code("require('giemsa').show(require('giemsa.image').new(4, 3))")
         data = ran.of("display_data")[0]

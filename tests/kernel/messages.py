@@ -365,6 +365,17 @@ class Interrupts(KernelTest):
         self.check_interrupt("print 'on'; while true do pcall(function() while true do end end) end")
         self.check_interrupt("print 'on'; coroutine.wrap(function() while true do pcall(string.rep, 'x', 100) end end)()")
 
+    def test_in_a_coroutine_being_closed(self):
+        looping = """
+            local function body(...)
+              local guard <close> = setmetatable({}, { __close = function() print 'on'; while true do end end })
+              coroutine.yield(...)
+              error 'died'
+            end
+            """
+        self.check_interrupt(looping + "local c = coroutine.create(body); coroutine.resume(c); coroutine.close(c)")
+        self.check_interrupt(looping + "local c = coroutine.wrap(body); c(); c()")
+
     def test_in_a_c_loop(self):
         self.check_interrupt("""
             local core = require 'giemsa.core'

@@ -185,6 +185,12 @@ class Looking(KernelTest):
         self.run_code("local function mine(a, b)\n  return a + b\nend")
         self.assertIn("mine(a, b)", self.inspect("mine(1")["data"]["text/plain"])
         self.assertIn("a + b", self.inspect("mine", detail_level=1)["data"]["text/plain"])
+        for name in ["string.format", "string", "mine_is_a_table"]:
+            self.run_code("mine_is_a_table = { 1, 2 }")
+            self.assertEqual(self.inspect(name, detail_level=1), self.inspect(name), name)
+            self.assertTrue(self.inspect(name)["found"], name)
+        missing = self.inspect("nothing_like_this", detail_level=1)
+        self.assertFalse(missing["found"])
         missing = self.inspect("nothing_like_this")
         self.assertEqual((missing["status"], missing["found"], missing["data"]), ("ok", False, {}))
 
@@ -195,6 +201,18 @@ class Looking(KernelTest):
         self.assertEqual(ask("for i = 1, 3 do"), {"status": "incomplete", "indent": "  "})
         self.assertEqual(ask("if a then\n  while b do\n")["indent"], "    ")
         self.assertEqual(ask("if a then\n  b()")["indent"], "  ")
+        self.assertEqual(ask("do\n  if a then\n    b()\n  else")["indent"], "    ")
+        self.assertEqual(ask("if a then\n  b()\nelseif c then\n")["indent"], "  ")
+        self.assertEqual(ask("if a then\n  elsewhere()")["indent"], "  ")
+
+    def test_what_is_complete(self):
+        for status, texts in {
+            "complete": ["", "x", "x + 1", "local a\na", "= 5", "?x", ":help", "'abc'", "a = 'b\\\nc'"],
+            "incomplete": ["x + ", "local a = 1\na .. ", "x =", "f(", "[[abc", "--[[ c", "'abc\\", "'abc\\\n", "'abc\\z\n ", "not", "a = {"],
+            "invalid": ["'abc", "print 'abc", "x = = 1", "x = = 1\ny + ", "end", "x y +", "'abc\n"],
+        }.items():
+            for code in texts:
+                self.assertEqual(self.reply(self.client.is_complete(code))["content"]["status"], status, code)
 
     def test_empty_arrays_and_objects(self):
         """As they stand on the wire: [] and {} are not the same."""

@@ -25,6 +25,11 @@ local KNOWN = { text = "string", ansi = "string", html = "string", png = "any", 
 local Forms = {}
 Forms.__index = Forms
 
+local function check_png(bytes, level)
+  if #bytes >= 24 and bytes:sub(1, 8) == "\137PNG\r\n\26\n" then return end
+  error("display: png must be the bytes of a PNG file, or an object with a method 'png'", level)
+end
+
 -- The bytes that were given, or what the object's method draws (once).
 local function drawn(forms, kind)
   local source = forms.sources[kind]
@@ -33,6 +38,7 @@ local function drawn(forms, kind)
       error(("display: %s must be bytes or have a method '%s'"):format(kind, kind), 0)
     end
     source = source[kind](source)
+    if kind == "png" and source then check_png(source, 0) end
     forms.sources[kind] = source
   end
   return source
@@ -63,6 +69,7 @@ local function forms_of(given, level)
     return forms_of_drawable(require("giemsa.show").drawable(given))
   end
   local o = options.check("display", given, KNOWN, level)
+  if type(o.png) == "string" then check_png(o.png, level) end
   local drawable = type(o.png) ~= "string" and o.png or nil
   return setmetatable({ text = o.text, ansi = o.ansi, html = o.html, live = o.live, path = o.path,
     after = o.after and o.after.id, drawable = drawable, sources = { png = o.png, svg = o.svg } }, Forms)

@@ -335,6 +335,35 @@ class Outputs(KernelTest):
         kinds = [kind for kind in ran.kinds() if kind != "update_display_data"]
         self.assertEqual(kinds, ["execute_input", "display_data", "stream", "display_data"])
 
+    def test_both_ends_of_many_displays(self):
+        many = """
+            local display, handles = require 'giemsa.display', {}
+            for i = 1, 3000 do handles[i] = display{ text = 'no. ' .. i } end
+            """
+        ran = self.run_code(many + "for i = 1, 3000 do handles[i]:update{ text = 'changed ' .. i } end")
+        shown = [d["data"]["text/plain"] for d in ran.of("display_data")]
+        self.assertEqual((len(shown), shown[0], shown[299]), (310, "no. 1", "no. 300"))
+        self.assertEqual(shown[300:], [f"changed {i}" for i in range(2991, 3001)])
+        self.assertEqual(len(ran.of("update_display_data")), 300)
+        self.assertEqual(ran.text(), "\n[... 2690 displays are not shown]\n")
+        self.assertEqual(len(self.run_code("require 'giemsa.display'{ text = 'fresh' };").of("display_data")), 1)
+        ran = self.run_code("local d = require 'giemsa.display'; for i = 1, 1000 do d.clear(true) d{ text = i .. '' } end")
+        self.assertEqual((len(ran.of("display_data")), ran.text()), (1000, ""))
+
+    def test_both_ends_of_a_long_message(self):
+        ran = self.run_code("error('begin ' .. ('é'):rep(2500000) .. ' end')")
+        for text in [ran.reply["evalue"], ran.of("error")[0]["traceback"][0]]:
+            self.assertLess(len(text), 25000)
+            self.assertRegex(text, r"begin é+\n\[\.\.\. \d+ of 50000\d\d bytes are not shown\]\né+ end")
+
+    def test_bytes_that_are_no_picture(self):
+        message = "display: png must be the bytes of a PNG file, or an object with a method 'png'"
+        for bytes in ["notpng", "", r"\137PNG\r\n\26\n"]:
+            ran = self.run_code(f"print 'on'\nlocal d = require('giemsa.display'){{ png = '{bytes}' }}")
+            self.assertRegex(ran.reply["evalue"], r"^cell \d+:2: " + message + "$")
+        drawn = self.run_code("require('giemsa.display'){ png = { png = function() return 'notpng' end } }")
+        self.assertIn(message, drawn.reply["evalue"])
+
     def test_pictures(self):
         ran = self.run_code("require('giemsa').show(require('giemsa.image').new(4, 3))")
         data = ran.of("display_data")[0]

@@ -6,18 +6,31 @@ local wire = require "giemsa.kernel.wire"
 
 local LIVE_SECONDS = 0.25 -- between two states of a thing that changes
 local HEAD_TEXTS, TAIL_TEXTS = 100, 200 -- of a series
+local MOST_SHOWN, LAST_SHOWN = 300, 10 -- of a cell
 
 ---@class giemsa.kernel.Sink
 ---@field publish fun(kind: string, content: table)
 ---@field at table<string, number> when a live display was last published
 ---@field series table<string, table> of the running cell: the series that a display belongs to
+---@field shown integer displays of the running cell
+---@field held table[] its last ones over the limit
+---@field over table<string, table|false> all over the limit: false is left out
 local Sink = {}
 Sink.__index = Sink
 
 --- The sink whose messages are given to publish(kind, content).
 ---@param publish fun(kind: string, content: table)
 ---@return giemsa.kernel.Sink
-function Sink.new(publish) return setmetatable({ publish = publish, at = {}, series = {} }, Sink) end
+function Sink.new(publish)
+  local self = setmetatable({ publish = publish }, Sink)
+  self:reset()
+  return self
+end
+
+function Sink:reset()
+  self.at, self.series, self.stale = {}, {}, nil
+  self.shown, self.held, self.over, self.left_out = 0, {}, {}, 0
+end
 
 -- After a restart the page still holds the displays of the time before: ids are of this process.
 local function content_of(id, data, metadata)
@@ -26,12 +39,45 @@ end
 
 local function is_soon(self, id) return core.now() - (self.at[id] or -math.huge) < LIVE_SECONDS end
 
+-- ---- many displays
+
+-- What is over the limit waits for the cell's end, and gives way to what comes after it.
+local function hold(self, id, data, metadata)
+  local one = { id = id, data = data, metadata = metadata }
+  table.insert(self.held, one)
+  self.over[id] = one
+  if #self.held <= LAST_SHOWN then return end
+  self.over[table.remove(self.held, 1).id] = false
+  self.left_out = self.left_out + 1
+end
+
+local function publish_new(self, id, data, metadata)
+  self.shown = self.shown + 1
+  if self.shown > MOST_SHOWN then return hold(self, id, data, metadata) end
+  self.publish("display_data", content_of(id, data, metadata))
+end
+
+local function publish_change(self, id, data, metadata)
+  local one = self.over[id]
+  if one then one.data, one.metadata = data, metadata
+  elseif one == nil then self.publish("update_display_data", content_of(id, data, metadata)) end
+end
+
+local function publish_held(self)
+  if self.left_out > 0 then
+    self.publish("stream", { name = "stdout", text = ("\n[... %d displays are not shown]\n"):format(self.left_out) })
+  end
+  for _, one in ipairs(self.held) do self.publish("display_data", content_of(one.id, one.data, one.metadata)) end
+end
+
 -- ---- series
 
 -- A display may turn out to be the first of a series when a second one comes.
 local function begin_series(self, id, forms, data)
   if forms.html or data["image/png"] or data["image/svg+xml"] then return end
-  self.series[id] = { id = id, texts = { data["text/plain"] }, place = { [id] = 1 } }
+  local series = { id = id, texts = { data["text/plain"] }, place = { [id] = 1 } }
+  self.series[id] = series
+  if forms.after then self.series[forms.after] = series end -- what was before it has been cleared
 end
 
 local function text_of_series(series)
@@ -44,7 +90,7 @@ end
 
 local function publish_series(self, series)
   self.at[series.id], series.is_stale = core.now(), false
-  self.publish("update_display_data", content_of(series.id, { ["text/plain"] = text_of_series(series) }, {}))
+  publish_change(self, series.id, { ["text/plain"] = text_of_series(series) }, {})
 end
 
 -- A new state of a text in a series of several. Short epochs follow one another fast: what comes too soon is not
@@ -70,7 +116,7 @@ end
 -- The series of several texts that a display belongs to.
 local function series_of(self, id)
   local series = self.series[id]
-  return series and #series.texts > 1 and series or nil
+  return series and #series.texts > 1 and series.place[id] and series or nil
 end
 
 -- ---- the sink
@@ -82,13 +128,15 @@ function Sink:show(id, forms)
   local data, metadata = bundle.of_forms(forms)
   begin_series(self, id, forms, data)
   self.at[id] = forms.live and core.now() or nil
-  self.publish("display_data", content_of(id, data, metadata))
+  publish_new(self, id, data, metadata)
 end
 
 local function replace(self, id, forms)
+  if self.over[id] == false then return end
   local data, metadata = bundle.of_forms(forms)
-  if self.series[id] then self.series[id].texts[1] = data["text/plain"] end
-  self.publish("update_display_data", content_of(id, data, metadata))
+  local series = self.series[id]
+  if series and series.id == id then series.texts[1] = data["text/plain"] end
+  publish_change(self, id, data, metadata)
 end
 
 function Sink:update(id, forms)
@@ -108,14 +156,15 @@ function Sink:close(id, forms)
 end
 
 function Sink:clear(waits)
-  self:finish()
+  self:reset()
   self.publish("clear_output", { wait = waits == true })
 end
 
 --- The cell is over: what was held back.
 function Sink:finish()
   settle(self)
-  self.at, self.series, self.stale = {}, {}, nil
+  publish_held(self)
+  self:reset()
 end
 
 return Sink

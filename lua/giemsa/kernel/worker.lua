@@ -52,7 +52,7 @@ local function name_of(count) return ("cell %d"):format(count) end
 local function error_of(outcome, name)
   local message = outcome.message
   if outcome.ok then message = name .. ": interrupted!" end -- it caught the error
-  message = wire.clean(message)
+  message = wire.shortened(wire.clean(message))
   local traceback = array{ "\27[1;31m" .. message .. "\27[0m" }
   local frames = outcome.traceback or {}
   local says_more = #frames > 1 or frames[1] and frames[1]:match "^.-:%d+:" ~= message:match "^.-:%d+:"

@@ -1,5 +1,5 @@
 // Ctrl-C for running Lua code, and the limit of time.
-// A hook set on the main state never fires while a coroutine runs, so coroutine.resume and coroutine.wrap are replaced
+// A hook set on the main state never fires while a coroutine runs, so coroutine.resume, wrap and close are replaced
 // by ones that note which state is running; the signal handler sets its hook there (lua_sethook is safe in a handler).
 // Code that catches the error and goes on is stopped again, in whatever coroutine, until the call that Ctrl-C was to end
 // has ended: the second time after a moment for cleaning up, then at every step.
@@ -19,7 +19,7 @@ enum { STEPS = 1000 }; // between two looks at the clock
 static const double CLEANING_SECONDS = 0.3;
 
 static lua_State *volatile running;
-static lua_CFunction plain_resume;
+static lua_CFunction plain_resume, plain_close;
 static volatile sig_atomic_t is_stopping, is_over_time;
 static int stops; // how often the error was raised
 static double cleaning_until; // by now()
@@ -85,13 +85,41 @@ static void set_interrupt(void (*handler)(int)) {
     sigaction(SIGINT, &action, NULL);
 }
 
-static int resume(lua_State *L) {
-    lua_State *coroutine = lua_tothread(L, 1), *outer = running;
-    if (coroutine) running = coroutine;
-    if (coroutine && is_stopping) set_stop(coroutine);
-    int results = plain_resume(L); // raises only when argument 1 is no coroutine
+// Code runs in a coroutine until leave(L, enter(coroutine)).
+static lua_State *enter(lua_State *coroutine) {
+    lua_State *outer = running;
+    running = coroutine;
+    if (is_stopping) set_stop(coroutine);
+    return outer;
+}
+
+static void leave(lua_State *L, lua_State *outer) {
     running = outer;
     if (is_stopping) set_stop(L);
+}
+
+static int resume(lua_State *L) {
+    lua_State *coroutine = lua_tothread(L, 1);
+    if (!coroutine) return plain_resume(L); // raises
+    lua_State *outer = enter(coroutine);
+    int results = plain_resume(L);
+    leave(L, outer);
+    return results;
+}
+
+// One that runs, or that resumed the one that runs.
+static bool is_active(lua_State *coroutine) {
+    lua_Debug unused;
+    return lua_status(coroutine) == LUA_OK && lua_getstack(coroutine, 0, &unused);
+}
+
+// coroutine.close(c): its variables declared <close> are closed in c itself.
+static int close_coroutine(lua_State *L) {
+    lua_State *coroutine = lua_tothread(L, 1);
+    if (!coroutine || is_active(coroutine)) return plain_close(L); // raises
+    lua_State *outer = enter(coroutine);
+    int results = plain_close(L);
+    leave(L, outer);
     return results;
 }
 
@@ -103,7 +131,9 @@ static int resume_wrapped(lua_State *L) {
     lua_State *coroutine = lua_tothread(L, 1);
     int status = lua_status(coroutine);
     if (status != LUA_OK && status != LUA_YIELD) { // it died: close its variables, which may change the message
+        lua_State *outer = enter(coroutine);
         status = lua_resetthread(coroutine);
+        leave(L, outer);
         lua_xmove(coroutine, L, 1);
     }
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
@@ -127,9 +157,10 @@ static void watch_coroutines(lua_State *L) {
     lua_getglobal(L, LUA_COLIBNAME);
     lua_getfield(L, -1, "resume");
     plain_resume = lua_tocfunction(L, -1);
-    luaL_setfuncs(L, (const luaL_Reg[]){{"wrap", wrap}, {NULL, NULL}}, (lua_pop(L, 1), 0));
-    lua_pushcfunction(L, resume);
-    lua_setfield(L, -2, "resume");
+    lua_getfield(L, -2, "close");
+    plain_close = lua_tocfunction(L, -1);
+    lua_pop(L, 2);
+    luaL_setfuncs(L, (const luaL_Reg[]){{"resume", resume}, {"wrap", wrap}, {"close", close_coroutine}, {NULL, NULL}}, 0);
     lua_pop(L, 1);
 }
 

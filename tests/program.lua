@@ -23,6 +23,10 @@ local COMMANDS = {
   "-e 'print(pcall(coroutine.wrap(function() local x <close> = setmetatable({}, {__close = print}) error({}) end)))' | cut -c1-5",
   "-e 'f = coroutine.wrap(function() coroutine.yield(1, nil) end) print(f()) print(f()) print(pcall(f))'",
   "-e 'print(coroutine.close(coroutine.create(print)), coroutine.resume(coroutine.create(print), 1, 2))'",
+  "-e 'print(pcall(coroutine.close, 1)) print(pcall(coroutine.close, coroutine.running())) coroutine.close(1)'",
+  "-e 'm = coroutine.running() print(coroutine.wrap(function() return pcall(coroutine.close, m) end)())'",
+  "-e 'c = coroutine.create(error) coroutine.resume(c, 7) print(coroutine.close(c)) print(coroutine.close(c))'",
+  "-e 'c = coroutine.wrap(function() local x <close> = setmetatable({}, {__close = function() error(8, 0) end}) error(7, 0) end) print(pcall(c))'",
   "-e 'print(collectgarbage(\"incremental\"))'",
 }
 
@@ -125,7 +129,13 @@ end)
 
 t.test("Ctrl-C ends an endless loop, and one in a coroutine", function()
   need_signals()
-  for _, loop in ipairs { "while true do end", "coroutine.wrap(function() while true do end end)()",
+  for _, loop in ipairs { "while true do end", [[
+    c = coroutine.create(function()
+      local x <close> = setmetatable({}, { __close = function() while true do end end })
+      coroutine.yield()
+    end)
+    coroutine.resume(c)
+    error(select(2, coroutine.close(c)))]], "coroutine.wrap(function() while true do end end)()",
     "f = coroutine.create(function() coroutine.wrap(function() while true do end end)() end) error((select(2, coroutine.resume(f))))" } do
     local output, code = t.shell(("timeout -k 10 --foreground -s INT 0.5 %s -e %s"):format(giemsa, t.quote(loop)))
     t.ok(output:find("interrupted!"), output)

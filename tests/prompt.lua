@@ -107,6 +107,14 @@ t.test("a paste without brackets runs line by line", function()
   holds(shown, "\n31\r\n")
 end)
 
+t.test("a value that goes on in the next line, and a string that cannot", function()
+  local shown = type_at_prompt {
+    { after = READY, type = "40 +\r" }, { after = ">> ", type = "2\r" }, { after = "42\r\n", type = "'abc\r" },
+    { after = "unfinished string", type = "\4" },
+  }
+  holds(shown, "42\r\n", "error: unfinished string")
+end)
+
 t.test("Alt-Enter breaks the line", function()
   local shown = type_at_prompt {
     { after = READY, type = "a = 1\27\rb = 2\27\ra + b\r" }, { after = "3\r\n", type = "\4" },

@@ -10,7 +10,8 @@
 -- (id, forms) each: show, update, close; clear is optional. `forms` has the fields text, ansi, html, live, path,
 -- drawable, and the methods png() and svg(), which draw at the first call and give nil where there
 -- is no picture. A live thing is updated as often as you like; sinks draw it at a rate of their
--- own.
+-- own. `after` is the handle of the first of a series of texts, such as epochs: where a cell has few outputs
+-- (in Jupyter) the series is one.
 local core = require "giemsa.core"
 local options = require "giemsa.options"
 
@@ -19,10 +20,15 @@ local display = {}
 -- ---- forms
 
 local KNOWN = { text = "string", ansi = "string", html = "string", png = "any", svg = "any",
-  path = "string", live = "boolean" }
+  path = "string", live = "boolean", after = "table" }
 
 local Forms = {}
 Forms.__index = Forms
+
+local function check_png(bytes, level)
+  if #bytes >= 24 and bytes:sub(1, 8) == "\137PNG\r\n\26\n" then return end
+  error("display: png must be the bytes of a PNG file, or an object with a method 'png'", level)
+end
 
 -- The bytes that were given, or what the object's method draws (once).
 local function drawn(forms, kind)
@@ -32,6 +38,7 @@ local function drawn(forms, kind)
       error(("display: %s must be bytes or have a method '%s'"):format(kind, kind), 0)
     end
     source = source[kind](source)
+    if kind == "png" and source then check_png(source, 0) end
     forms.sources[kind] = source
   end
   return source
@@ -62,9 +69,10 @@ local function forms_of(given, level)
     return forms_of_drawable(require("giemsa.show").drawable(given))
   end
   local o = options.check("display", given, KNOWN, level)
+  if type(o.png) == "string" then check_png(o.png, level) end
   local drawable = type(o.png) ~= "string" and o.png or nil
   return setmetatable({ text = o.text, ansi = o.ansi, html = o.html, live = o.live, path = o.path,
-    drawable = drawable, sources = { png = o.png, svg = o.svg } }, Forms)
+    after = o.after and o.after.id, drawable = drawable, sources = { png = o.png, svg = o.svg } }, Forms)
 end
 
 -- ---- the terminal
@@ -243,9 +251,10 @@ function display.is_shown(value)
   return getmetatable(value) == Handle or latest ~= nil and rawequal(value, latest)
 end
 
---- Shows something: forms {text=, ansi=, html=, png=, svg=, path=, live=}, or what giemsa.show
+--- Shows something: forms {text=, ansi=, html=, png=, svg=, path=, live=, after=}, or what giemsa.show
 --- takes. `png` and `svg` are bytes or an object with a method of that name; `ansi` is the text
---- with the terminal's colours; `path` names the picture's file where nothing can be drawn.
+--- with the terminal's colours; `path` names the picture's file where nothing can be drawn; `after` is the handle of the
+--- first of a series of texts that this one belongs to.
 ---@param given any
 ---@return giemsa.DisplayHandle
 function display.show(given)

@@ -130,7 +130,7 @@ local function draw(bar, values)
   local text = bar_text(bar, values, false)
   local below = bar.below and bar.below()
   local forms = { text = uncoloured(text), ansi = text .. (below and "\n" .. below or ""),
-    live = true }
+    live = true, after = bar.first }
   if bar.shown then bar.shown:update(forms) else bar.shown = display(forms) end
   bar.drawn_at, last_drawn_at = core.now(), core.now()
 end
@@ -138,15 +138,16 @@ end
 --- A bar over `total` units of work. Nothing is written before the first update (at a terminal: the
 --- label at once).
 ---@param opts {total: integer?, label: string?, unit: string?, quiet: boolean?, plain: boolean?,
----  below: (fun(): string?)?} unit default "step"; quiet writes nothing; plain writes one line even
----  at a terminal; below gives what stands under the bar in a terminal while it runs
+---  below: (fun(): string?)?, after: giemsa.ProgressBar?} unit default "step"; quiet writes nothing; plain writes one
+---  line even at a terminal; below gives what stands under the bar in a terminal while it runs; after is the bar before
+---  it in a series
 ---@return giemsa.ProgressBar
 function progress.bar(opts)
   opts = options.check("progress.bar", opts, { total = "integer", label = "string", unit = "string",
-    quiet = "boolean", plain = "boolean", below = "function" }, 3)
+    quiet = "boolean", plain = "boolean", below = "function", after = "table" }, 3)
   local bar = setmetatable({ total = opts.total, label = opts.label, unit = opts.unit or "step",
     quiet = opts.quiet, plain = opts.plain, below = opts.below, done = 0, started = core.now(),
-    drawn_at = -math.huge }, Bar)
+    drawn_at = -math.huge, first = opts.after and (opts.after.first or opts.after.shown) }, Bar)
   local is_soon = core.now() - last_drawn_at < REDRAW_SECONDS
   if bar.label and not bar.quiet and not bar.plain and not is_soon then draw(bar) end
   return bar
@@ -168,10 +169,9 @@ function Bar:finish(values)
   self.closed = true
   if self.quiet then return end
   values = values or self.values
-  local forms = { text = plain_line(self, values) }
-  if self.plain then return display(forms) end
-  forms.ansi = bar_text(self, values, true)
-  if self.shown then self.shown:close(forms) else display(forms) end
+  local forms = { text = plain_line(self, values), after = self.first }
+  if not self.plain then forms.ansi = bar_text(self, values, true) end
+  if self.shown then self.shown:close(forms) else self.shown = display(forms) end
 end
 
 --- Leaves an unfinished bar: ends its line and writes no more.

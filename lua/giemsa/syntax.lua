@@ -112,6 +112,24 @@ local function returning(source)
   end
 end
 
+-- What load says of a text that more lines could complete. A quoted string ends on its line, if that does not end in "\\".
+local function is_cut(source, why)
+  if not why or not why:find "near <eof>$" then return false end
+  return not why:find "unfinished string" or source:find "\\\n?$" ~= nil or source:find "\\z%s*$" ~= nil
+end
+
+--- Could more lines complete a piece that does not compile? Also where its last expression ends early, as `x +` does.
+---@param source string
+---@return boolean
+function syntax.is_unfinished(source)
+  if is_cut(source, select(2, load(source, "=", "t"))) then return true end
+  for _, at in ipairs(syntax.scan(source).starts) do
+    local is_early = is_cut(source, select(2, load("return " .. source:sub(at), "=", "t")))
+    if is_early and load(source:sub(1, at - 1), "=", "t") then return true end
+  end
+  return false
+end
+
 --- What to compile so that a piece gives the value of its last expression: at a prompt `x + 1`, and
 --- `f(x)` at the end of several lines.
 ---@param source string

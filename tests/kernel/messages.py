@@ -185,6 +185,12 @@ class Looking(KernelTest):
         self.run_code("local function mine(a, b)\n  return a + b\nend")
         self.assertIn("mine(a, b)", self.inspect("mine(1")["data"]["text/plain"])
         self.assertIn("a + b", self.inspect("mine", detail_level=1)["data"]["text/plain"])
+        for name in ["string.format", "string", "mine_is_a_table"]:
+            self.run_code("mine_is_a_table = { 1, 2 }")
+            self.assertEqual(self.inspect(name, detail_level=1), self.inspect(name), name)
+            self.assertTrue(self.inspect(name)["found"], name)
+        missing = self.inspect("nothing_like_this", detail_level=1)
+        self.assertFalse(missing["found"])
         missing = self.inspect("nothing_like_this")
         self.assertEqual((missing["status"], missing["found"], missing["data"]), ("ok", False, {}))
 
@@ -195,6 +201,18 @@ class Looking(KernelTest):
         self.assertEqual(ask("for i = 1, 3 do"), {"status": "incomplete", "indent": "  "})
         self.assertEqual(ask("if a then\n  while b do\n")["indent"], "    ")
         self.assertEqual(ask("if a then\n  b()")["indent"], "  ")
+        self.assertEqual(ask("do\n  if a then\n    b()\n  else")["indent"], "    ")
+        self.assertEqual(ask("if a then\n  b()\nelseif c then\n")["indent"], "  ")
+        self.assertEqual(ask("if a then\n  elsewhere()")["indent"], "  ")
+
+    def test_what_is_complete(self):
+        for status, texts in {
+            "complete": ["", "x", "x + 1", "local a\na", "= 5", "?x", ":help", "'abc'", "a = 'b\\\nc'"],
+            "incomplete": ["x + ", "local a = 1\na .. ", "x =", "f(", "[[abc", "--[[ c", "'abc\\", "'abc\\\n", "'abc\\z\n ", "not", "a = {"],
+            "invalid": ["'abc", "print 'abc", "x = = 1", "x = = 1\ny + ", "end", "x y +", "'abc\n"],
+        }.items():
+            for code in texts:
+                self.assertEqual(self.reply(self.client.is_complete(code))["content"]["status"], status, code)
 
     def test_empty_arrays_and_objects(self):
         """As they stand on the wire: [] and {} are not the same."""
@@ -278,6 +296,74 @@ class Outputs(KernelTest):
         self.assertIn("Epoch 1/1", updates[-1]["data"]["text/plain"])
         self.assertIn("━─", updates[0]["data"]["text/plain"])
 
+    def check_training(self, epochs, options=""):
+        """The outputs of fit: how many there are, and what the one with the lines shows in the end."""
+        ran = self.run_code(f"""
+            local giemsa = require 'giemsa'
+            local nn, core = giemsa.nn, require 'giemsa.core'
+            local model = nn.Sequential{{ nn.Dense{{ 1, input_shape = {{ 4 }} }} }}
+            model:compile{{ loss = 'mse', optimizer = 'sgd' }}
+            local history = model:fit(core.uniform({{ 16, 4 }}, 0, 1, 1), core.full({{ 16, 1 }}, 1), {{ epochs = {epochs} {options} }})
+            print 'behind it'""")
+        self.assertEqual(ran.reply["status"], "ok", ran.reply)
+        shown = ran.of("display_data")
+        texts = {d["transient"]["display_id"]: d["data"]["text/plain"] for d in shown + ran.of("update_display_data")}
+        self.assertEqual(set(texts), {d["transient"]["display_id"] for d in shown})
+        return len(shown), max(texts.values(), key=len)
+
+    def test_a_training_has_few_outputs(self):
+        count, text = self.check_training(120, ", verbose = 1")
+        self.assertLessEqual(count, 2)  # the curve and the lines
+        self.assertEqual([line.split(" - ")[0] for line in text.splitlines()], [f"Epoch {i}/120" for i in range(1, 121)])
+        count, text = self.check_training(60, ", verbose = 2")
+        self.assertEqual((count, len(text.splitlines())), (1, 60))
+
+    def test_both_ends_of_a_long_training(self):
+        count, text = self.check_training(1000)
+        lines = text.splitlines()
+        self.assertLessEqual(count, 2)
+        self.assertEqual((len(lines), lines[100]), (301, "[... 700 more are not shown]"))
+        self.assertIn("Epoch 100/1000", lines[99])
+        self.assertIn("Epoch 1000/1000", lines[-1])
+
+    def test_a_bar_of_its_own_is_an_output_of_its_own(self):
+        ran = self.run_code("""
+            local progress = require 'giemsa.progress'
+            for _ in progress(2, 'one') do end
+            print 'between'
+            for _ in progress(2, 'two') do end""")
+        kinds = [kind for kind in ran.kinds() if kind != "update_display_data"]
+        self.assertEqual(kinds, ["execute_input", "display_data", "stream", "display_data"])
+
+    def test_both_ends_of_many_displays(self):
+        many = """
+            local display, handles = require 'giemsa.display', {}
+            for i = 1, 3000 do handles[i] = display{ text = 'no. ' .. i } end
+            """
+        ran = self.run_code(many + "for i = 1, 3000 do handles[i]:update{ text = 'changed ' .. i } end")
+        shown = [d["data"]["text/plain"] for d in ran.of("display_data")]
+        self.assertEqual((len(shown), shown[0], shown[299]), (310, "no. 1", "no. 300"))
+        self.assertEqual(shown[300:], [f"changed {i}" for i in range(2991, 3001)])
+        self.assertEqual(len(ran.of("update_display_data")), 300)
+        self.assertEqual(ran.text(), "\n[... 2690 displays are not shown]\n")
+        self.assertEqual(len(self.run_code("require 'giemsa.display'{ text = 'fresh' };").of("display_data")), 1)
+        ran = self.run_code("local d = require 'giemsa.display'; for i = 1, 1000 do d.clear(true) d{ text = i .. '' } end")
+        self.assertEqual((len(ran.of("display_data")), ran.text()), (1000, ""))
+
+    def test_both_ends_of_a_long_message(self):
+        ran = self.run_code("error('begin ' .. ('é'):rep(2500000) .. ' end')")
+        for text in [ran.reply["evalue"], ran.of("error")[0]["traceback"][0]]:
+            self.assertLess(len(text), 25000)
+            self.assertRegex(text, r"begin é+\n\[\.\.\. \d+ of 50000\d\d bytes are not shown\]\né+ end")
+
+    def test_bytes_that_are_no_picture(self):
+        message = "display: png must be the bytes of a PNG file, or an object with a method 'png'"
+        for bytes in ["notpng", "", r"\137PNG\r\n\26\n"]:
+            ran = self.run_code(f"print 'on'\nlocal d = require('giemsa.display'){{ png = '{bytes}' }}")
+            self.assertRegex(ran.reply["evalue"], r"^cell \d+:2: " + message + "$")
+        drawn = self.run_code("require('giemsa.display'){ png = { png = function() return 'notpng' end } }")
+        self.assertIn(message, drawn.reply["evalue"])
+
     def test_pictures(self):
         ran = self.run_code("require('giemsa').show(require('giemsa.image').new(4, 3))")
         data = ran.of("display_data")[0]
@@ -325,6 +411,17 @@ class Interrupts(KernelTest):
     def test_within_pcall_and_a_coroutine(self):
         self.check_interrupt("print 'on'; while true do pcall(function() while true do end end) end")
         self.check_interrupt("print 'on'; coroutine.wrap(function() while true do pcall(string.rep, 'x', 100) end end)()")
+
+    def test_in_a_coroutine_being_closed(self):
+        looping = """
+            local function body(...)
+              local guard <close> = setmetatable({}, { __close = function() print 'on'; while true do end end })
+              coroutine.yield(...)
+              error 'died'
+            end
+            """
+        self.check_interrupt(looping + "local c = coroutine.create(body); coroutine.resume(c); coroutine.close(c)")
+        self.check_interrupt(looping + "local c = coroutine.wrap(body); c(); c()")
 
     def test_in_a_c_loop(self):
         self.check_interrupt("""

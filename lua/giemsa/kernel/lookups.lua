@@ -4,7 +4,6 @@ local commands = require "giemsa.repl.commands"
 local complete = require "giemsa.complete"
 local help = require "giemsa.help"
 local json = require "giemsa.json"
-local repl = require "giemsa.repl"
 local syntax = require "giemsa.syntax"
 local wire = require "giemsa.kernel.wire"
 
@@ -45,26 +44,27 @@ function lookups.complete(self, content)
 end
 
 function lookups.inspect(self, content)
-  local look = content.detail_level == 1 and help.source or help.text
+  local wants_source = content.detail_level == 1
   for _, topic in ipairs(complete.topics(content.code, #before(content.code, content.cursor_pos))) do
-    local text = look(topic, { colour = true, scope = self.prompt:scope() })
+    local how = { colour = true, scope = self.prompt:scope() }
+    local text = wants_source and help.source(topic, how) or help.text(topic, how) -- of C there is no source
     if text then return { status = "ok", found = true, data = { ["text/plain"] = wire.clean(text) }, metadata = {} } end
   end
   return { status = "ok", found = false, data = {}, metadata = {} }
 end
 
--- The indentation for the line after an unfinished text.
+-- The indentation for the line after an unfinished text. What follows `else` is a block, as after `do`.
 local function indent_after(code)
   local line = code:match "([^\n]*)\n*$"
-  return line:match "^%s*" .. (syntax.scan(line).open and "  " or "")
+  local alone = line:gsub("^%s*elseif%f[^%w_]", "if"):gsub("^%s*else%f[^%w_]", "do")
+  return line:match "^%s*" .. (syntax.scan(alone).open and "  " or "")
 end
 
 function lookups.is_complete(_, content)
   local code = content.code
   if code:find "^%s*[?:]" and not code:find "^%s*::" then return { status = "complete" } end
-  local chunk, _, is_unfinished = repl.compile(syntax.with_value(code))
-  if chunk then return { status = "complete" } end
-  if is_unfinished then return { status = "incomplete", indent = indent_after(code) } end
+  if load(syntax.with_value((code:gsub("^=", ""))), "=", "t") then return { status = "complete" } end
+  if syntax.is_unfinished(code) then return { status = "incomplete", indent = indent_after(code) } end
   return { status = "invalid" }
 end
 

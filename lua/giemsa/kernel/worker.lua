@@ -14,6 +14,7 @@ local wire = require "giemsa.kernel.wire"
 local bundle = require "giemsa.kernel.bundle"
 local lookups = require "giemsa.kernel.lookups"
 local typed = require "giemsa.kernel.typed"
+local Sink = require "giemsa.kernel.sink"
 
 local array = wire.array
 
@@ -24,6 +25,7 @@ local function send(event, kind, content) core.worker_event(("s1s1s4"):pack(even
 ---@field count integer cells so far: In [count]
 ---@field history {line: integer, text: string, output: string?}[]
 ---@field is_silent boolean? the running request shows nothing
+---@field sink giemsa.kernel.Sink
 ---@field pages table[] what the running cell explains
 local Worker = {}
 Worker.__index = Worker
@@ -31,36 +33,6 @@ Worker.__index = Worker
 function Worker:publish(kind, content)
   if not self.is_silent then send("iopub", kind, json.encode(content)) end
 end
-
--- ---- what displays become
-
-local LIVE_SECONDS = 0.25 -- between two states of a thing that changes
-
-local Sink = {}
-Sink.__index = Sink
-
--- After a restart the page still holds the displays of the time before: ids are of this process.
-local function content_of(id, data, metadata)
-  return { data = data, metadata = metadata, transient = { display_id = wire.session .. "-" .. id } }
-end
-
-function Sink:show(id, forms)
-  self.at[id] = forms.live and core.now() or nil
-  self.worker:publish("display_data", content_of(id, bundle.of_forms(forms)))
-end
-
-function Sink:update(id, forms)
-  if forms.live and core.now() - (self.at[id] or 0) < LIVE_SECONDS then return end
-  self.at[id] = forms.live and core.now() or nil
-  self.worker:publish("update_display_data", content_of(id, bundle.of_forms(forms)))
-end
-
-function Sink:close(id, forms)
-  self.at[id] = nil
-  if forms then self.worker:publish("update_display_data", content_of(id, bundle.of_forms(forms))) end
-end
-
-function Sink:clear(waits) self.worker:publish("clear_output", { wait = waits == true }) end
 
 -- ---- calls that may take long
 
@@ -80,7 +52,7 @@ local function name_of(count) return ("cell %d"):format(count) end
 local function error_of(outcome, name)
   local message = outcome.message
   if outcome.ok then message = name .. ": interrupted!" end -- it caught the error
-  message = wire.clean(message)
+  message = wire.shortened(wire.clean(message))
   local traceback = array{ "\27[1;31m" .. message .. "\27[0m" }
   local frames = outcome.traceback or {}
   local says_more = #frames > 1 or frames[1] and frames[1]:match "^.-:%d+:" ~= message:match "^.-:%d+:"
@@ -160,6 +132,7 @@ function Worker:execute(content)
   local name = is_kept and name_of(self.count) or "cell"
   self.prompt.session.environment = nil -- globals mean what they mean in a script
   local failure = code:find "%S" and self:obey(code, name)
+  self.sink:finish()
   if is_kept then self:remember(code) end
   local reply = failure or { status = "ok", payload = self.pages,
     user_expressions = self:expressions(content.user_expressions) }
@@ -206,7 +179,8 @@ local function new_worker()
   local prompt = Prompt.new(call)
   local worker = setmetatable({ prompt = prompt, count = 0, history = {}, pages = array() }, Worker)
   prompt.explain = explain_in_pager(worker)
-  display.sinks = { setmetatable({ worker = worker, at = {} }, Sink) }
+  worker.sink = Sink.new(function(kind, content) worker:publish(kind, content) end)
+  display.sinks = { worker.sink }
   return worker
 end
 

@@ -75,9 +75,11 @@ local BANNER = "%s, %s. Tab completes, ?name explains, :help tells the rest.\n"
 
 -- Statements may be followed by an expression, whose value is shown: "x = 1; x + 1".
 local function compile(text)
-  local chunk = load(syntax.with_value((text:gsub("^%s*=", "", 1))), "=input", "t")
+  local plain = text:gsub("^%s*=", "", 1)
+  local chunk = load(syntax.with_value(plain), "=input", "t")
   if chunk then return chunk end
-  return repl.compile(text, "=input")
+  local _, message = repl.compile(text, "=input")
+  return nil, message, syntax.is_unfinished(plain)
 end
 
 -- Does what was typed: a question, a command, or code. True when that is to be all.

@@ -93,7 +93,7 @@ end
 function report.epoch(run, epoch)
   run.epoch_started = core.now()
   run.bar = progress.bar{ total = run.steps, label = ("Epoch %d/%d"):format(epoch, run.epochs),
-    quiet = run.verbose == 0, plain = run.verbose == 2,
+    quiet = run.verbose == 0, plain = run.verbose == 2, after = run.bar,
     below = function() return curve_text(run) end }
 end
 

@@ -105,6 +105,25 @@ local function readable(data)
   return paths
 end
 
+-- Why a submission could read what is not for it: the master, what others handed in.
+local function exposed(readable_paths, private)
+  for _, path in ipairs(private) do
+    local real = core.real_path(path)
+    for _, readable_path in ipairs(real and readable_paths or {}) do
+      local folder = (core.real_path(readable_path) or "none"):gsub("/?$", "/", 1)
+      if (real .. "/"):sub(1, #folder) == folder then
+        return ("every submission could read %s, since it lies in %s, which the lesson may read"):format(path, folder)
+      end
+    end
+  end
+end
+
+-- What the lesson calls its folder of data: as it was given, unless that is "." or "..".
+local function name_of(given, real)
+  local name = given:match "([^/]+)/*$"
+  return name and name:find "^%.%.?$" and real:match "[^/]+$" or name
+end
+
 local function start_student(program, lesson, first)
   local here, there = core.socket_pair()
   if not here then return nil, there end
@@ -290,7 +309,7 @@ local function reason_of(one, messages)
 end
 
 local function add_up(exercises, job)
-  local grade_of = { student = job.student, points = 0, of = 0, exercises = {}, notes = {} }
+  local grade_of = { student = job.student, points = 0, of = 0, exercises = {}, notes = { job.note } }
   local cells, messages, notes = {}, {}, grade_of.notes
   for _, event in ipairs(job.events or {}) do
     if event.what == "cell" then cells[event.number] = event end
@@ -351,14 +370,15 @@ end
 -- ---- all of it
 
 local OPTIONS = { program = "string", seconds = "number", total = "number", memory = "number",
-  jobs = "integer", data = "string" }
+  jobs = "integer", data = "string", private = "table" }
 
 --- Prepares the grading of a lesson: runs its cells before the first region, and its own solutions
 --- as a submission.
 ---@param path string of the master
----@param opts {program: string, seconds: number?, total: number?, memory: number?, jobs: integer?, data: string?}
+---@param opts {program: string, seconds: number?, total: number?, memory: number?, jobs: integer?, data: string?, private: string[]?}
 --- program: giemsa's; seconds: an answer of a submission's process may take (10), total: a
---- submission (60); memory in bytes (2 GiB); data: an absolute folder that the lesson may read
+--- submission (60); memory in bytes (2 GiB); data: a folder that the lesson may read; private: paths that no submission may
+--- read, besides the master's
 ---@return giemsa.Grader? grader nil and why
 ---@return string? message
 function grade.open(path, opts)
@@ -371,6 +391,11 @@ function grade.open(path, opts)
   if not lesson then return nil, why end
   local regions, exercises = cells_of(master)
   if not regions then return nil, exercises end
+  local data = o.data and core.real_path(o.data)
+  if o.data and not data then return nil, o.data .. " is not there" end
+  local paths = readable(data)
+  local danger = exposed(paths, table.move(o.private or {}, 1, #(o.private or {}), 2, { path }))
+  if danger then return nil, danger end
   local jobs = o.jobs or core.threads()
   core.threads(1) -- a process that forks must have one
   core.set_environment("GIEMSA_THREADS", "1")
@@ -379,8 +404,8 @@ function grade.open(path, opts)
   if not session then return nil, trouble end
   local self = setmetatable({ session = session, lesson = lesson, regions = regions,
     exercises = exercises, jobs = jobs, seconds = o.seconds or 10, total = o.total or 60,
-    memory = math.tointeger(o.memory or 2 << 30), data = o.data,
-    data_name = o.data and o.data:match "([^/]+)/*$", readable = readable(o.data) }, Grader)
+    memory = math.tointeger(o.memory or 2 << 30), data = data,
+    data_name = data and name_of(o.data, data), readable = paths }, Grader)
   local failed = quietly(require("giemsa.grade.student").run_common, session, regions[1].name)
   if failed then return nil, failed end
   self.student_fd, self.student_pid = start_student(o.program, lesson, regions[1].name)
@@ -391,7 +416,7 @@ function grade.open(path, opts)
 end
 
 --- Grades submissions.
----@param submissions {student: string, text: string?, problem: string?}[]
+---@param submissions giemsa.Submission[]
 ---@param done fun(grade: giemsa.Grade)? called for each, as it is ready
 ---@return giemsa.Grade[] in their order
 function Grader:grade(submissions, done)
@@ -402,7 +427,7 @@ function Grader:grade(submissions, done)
   end
   for i, one in ipairs(submissions) do
     local job = { place = i, student = one.student, text = one.text, problem = one.problem,
-      excluded = {} }
+      note = one.note, excluded = {} }
     if one.text then jobs[#jobs + 1] = job else keep(job) end
   end
   self:all(jobs, keep)

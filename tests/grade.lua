@@ -588,6 +588,18 @@ t.test("nothing is graded when a submission could read the master or its neighbo
   t.equal(t.shell(("ls %s"):format(t.quote(scratch))), "", "a scratch folder stays")
 end)
 
+t.test("Ctrl-C, or no place for scratch folders: no grades, and nothing stays behind", function()
+  need_sandbox()
+  t.shell(("cd %s && rm -rf one one.csv && mkdir one"):format(t.quote(folder)))
+  t.write(folder .. "/one/ada.lua", lesson "while true do end")
+  local output, exit_code = t.shell(("cd %s && TMPDIR=%s timeout --preserve-status -s INT 2 %s grade master.lua one -o one.csv --seconds 50"):format(folder, scratch, giemsa))
+  t.equal({ output, exit_code }, { "giemsa: no grades were written: interrupted!\n", 130 })
+  output, exit_code = t.shell(("cd %s && TMPDIR=%s/absent %s grade master.lua one -o one.csv"):format(folder, scratch, giemsa))
+  t.ok(exit_code == 1 and output:find("^giemsa: no grades were written: cannot make a folder in .*/absent: No such file or directory\n$"), output)
+  t.ok(not io.open(folder .. "/one.csv"))
+  t.equal(t.shell(("ls %s"):format(t.quote(scratch))), "", "a scratch folder stays")
+end)
+
 t.test("an archive of a class is graded like the folder", function()
   need_sandbox()
   if not pcall(require, "giemsa.zip") then t.skip "built without libzip" end

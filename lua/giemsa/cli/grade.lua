@@ -59,6 +59,19 @@ local function write_all(grader, grades, o, title)
   return ok
 end
 
+-- The grader and the grades; nil and why there are none.
+local function graded(o, list)
+  local grader, why = require("giemsa.grade").open(o[1], { program = arg[-1], seconds = o.seconds, total = o.total,
+    memory = o.memory << 20, jobs = o.jobs > 0 and o.jobs or nil, data = o.data ~= "" and o.data or nil,
+    private = { o[2], o.out, feedback_of(o) } })
+  if not grader then return nil, why end
+  local grades = grader:grade(list, function(one)
+    print(("%-30s %5.4g of %.4g"):format(one.student:gsub("%c", " "), one.points, one.of))
+  end)
+  grader:close()
+  return grader, grades
+end
+
 ---@param line string[] the words after the command
 ---@return integer code the exit code
 return function(line)
@@ -71,13 +84,11 @@ return function(line)
   if why_not then output.complain(why_not) return 2 end
   local list = submissions_of(o)
   if not list then return 1 end
-  local grader, why = require("giemsa.grade").open(o[1], { program = arg[-1], seconds = o.seconds,
-    total = o.total, memory = o.memory << 20, jobs = o.jobs > 0 and o.jobs or nil, data = o.data ~= "" and o.data or nil,
-    private = { o[2], o.out, feedback_of(o) } })
-  if not grader then output.complain(why) return 1 end
-  local grades = grader:grade(list, function(one)
-    print(("%-30s %5.4g of %.4g"):format(one.student:gsub("%c", " "), one.points, one.of))
-  end)
-  grader:close()
+  local ended, grader, grades = pcall(graded, o, list)
+  if not ended then
+    output.complain("no grades were written: " .. tostring(grader):gsub("^[^\n]-:%d+: ", ""))
+    return tostring(grader):find "interrupted!" and 130 or 1
+  end
+  if not grader then output.complain(grades) return 1 end
   return write_all(grader, grades, o, grader.lesson.meta.title or o[1]) and 0 or 1
 end

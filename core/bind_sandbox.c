@@ -5,6 +5,7 @@
 #include "sys.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -137,6 +138,15 @@ static int folder_usage(lua_State *L) {
     return 2;
 }
 
+// core.real_path(path): the absolute path without links of what is there; or nil and why.
+static int real_path(lua_State *L) {
+    const char *path = luaL_checkstring(L, 1);
+    char real[PATH_MAX]; // no memory to lose when Lua raises
+    if (!realpath(path, real)) return sys_fail("%s: %s", path, strerror(errno)), fail_pair(L);
+    lua_pushstring(L, real);
+    return 1;
+}
+
 // core.make_scratch(): the path of a new folder; or nil and why.
 static int make_scratch(lua_State *L) {
     char path[SCRATCH_PATH];
@@ -169,4 +179,5 @@ const luaL_Reg sandbox_functions[] = {{"make_scratch", make_scratch}, {"remove_t
                                       {"wait_child", wait_child},       {"socket_pair", socket_pair},
                                       {"close_fd", close_fd},           {"send_message", send_message},
                                       {"receive_message", receive_message}, {"wait_readable", wait_readable},
-                                      {"folder_usage", folder_usage},   {NULL, NULL}};
+                                      {"folder_usage", folder_usage},   {"real_path", real_path},
+                                      {NULL, NULL}};

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-// Whether the kernel offers Landlock and seccomp. -1: which is missing.
+// Whether the kernel offers Landlock, seccomp and limits. -1: which is missing.
 int sandbox_check(void);
 
 struct sandbox {
@@ -14,7 +14,7 @@ struct sandbox {
     unsigned seconds;            // of the processor's time
 };
 
-// Encloses this process, which must have one thread. -1: not enclosed, or half; it must end then.
+// Encloses this process, which must have one thread; what it prints goes nowhere. -1: not enclosed, or half; it must end then.
 int sandbox_enter(const struct sandbox *s);
 
 // A child in a session of its own, which dies with this process. As fork; the child has no stdin and stdout, and of the other

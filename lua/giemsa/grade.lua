@@ -13,10 +13,11 @@ local cell = require "giemsa.cell"
 local core = require "giemsa.core"
 local exercise = require "giemsa.exercise"
 local highlight = require "giemsa.highlight"
-local lookup = require "giemsa.lookup"
 local notebook = require "giemsa.notebook"
 local options = require "giemsa.options"
+local add_up = require "giemsa.grade.points"
 local quietly = require "giemsa.grade.quietly"
+local reach = require "giemsa.grade.reach"
 local wire = require "giemsa.grade.wire"
 
 local grade = {}
@@ -92,19 +93,6 @@ end
 
 -- ---- the other processes
 
--- What a lesson's code may read.
-local function readable(data)
-  local paths = { lookup.home, "/usr/lib", "/lib", "/lib64", "/usr/share/lua", "/usr/local/lib/lua",
-    "/usr/local/share/lua", "/usr/share/fonts", "/etc/ld.so.cache", "/etc/localtime",
-    "/usr/share/zoneinfo", "/dev/null", "/dev/zero", "/dev/urandom" }
-  for path in package.cpath:gmatch "[^;]+" do
-    local folder = path:match "^(/.*)/%?%.so$"
-    if folder then paths[#paths + 1] = folder .. "/giemsa" end
-  end
-  if data then paths[#paths + 1] = data end
-  return paths
-end
-
 local function start_student(program, lesson, first)
   local here, there = core.socket_pair()
   if not here then return nil, there end
@@ -130,13 +118,13 @@ end
 
 -- ---- one submission
 
-local function folders_for(self)
+local function folders_for(self, job)
   local scratch = assert(core.make_scratch())
+  job.scratch = scratch
   for _, part in ipairs { "/code", "/checks" } do
     assert(core.make_folder(scratch .. part))
     if self.data_name then assert(core.symlink(self.data, scratch .. part .. "/" .. self.data_name)) end
   end
-  return scratch
 end
 
 local function enclose(self, scratch)
@@ -155,7 +143,9 @@ local function check_in_child(self, job, fd, results)
 end
 
 function Grader:launch(job)
-  job.scratch, job.events, job.started = folders_for(self), {}, core.now()
+  self.open[job] = true
+  job.events, job.started = {}, core.now()
+  folders_for(self, job)
   local ours, theirs = core.socket_pair()
   local results, out = core.socket_pair()
   job.code_pid = ask_student(self, { scratch = job.scratch .. "/code", readable = self.readable,
@@ -185,8 +175,10 @@ local function clean_up(self, job)
   core.wait_child(job.pid)
   core.kill_session(job.code_pid)
   local status = ask_student(self, { pid = job.code_pid })
+  job.pid, job.code_pid = nil, nil -- these numbers may be others' now
   core.close_fd(job.fd)
   core.remove_tree(job.scratch)
+  self.open[job] = nil
   return status
 end
 
@@ -257,9 +249,17 @@ function Grader:turn()
   end
 end
 
--- Grades all jobs, some at a time; calls f(job) for each that is done.
-function Grader:all(jobs, f)
-  self.waiting, self.running, self.done = jobs, {}, f
+-- Ends what runs when grading itself ends early: Ctrl-C, no place on the disk.
+local function abandon(self)
+  for job in pairs(self.open) do
+    if job.pid then core.kill_session(job.pid) end
+    if job.code_pid then core.kill_session(job.code_pid) end
+    if job.scratch then core.remove_tree(job.scratch) end
+  end
+  self.open = {}
+end
+
+local function work(self)
   while #self.waiting > 0 or #self.running > 0 do
     while #self.waiting > 0 and #self.running < self.jobs do
       self:launch(table.remove(self.waiting, 1))
@@ -268,56 +268,16 @@ function Grader:all(jobs, f)
   end
 end
 
--- ---- points
-
--- The checks of a cell as the student passed them: all that the master's solution has.
-local function results_of(one, came, why)
-  local by_name, results = {}, {}
-  for _, result in ipairs(came) do by_name[result.name] = result end
-  for i, name in ipairs(one.checks) do
-    local result = by_name[name] or { name = name, status = "failed", message = "not reached" }
-    local message = result.message
-    if result.status ~= "passed" and why then message = why end
-    results[i] = { name = name, status = result.status, message = message }
-  end
-  return results
+-- Grades all jobs, some at a time; calls f(job) for each that is done.
+function Grader:all(jobs, f)
+  self.waiting, self.running, self.open, self.done = jobs, {}, {}, f
+  local ok, message = pcall(work, self)
+  if ok then return end
+  abandon(self)
+  error(message, 0)
 end
 
-local function reason_of(one, messages)
-  for _, region in ipairs(one.regions) do
-    if messages[region] then return ("%s: %s"):format(region, messages[region]) end
-  end
-end
-
-local function add_up(exercises, job)
-  local grade_of = { student = job.student, points = 0, of = 0, exercises = {}, notes = {} }
-  local cells, messages, notes = {}, {}, grade_of.notes
-  for _, event in ipairs(job.events or {}) do
-    if event.what == "cell" then cells[event.number] = event end
-    if event.what == "region" then messages[event.name] = event.message end
-    if event.what == "note" or event.what == "trouble" then notes[#notes + 1] = event.text end
-  end
-  for region, why in pairs(job.excluded or {}) do messages[region] = why end
-  local regions = {}
-  for region in pairs(messages) do regions[#regions + 1] = region end
-  table.sort(regions)
-  for _, region in ipairs(regions) do
-    notes[#notes + 1] = ("region '%s': %s"):format(region, messages[region])
-  end
-  notes[#notes + 1] = job.problem
-  for i, one in ipairs(exercises) do
-    local event = cells[one.number] or { results = {}, message = job.problem }
-    local results, passed = results_of(one, event.results, reason_of(one, messages)), 0
-    for _, result in ipairs(results) do
-      if result.status == "passed" then passed = passed + 1 end
-    end
-    local points = one.points * passed / math.max(#results, 1)
-    grade_of.exercises[i] = { name = one.name, points = points, of = one.points,
-      results = results, message = event.message }
-    grade_of.points, grade_of.of = grade_of.points + points, grade_of.of + one.points
-  end
-  return grade_of
-end
+-- ---- the master as a submission
 
 -- The master itself is the first submission: it says which checks there are, and must pass them.
 local function rehearse(self, master)
@@ -351,14 +311,15 @@ end
 -- ---- all of it
 
 local OPTIONS = { program = "string", seconds = "number", total = "number", memory = "number",
-  jobs = "integer", data = "string" }
+  jobs = "integer", data = "string", private = "table" }
 
 --- Prepares the grading of a lesson: runs its cells before the first region, and its own solutions
 --- as a submission.
 ---@param path string of the master
----@param opts {program: string, seconds: number?, total: number?, memory: number?, jobs: integer?, data: string?}
+---@param opts {program: string, seconds: number?, total: number?, memory: number?, jobs: integer?, data: string?, private: string[]?}
 --- program: giemsa's; seconds: an answer of a submission's process may take (10), total: a
---- submission (60); memory in bytes (2 GiB); data: an absolute folder that the lesson may read
+--- submission (60); memory in bytes (2 GiB); data: a folder that the lesson may read; private: paths that no submission may
+--- read, besides the master's
 ---@return giemsa.Grader? grader nil and why
 ---@return string? message
 function grade.open(path, opts)
@@ -371,6 +332,11 @@ function grade.open(path, opts)
   if not lesson then return nil, why end
   local regions, exercises = cells_of(master)
   if not regions then return nil, exercises end
+  local data = o.data and core.real_path(o.data)
+  if o.data and not data then return nil, o.data .. " is not there" end
+  local paths = reach.readable(data)
+  local danger = reach.exposed(paths, table.move(o.private or {}, 1, #(o.private or {}), 2, { path }))
+  if danger then return nil, danger end
   local jobs = o.jobs or core.threads()
   core.threads(1) -- a process that forks must have one
   core.set_environment("GIEMSA_THREADS", "1")
@@ -379,8 +345,8 @@ function grade.open(path, opts)
   if not session then return nil, trouble end
   local self = setmetatable({ session = session, lesson = lesson, regions = regions,
     exercises = exercises, jobs = jobs, seconds = o.seconds or 10, total = o.total or 60,
-    memory = math.tointeger(o.memory or 2 << 30), data = o.data,
-    data_name = o.data and o.data:match "([^/]+)/*$", readable = readable(o.data) }, Grader)
+    memory = math.tointeger(o.memory or 2 << 30), data = data,
+    data_name = data and reach.name_of(o.data, data), readable = paths }, Grader)
   local failed = quietly(require("giemsa.grade.student").run_common, session, regions[1].name)
   if failed then return nil, failed end
   self.student_fd, self.student_pid = start_student(o.program, lesson, regions[1].name)
@@ -391,7 +357,7 @@ function grade.open(path, opts)
 end
 
 --- Grades submissions.
----@param submissions {student: string, text: string?, problem: string?}[]
+---@param submissions giemsa.Submission[]
 ---@param done fun(grade: giemsa.Grade)? called for each, as it is ready
 ---@return giemsa.Grade[] in their order
 function Grader:grade(submissions, done)
@@ -402,7 +368,7 @@ function Grader:grade(submissions, done)
   end
   for i, one in ipairs(submissions) do
     local job = { place = i, student = one.student, text = one.text, problem = one.problem,
-      excluded = {} }
+      note = one.note, excluded = {} }
     if one.text then jobs[#jobs + 1] = job else keep(job) end
   end
   self:all(jobs, keep)

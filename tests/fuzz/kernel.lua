@@ -56,6 +56,7 @@ function Worker:send(id, bytes)
 end
 function Worker:status() return coroutine.status(running) == "dead" and 1 or nil end
 function Worker:interrupt() end
+function Worker:interrupts() return 0 end
 function Worker:close() end
 
 local asked = 0

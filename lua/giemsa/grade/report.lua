@@ -7,11 +7,13 @@ local report = {}
 
 -- ---- the table
 
--- A spreadsheet takes a text that begins with one of these for a formula.
+-- A spreadsheet takes a text that begins with one of these for a formula, an East Asian one also their wide forms.
+local WIDE = { ["\u{ff1d}"] = true, ["\u{ff0b}"] = true, ["\u{ff0d}"] = true, ["\u{ff20}"] = true }
+
 local function field(value)
   if type(value) == "number" then return ("%.4g"):format(value) end
   local text = unicode.clean(value)
-  if text:find "^[=+@\t\n-]" then text = "'" .. text end
+  if text:find "^[=+@\t\n-]" or WIDE[text:match "^[\xc2-\xef][\x80-\xbf]*"] then text = "'" .. text end
   if text:find "[\",;\n']" then text = '"' .. text:gsub('"', '""') .. '"' end
   return text
 end

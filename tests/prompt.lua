@@ -282,6 +282,18 @@ t.test("pictures are drawn, figures too, models and tensors summed up", function
   holds(shown, "tensor (40, 30)  min 0  mean 0  max 0", "Total params: 6", "{ 1, { b = 2 } }", "function nn.l2(factor)  giemsa/nn.lua:")
 end)
 
+t.test("what a line has shown itself is not shown again, and what it has not is", function()
+  if not os.execute "command -v gnuplot >/dev/null" then t.skip "gnuplot is not installed" end
+  local figure = "giemsa.plot.lines({ { 1, 3, 2 } })"
+  for _, line in ipairs{ figure, figure .. ":show()", figure .. ":show();", "f = " .. figure .. "; f:show(); f" } do
+    local shown = session { line }
+    t.equal(select(2, plain(shown):gsub(" 2%.5 %+", "")), 1, line .. shown) -- on its axis
+  end
+  local shown = session { "giemsa.display{ text = 'seen' }" }
+  holds(shown, "\nseen\r\n")
+  t.ok(not plain(shown):find("{ id", 1, true), shown)
+end)
+
 t.test("long commands tell their time, short ones do not", function()
   local shown = session { "local until_then = require('giemsa.core').now() + 0.6 while require('giemsa.core').now() < until_then do end", "1" }
   t.equal(select(2, plain(shown):gsub("took [%d.]+ s", "")), 1, shown)

@@ -537,14 +537,20 @@ class Requests(KernelTest):
 
     def test_cells_behind_an_interrupt_do_not_run(self):
         fit = ("local giemsa = require 'giemsa'; local nn = giemsa.nn; local m = nn.Sequential{ nn.Dense{ 4, input_shape = { 4 } } }; "
-               "m:compile{ loss = 'mse', optimizer = giemsa.optim.SGD{ lr = 1e-9 } }; print 'begun'; io.stdout:flush(); local t = giemsa.tensor.zeros; "
-               "history = m:fit(t(512, 4), t(512, 4), { epochs = 1000000, batch_size = 1, verbose = 0 })")
+               "m:compile{ loss = 'mse', optimizer = giemsa.optim.SGD{ lr = 1e-9 } }; local t = giemsa.tensor.zeros; "
+               "local function begun(_, epoch) if epoch == 2 then print 'begun' io.stdout:flush() end end; "
+               "history = m:fit(t(512, 4), t(512, 4), { epochs = 1000000, batch_size = 1, verbose = 0, callbacks = { { on_epoch_begin = begun } } })")
         ids = [self.begin(fit), self.client.execute("after_fit = true")]
         self.manager.interrupt_kernel()
         ran = [self.finish(i) for i in ids]
         self.assertEqual([r.reply["status"] for r in ran], ["ok", "error"])
         self.assertEqual(ran[1].reply["ename"], "Aborted")
         self.assertEqual(self.run_code("history.interrupted, after_fit").result(), "true\nnil")
+        ids = [self.begin("print 'on'; io.stdout:flush(); os.execute 'sleep 1000'"), self.client.execute("after_sleep = true")]
+        time.sleep(0.2)
+        self.manager.interrupt_kernel()
+        self.assertEqual([self.finish(i).reply["status"] for i in ids][1], "error")
+        self.assertEqual(self.run_code("tostring(after_sleep)").result(), '"nil"')
 
     def test_what_a_cell_has_shown_is_shown_once(self):
         ran = self.run_code("local plot = require 'giemsa'.plot; fig = plot.lines{ { 1, 3, 2 } }; fig:show()")
@@ -558,6 +564,12 @@ class Requests(KernelTest):
         for code in ["io.lines('/nope')", "io.open('/dev/null'):read('z')"]:
             self.assertRegex(self.run_code(f"local x = {code}").reply["evalue"], r"^cell \d+:1: (?!.*(typed|plain))", code)
             self.assertNotRegex(self.run_code(code).reply["evalue"], "typed|plain", code)
+        for code, message in [
+            ("io.open('/dev/null'):read('z')", r"bad argument #1 to 'read' \(invalid format\)"),
+            ("io.stdout.read(5)", r"bad argument #1 to 'read' \(FILE\* expected, got number\)"),
+            ("io.lines({})", r"bad argument #1 to 'lines' \(string expected, got table\)"),
+        ]:
+            self.assertRegex(self.run_code("local x = " + code).reply["evalue"], r"^cell \d+:1: " + message + "$")
 
     def test_comms_are_closed_at_once(self):
         message = self.client.session.msg("comm_open", {"comm_id": "c1", "target_name": "widget", "data": {}})

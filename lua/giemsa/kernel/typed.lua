@@ -40,13 +40,15 @@ local function read_all(...)
 end
 
 -- A function of Lua's own, called for a cell: its errors are told of there and not of here. (Called as a tail: the level
--- above is the cell's.)
-local function pass_on(name, f, ...)
+-- above is the cell's.) As Lua does, a method's arguments are counted without its object.
+local function pass_on(name, is_method, f, ...)
   local results = table.pack(pcall(f, ...))
   if results[1] then return table.unpack(results, 2, results.n) end
   local problem = results[2]
   if type(problem) == "string" then
-    problem = problem:gsub("^[^\n:]*typed%.lua:%d+: ", ""):gsub("to 'f'", "to '" .. name .. "'")
+    problem = problem:gsub("^[^\n:]*typed%.lua:%d+: ", ""):gsub("^bad argument #(%d+) to '[^']*'", function(number)
+      return ("bad argument #%d to '%s'"):format(is_method and number > "1" and number - 1 or number, name)
+    end)
   end
   error(problem, 2)
 end
@@ -57,17 +59,17 @@ function typed.take_over()
   local plain_read, plain_lines, open_lines = methods.read, methods.lines, io.lines
   function methods.read(file, ...)
     if file == stdin then return read_all(...) end
-    return pass_on("read", plain_read, file, ...)
+    return pass_on("read", true, plain_read, file, ...)
   end
   function methods.lines(file, ...)
-    if file ~= stdin then return pass_on("lines", plain_lines, file, ...) end
+    if file ~= stdin then return pass_on("lines", true, plain_lines, file, ...) end
     local given = table.pack(...)
     return function() return read_all(table.unpack(given, 1, given.n)) end
   end
   function io.read(...) return io.input():read(...) end
   function io.lines(path, ...)
     if path == nil then return io.input():lines(...) end
-    return pass_on("lines", open_lines, path, ...)
+    return pass_on("lines", false, open_lines, path, ...)
   end
 end
 

@@ -75,6 +75,20 @@ local function same_output(path, a, b)
   same_lines(path, certain(a), certain(b))
 end
 
+-- The texts of a training's epochs are an output each, or one that grew: they are compared as one.
+local function with_texts_joined(displays)
+  local list = {}
+  for _, data in ipairs(displays) do
+    local before = list[#list]
+    local mime, more = next(data)
+    local is_text = mime == "text/plain" and next(data, mime) == nil
+    local text = is_text and (type(more) == "table" and table.concat(more) or more)
+    if is_text and before and before.is_text then before["text/plain"] = before["text/plain"] .. "\n" .. text
+    else list[#list + 1] = is_text and setmetatable({ ["text/plain"] = text }, { __index = { is_text = true } }) or data end
+  end
+  return list
+end
+
 -- What a cell of a Jupyter notebook shows besides its value: all it prints, and what it displays.
 local function shown_by(cell)
   local printed, displays = {}, {}
@@ -82,7 +96,7 @@ local function shown_by(cell)
     if output.output_type == "stream" then printed[#printed + 1] = table.concat(output.text) end
     if output.output_type == "display_data" then displays[#displays + 1] = output.data end
   end
-  return table.concat(printed), displays
+  return table.concat(printed), with_texts_joined(displays)
 end
 
 local function joined(value) return type(value) == "table" and table.concat(value) or value end

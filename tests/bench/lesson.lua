@@ -1,54 +1,34 @@
 --- What a reader of a lesson waits for: the program, the first cell, the prompt's completion, the page, many lines.
 local complete = require "giemsa.complete"
-local core = require "giemsa.core"
 local harness = require "tests.harness"
 local html = require "giemsa.html"
 local lookup = require "giemsa.lookup"
 local nn = require "giemsa.nn"
-local rounds = require "tests.bench.rounds"
 local runlog = require "giemsa.runlog"
+local timed = require "tests.bench.timed"
 
 local lesson = {}
 
-local function milliseconds(f)
-  local start = core.now()
-  f()
-  return (core.now() - start) * 1e3
-end
-
-local function repeated(times, note, f)
-  local list = {}
-  for i = 1, times do list[i] = f(i) end
-  local row = rounds.summary(list)
-  row.note = note
-  return row
-end
-
-local function run(...)
-  local status, output, problem = core.run_program({ harness.interpreter, ... }, "", 600)
-  if status ~= 0 then error(("%s: %s"):format(table.concat({ ... }, " "), problem), 0) end
-  return output
-end
+local function run(...) return timed.command{ harness.interpreter, ... } end
 
 local folder = harness.tmpdir()
 
 -- A run of a lesson that is written here; its log.
 local function run_of(name, text)
   local path = harness.write(("%s/%s.lua"):format(folder, name), text)
-  local ms = milliseconds(function() run("run", path) end)
-  return ms, runlog.latest(path), path
+  local ms = run("run", path)
+  return ms, runlog.latest(path)
 end
 
 --- `giemsa -e ''`, from its start to its end.
 function lesson.nothing()
-  return repeated(30, "giemsa -e '', start to end", function() return milliseconds(function() run("-e", "") end) end)
+  return timed.repeated(30, function() return run("-e", "") end, "giemsa -e '', start to end")
 end
 
 --- A lesson of one cell, from the start of the command to its end.
 function lesson.first_cell()
-  return repeated(15, "giemsa run, a lesson of one cell that prints, start to end", function()
-    return (run_of("first", "-- %%\nprint 'first'\n"))
-  end)
+  return timed.repeated(15, function() return run_of("first", "-- %%\nprint 'first'\n") end,
+    "giemsa run, a lesson of one cell that prints, start to end")
 end
 
 --- The page of a hundred cells that print a little, from the log.
@@ -60,8 +40,8 @@ function lesson.page()
   end
   local _, log = run_of("hundred", table.concat(cells))
   local size
-  local row = repeated(15, nil, function()
-    return milliseconds(function() size = #html.from_run(log, {}) end)
+  local row = timed.repeated(15, function()
+    return timed.call(function() size = #html.from_run(log, {}) end)
   end)
   row.note = ("the page of 100 cells and 100 texts, %.0f kB"):format(size / 1e3)
   return row
@@ -72,19 +52,19 @@ function lesson.completion()
   local model = nn.Sequential{ nn.Dense{ 2, input_shape = { 3 } } }
   local function scope(name) return name == "model" and model or lookup.globals(name) end
   local texts = { "giemsa.nn.C", "nn.Conv2D{ 32, 3, kernel_", "model:f", "model:fit(x, y, { ep", "io.open('notebooks/", "str" }
-  return repeated(60, "completion at the prompt, of six kinds", function(i)
-    return milliseconds(function()
+  return timed.repeated(60, function(i)
+    return timed.call(function()
       local found = complete.at(texts[i % #texts + 1], { scope = scope })
       if #found.list == 0 then error("nothing completes " .. texts[i % #texts + 1], 0) end
     end)
-  end)
+  end, "completion at the prompt, of six kinds")
 end
 
 local LINES = 100000
 
 --- Lines that a cell prints, to a pipe and the log; none may be missing there.
 function lesson.lines()
-  local row = repeated(5, nil, function()
+  local row = timed.repeated(5, function()
     local ms, log = run_of("lines", ("-- %%%%\nfor i = 1, %d do print('line', i) end\n"):format(LINES))
     local count = 0
     for _, output in ipairs(runlog.read(log).cells[1].outputs) do

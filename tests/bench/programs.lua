@@ -4,27 +4,15 @@ local contender = require "tests.bench.contender"
 local core = require "giemsa.core"
 local harness = require "tests.harness"
 local rounds = require "tests.bench.rounds"
+local timed = require "tests.bench.timed"
 
 local programs = {}
-
--- Milliseconds and output of a command; raises when it fails.
-local function run(command)
-  local start = core.now()
-  local status, output, errors = core.run_program(command, "", 3600)
-  if status ~= 0 then error(table.concat(command, " ") .. ": " .. tostring(errors), 0) end
-  return (core.now() - start) * 1e3, output
-end
+local run, repeated = timed.command, timed.repeated
 
 -- A piece of Lua in another process; the last line of its output is its peak resident size in MB.
 local function run_lua(code)
   return run{ harness.interpreter, "-e", code .. [[ for line in io.lines "/proc/self/status" do
     local kb = line:match "^VmHWM:%s*(%d+)" if kb then print(math.ceil(kb / 1024)) end end]] }
-end
-
-local function repeated(times, f)
-  local list = {}
-  for i = 1, times do list[i] = (f()) end
-  return rounds.summary(list)
 end
 
 --- From the start of the process to the end of the first training step, on files.

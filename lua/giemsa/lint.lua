@@ -16,8 +16,6 @@ local lint = {}
 
 local LOCALS_NEAR, LOCALS_MAX = 150, 200
 
-lint.TAGS = markers.TAGS
-
 -- ---- rules: each calls tell(line, message, is_error)
 
 local function compiles(book, text, tell)

@@ -26,10 +26,8 @@ when all have been graded, whatever their points.]]
 
 -- Why the table cannot be written there; nil when it can.
 local function obstacle(o)
-  local there = core.file_info(o.out)
   for _, path in ipairs { o[1], o[2] } do
-    local info = core.file_info(path)
-    if there and info and there.id == info.id then return "-o FILE is the table of grades; it cannot be " .. path end
+    if output.is_same_file(o.out, path) then return "-o FILE is the table of grades; it cannot be " .. path end
   end
   if o.out:find "%.lua$" or o.out:find "%.zip$" then return "-o FILE is the table of grades, a .csv; not " .. o.out end
 end

@@ -17,4 +17,13 @@ function output.write_file(path, bytes)
   return ok
 end
 
+--- Whether two paths lead to one file that is there, by links, too.
+---@param a string
+---@param b string
+---@return boolean
+function output.is_same_file(a, b)
+  local one, other = core.file_info(a), core.file_info(b)
+  return one ~= nil and other ~= nil and one.id == other.id
+end
+
 return output

@@ -1,10 +1,9 @@
 --- giemsa student: a lesson without its solutions and hidden tests.
 local args = require "giemsa.args"
-local core = require "giemsa.core"
 local exercise = require "giemsa.exercise"
-local lint = require "giemsa.lint"
+local exercises = require "giemsa.lint.exercises"
+local markers = require "giemsa.lint.markers"
 local notebook = require "giemsa.notebook"
-local options = require "giemsa.options"
 local output = require "giemsa.cli.output"
 local syntax = require "giemsa.syntax"
 
@@ -22,11 +21,10 @@ The exit code is 1 when nothing was written, and when something can still be rea
 
 -- Why the students' lesson cannot be written there; nil when it can.
 local function obstacle(out, master)
-  local there, here = core.file_info(out), core.file_info(master)
-  if out == "" or there and there.id == here.id then
+  if out == "" or output.is_same_file(out, master) then
     return "-o FILE says where the students' lesson goes; it cannot be the master"
   end
-  local book = there and notebook.read(out)
+  local book = notebook.read(out)
   for _, one in ipairs(book and book.cells or {}) do
     local blocks = exercise.blocks(one)
     if not blocks or #blocks > 0 or one:has_tag "hidden" then -- nil: marks that do not match are marks, too
@@ -35,17 +33,11 @@ local function obstacle(out, master)
   end
 end
 
--- What of the master would be handed out by mistake.
+-- What of the master may be handed out by mistake, as the linter finds it.
 local function doubts(master)
   local found = {}
-  for _, one in ipairs(master.cells) do
-    for _, tag in ipairs(one.tags) do
-      local near = not lint.TAGS[tag] and options.nearest(tostring(tag), lint.TAGS)
-      if near then found[#found + 1] = ("%s:%d: unknown tag '%s' (did you mean '%s'?)"):format(master.path, one.line, tag, near) end
-    end
-    if one.kind == "code" and one:has_tag "solution" and #exercise.blocks(one) == 0 then
-      found[#found + 1] = ("%s:%d: this cell is tagged \"solution\" and has no BEGIN SOLUTION: students get all of it"):format(master.path, one.line)
-    end
+  for _, rule in ipairs { markers.tags, exercises.unmarked } do
+    rule(master, nil, function(line, message) found[#found + 1] = ("%s:%d: %s"):format(master.path, line, message) end)
   end
   return found
 end

@@ -7,8 +7,8 @@ local rules = {}
 local KNOWN = { name = "string", tags = "table", cache = "boolean", timeout = "number",
   points = "number", lang = "string" }
 
---- The tags that mean something.
-rules.TAGS = { solution = true, check = true, hidden = true, ["skip-execution"] = true,
+-- The tags that mean something.
+local TAGS = { solution = true, check = true, hidden = true, ["skip-execution"] = true,
   ["raises-exception"] = true, ["hide-input"] = true, ["hide-output"] = true }
 
 --- A name finds a cell again: one that can stand in an address, and each once.
@@ -61,12 +61,12 @@ function rules.tags(book, _, tell)
     local seen = {}
     for _, tag in ipairs(cell.tags) do
       tag = tostring(tag)
-      local near = not rules.TAGS[tag] and options.nearest(tag, rules.TAGS)
+      local near = not TAGS[tag] and options.nearest(tag, TAGS)
       if tag:find "[,;]" then
         tell(cell.line, ("tag '%s' is one tag: write tags=[\"a\", \"b\"] for two"):format(tag), true)
       elseif near then
         local is_leak = near == "hidden" -- students would get the cell
-        tell(cell.line, ("unknown tag '%s'%s"):format(tag, options.hint(tag, rules.TAGS)), is_leak)
+        tell(cell.line, ("unknown tag '%s'%s"):format(tag, options.hint(tag, TAGS)), is_leak)
       elseif seen[tag] then
         tell(cell.line, ("tag '%s' stands here twice"):format(tag))
       end

@@ -239,9 +239,9 @@ function runlog.follow(path) return require("giemsa.runlog.read").follow(path) e
 local HEAD, TAIL = 16000, 4000
 
 --- A long text as it is shown: its beginning, how much is left out and where all of it is, its end.
---- Cut at line breaks; a short text comes back as it is.
----@param text string
----@param path string of the log
+--- Cut at line breaks where there are some; a short text comes back as it is.
+---@param text string UTF-8
+---@param path string? of the log that has all of it
 ---@return string shown
 ---@return boolean is_cut
 function runlog.shown(text, path)
@@ -250,9 +250,9 @@ function runlog.shown(text, path)
   local tail = text:sub(-TAIL)
   tail = tail:match("\n(.*)$") or tail:sub((tail:find("[^\x80-\xBF]")))
   local _, lines = text:gsub("\n", "")
-  local cut = #text - #head - #tail
-  return ("%s[... %d of %d bytes (%d lines in all) are not shown; all is in %s]\n%s")
-    :format(head, cut, #text, lines, path, tail), true
+  local cut, place = #text - #head - #tail, path and "; all is in " .. path or ""
+  return ("%s%s[... %d of %d bytes (%d lines in all) are not shown%s]\n%s")
+    :format(head, head:sub(-1) == "\n" and "" or "\n", cut, #text, lines, place, tail), true
 end
 
 return runlog

@@ -354,7 +354,7 @@ class Outputs(KernelTest):
         ran = self.run_code("error('begin ' .. ('é'):rep(2500000) .. ' end')")
         for text in [ran.reply["evalue"], ran.of("error")[0]["traceback"][0]]:
             self.assertLess(len(text), 25000)
-            self.assertRegex(text, r"begin é+\n\[\.\.\. \d+ of 50000\d\d bytes are not shown\]\né+ end")
+            self.assertRegex(text, r"begin é+\n\[\.\.\. \d+ of 50000\d\d bytes \(\d+ lines in all\) are not shown\]\né+ end")
 
     def test_bytes_that_are_no_picture(self):
         message = "display: png must be the bytes of a PNG file, or an object with a method 'png'"

@@ -24,17 +24,6 @@ function wire.array(list) return setmetatable(list or {}, ARRAY) end
 ---@return string
 function wire.clean(text) return utf8.len(text) and text or unicode.repair(text) end
 
-local HEAD, TAIL = 16000, 4000 -- bytes, as of an output in a run's page
-
---- A text that may be too long for a page: its beginning, how much is left out, its end.
----@param text string UTF-8
----@return string
-function wire.shortened(text)
-  if #text <= HEAD + TAIL + 1000 then return text end
-  local head, tail = text:sub(1, utf8.offset(text, 0, HEAD + 1) - 1), text:sub(utf8.offset(text, 0, #text - TAIL + 1))
-  return ("%s\n[... %d of %d bytes are not shown]\n%s"):format(head, #text - #head - #tail, #text, tail)
-end
-
 -- ---- in
 
 ---@class giemsa.kernel.Message

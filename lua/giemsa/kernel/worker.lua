@@ -14,6 +14,7 @@ local wire = require "giemsa.kernel.wire"
 local bundle = require "giemsa.kernel.bundle"
 local lookups = require "giemsa.kernel.lookups"
 local typed = require "giemsa.kernel.typed"
+local runlog = require "giemsa.runlog"
 local Sink = require "giemsa.kernel.sink"
 
 local array = wire.array
@@ -52,7 +53,7 @@ local function name_of(count) return ("cell %d"):format(count) end
 local function error_of(outcome, name)
   local message = outcome.message
   if outcome.ok then message = name .. ": interrupted!" end -- it caught the error
-  message = wire.shortened(wire.clean(message))
+  message = runlog.shown(wire.clean(message))
   local traceback = array{ "\27[1;31m" .. message .. "\27[0m" }
   local frames = outcome.traceback or {}
   local says_more = #frames > 1 or frames[1] and frames[1]:match "^.-:%d+:" ~= message:match "^.-:%d+:"

@@ -35,7 +35,8 @@ void free_scratch(lua_State *L, int index);
 void stop_begin(lua_State *L);
 void stop_end(lua_State *L);
 #define stoppable(L, kernel) (stop_begin(L), (void)(kernel), stop_end(L))
-// The same for a loop that calls Lua: stop_watch before it, and now and then stop_check, which raises.
+// The same for a loop that calls Lua: stop_watch before it, and each STOP_STRIDE numbers stop_check, which raises.
+enum { STOP_STRIDE = 1 << 16 };
 void stop_watch(lua_State *L);
 void stop_check(lua_State *L);
 

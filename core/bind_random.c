@@ -67,7 +67,7 @@ static int push_order(lua_State *L, const uint32_t *order, int n) {
     for (int i = 0; i < n; i++) {
         lua_pushinteger(L, (lua_Integer)order[i] + 1);
         lua_rawseti(L, -2, i + 1);
-        if (i % (1 << 16) == 0) stop_check(L);
+        if (i % STOP_STRIDE == 0) stop_check(L);
     }
     free_scratch(L, -2);
     return 1;

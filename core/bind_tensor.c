@@ -234,8 +234,6 @@ static int tensor_from_table(lua_State *L) {
     return 1;
 }
 
-enum { STRIDE = 1 << 16 }; // numbers between two looks for Ctrl-C
-
 static void push_nested(lua_State *L, const struct tensor *t, const float **next, int depth) {
     if (depth >= t->ndim || depth == TENSOR_MAX_DIMS) {
         lua_pushnumber(L, *(*next)++);
@@ -246,7 +244,7 @@ static void push_nested(lua_State *L, const struct tensor *t, const float **next
     for (int i = 1; i <= t->shape[depth]; i++) {
         push_nested(L, t, next, depth + 1);
         lua_rawseti(L, -2, i);
-        if (i % STRIDE == 0) stop_check(L);
+        if (i % STOP_STRIDE == 0) stop_check(L);
     }
 }
 

@@ -241,8 +241,8 @@ static void set_timer(double seconds) {
 
 static volatile sig_atomic_t is_resumed;
 
-// os.execute ignores SIGINT as long as its command runs (C's system does), so Ctrl-C would end the command and leave a loop
-// around it running. A server sends SIGTERM with it, which counts where the other is ignored.
+// What `execute` sees is lost when a command has just ended by itself. So a server sends SIGTERM, too, which counts where
+// SIGINT is ignored.
 static void on_terminate(int number) {
     int error = errno;
     struct sigaction now;

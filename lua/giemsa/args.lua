@@ -15,6 +15,14 @@ local function convert(name, text, default)
   return value or nil, ("--%s needs a %s, got '%s'"):format(name, kind, text)
 end
 
+--- Ends the script with its usage when a line has more plain words than it may.
+---@param values table of args.parse
+---@param most integer
+---@param usage string
+function args.at_most(values, most, usage)
+  if #values > most then stop(("'%s' is one word too many"):format(values[most + 1]), usage, 2) end
+end
+
 --- Reads the command line. `--help` prints the usage and ends the script; a mistake names itself
 --- and ends it with status 2.
 ---
@@ -53,7 +61,7 @@ function args.parse(usage, defaults, words, line, most)
   if #values < (words or 0) then
     stop(("%d more argument(s) needed"):format(words - #values), usage, 2)
   end
-  if most and #values > most then stop(("'%s' is one word too many"):format(values[most + 1]), usage, 2) end
+  if most then args.at_most(values, most, usage) end
   return values
 end
 

@@ -79,7 +79,8 @@ local function harvest(thread, scope, locals)
   return scope:with_values(locals, values)
 end
 
--- Runs text as the script would at this scope: the outcome, the scope after it, and whether it came to its end.
+-- Runs text as the script would at this scope: the outcome, the scope after it, and whether it returned from
+-- within a block.
 function Session:run_alone(text, scope, name, first_line, environment)
   local chunk, message, locals, names = source.alone(text, scope, name, first_line, environment)
   if not chunk then
@@ -92,12 +93,12 @@ function Session:run_alone(text, scope, name, first_line, environment)
   local thread = coroutine.create(f)
   local outcome = outcomes.resume(thread, table.unpack(self.args))
   if not outcome.ok and not keeper then return outcome, harvest(thread, scope, locals) end
-  if not keeper then return outcome, scope, false end -- it failed before any local, or returned from within a block
+  if not keeper then return outcome, scope, true end
   local after = scope:extended(locals, names, keeper)
   for _, one in ipairs(locals) do
     if one.attribute == "close" then table.insert(self.closing, after:get(one.name)) end
   end
-  return outcome, after, true
+  return outcome, after
 end
 
 -- The script's function was left for good: what it holds stays, its later text is not run.
@@ -147,9 +148,9 @@ function Session:run(number)
   self:leave_forward()
   local scope = self.scopes[number] or self.scope
   self.scopes[number] = scope
-  local outcome, came_to_end
-  outcome, self.scope, came_to_end = self:run_alone(source.code_of(one), scope, "@" .. self.path, one.first)
-  if outcome.ok and not came_to_end then self:expect_nothing(number) else self:expect_after(number) end
+  local outcome, has_returned
+  outcome, self.scope, has_returned = self:run_alone(source.code_of(one), scope, "@" .. self.path, one.first)
+  if has_returned then self:expect_nothing(number) else self:expect_after(number) end
   return outcome
 end
 

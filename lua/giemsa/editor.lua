@@ -3,7 +3,7 @@ local editor = {}
 
 -- Those that go to a line by +LINE; to others that would be a file's name.
 local TAKES_LINE = { vi = true, vim = true, nvim = true, nano = true, emacs = true, emacsclient = true, micro = true, joe = true,
-  mg = true, ne = true, kak = true, jed = true, jmacs = true, mcedit = true, ["gedit"] = true, kate = true }
+  mg = true, ne = true, kak = true, jed = true, jmacs = true, mcedit = true, gedit = true, kate = true }
 
 local function is_program(name) return os.execute(("command -v %s >/dev/null 2>&1"):format(name)) == true end
 

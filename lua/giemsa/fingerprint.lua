@@ -96,13 +96,13 @@ function fingerprint.of(session)
 end
 
 --- "fingerprint: data 9f3c / code 71ab / weights e02d", in the reader's language; nil where there is nothing.
----@param print {data: string?, code: string?, weights: string?}
+---@param words {data: string?, code: string?, weights: string?}
 ---@param lang string?
 ---@return string?
-function fingerprint.text(print, lang)
+function fingerprint.text(words, lang)
   local parts = {}
   for _, key in ipairs { "data", "code", "weights" } do
-    if print[key] then parts[#parts + 1] = say(lang, key) .. " " .. print[key] end
+    if words[key] then parts[#parts + 1] = say(lang, key) .. " " .. words[key] end
   end
   return parts[1] and say(lang, "fingerprint: %s", table.concat(parts, " / "))
 end

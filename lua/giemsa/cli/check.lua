@@ -127,12 +127,12 @@ end
 ---@param line string[] the words after the command
 ---@return integer code the exit code
 return function(line)
-  local o = args.parse(USAGE, { hash = false, digits = 2, lang = "" }, 1, line, 2)
+  local o = args.parse(USAGE, { hash = false, digits = 2, lang = "" }, 1, line)
+  args.at_most(o, o.hash and 2 or 1, USAGE)
   if o.hash then
     if not o[2] then output.complain "--hash needs the name of the check, and its value" return 2 end
     return answer_line(o)
   end
-  args.parse(USAGE, { digits = 2, lang = "" }, 1, line, 1) -- one lesson
   local asked = o.lang ~= "" and o.lang or os.getenv "GIEMSA_LANG"
   core.set_environment("GIEMSA_LANG", require("giemsa.run").language(asked)) -- the checks' own words, too
   local book, message = require("giemsa.notebook").read(o[1])

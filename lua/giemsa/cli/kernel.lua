@@ -36,16 +36,17 @@ end
 ---@return integer code the exit code
 return function(line)
   if line[1] == "--worker" then return require "giemsa.kernel.worker"() end -- the other process of the second form
-  local o = args.parse(USAGE, { install = false, uninstall = false, user = false, prefix = "" }, 0, line, 1)
+  local o = args.parse(USAGE, { install = false, uninstall = false, user = false, prefix = "" }, 0, line)
   if o.install and o.uninstall or o.user and o.prefix ~= "" then
     output.complain(o.user and o.prefix ~= "" and "--user and --prefix say different places: take one" or "--install or --uninstall: take one")
     return 2
   end
   if o.install or o.uninstall then
-    args.parse(USAGE, { install = false, uninstall = false, user = false, prefix = "" }, 0, line, 0)
+    args.at_most(o, 0, USAGE)
     return (o.install and install or uninstall)(o)
   end
   if not o[1] then args.parse(USAGE, {}, 1, {}) end -- says what is missing
+  args.at_most(o, 1, USAGE)
   local code, message = require("giemsa.kernel").serve(o[1])
   if not code then output.complain(message) end
   return code or 1
